@@ -1,0 +1,66 @@
+"""What a kind's file says: its defaults, rules and columns. `rules_for` finds the file by the resource's plural."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from machinery.api.errors import Cause
+from machinery.api.resource import Object, Resource
+
+
+def _nothing(obj: Object) -> None:
+    return None
+
+
+def _valid(obj: Object) -> list[Cause]:
+    return []
+
+
+def _valid_update(new: Object, old: Object) -> list[Cause]:
+    return []
+
+
+def _unchanged(new: Object, old: Object) -> None:
+    return None
+
+
+def _no_warnings(obj: Object) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All functions are pure but for changing the object handed to them, which is theirs.
+
+    `default` fills in what upstream's defaulting does. `prepare_create` and `prepare_update(new, old)` are upstream's
+    strategies (dropping status, setting phases). `validate` and `validate_update(new, old)` return all errors.
+    `cells(obj, now)` are the table's cells in the order of `machinery/api/data/table-columns.json`; None means the
+    default (name, age or creation date).
+    """
+
+    default: Callable[[Object], None] = _nothing
+    prepare_create: Callable[[Object], None] = _nothing
+    prepare_update: Callable[[Object, Object], None] = _unchanged
+    validate: Callable[[Object], list[Cause]] = _valid
+    validate_update: Callable[[Object, Object], list[Cause]] = _valid_update
+    warnings: Callable[[Object], list[str]] = _no_warnings
+    cells: Callable[[Object, datetime], Sequence[Any]] | None = None
+    selectable_fields: tuple[str, ...] = ()
+    """Field selectors beyond metadata.name and metadata.namespace."""
+    has_generation: bool = False
+    """`metadata.generation` counts changes of the spec."""
+
+
+@cache
+def rules_for(resource: Resource) -> Rules:
+    """The kind's rules, imported at its first request."""
+    group = "events_v1" if (resource.group, resource.plural) == ("events.k8s.io", "events") else resource.plural
+    suffix = "_v1" if (resource.plural, resource.version) == ("horizontalpodautoscalers", "v1") else ""
+    module = importlib.import_module(f"apiserver.kinds.{group}{suffix}")
+    rules: Rules = module.RULES
+    return rules

@@ -1,0 +1,50 @@
+"""A request as the pipeline passes it on: who asks what of which object. Values only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from machinery.api.resource import Resource
+
+
+@dataclass(frozen=True)
+class User:
+    """Whoever was authenticated; `extra` as in `authentication.k8s.io` UserInfo."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+LOOPBACK = User("system:apiserver", ("system:masters", "system:authenticated"))
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What authorization decides on. Either `resource_name`-style fields are set or `path` is.
+
+    `api_group` and `resource` are plain words, as reviews may ask about resources that don't exist.
+    """
+
+    user: User
+    verb: str
+    api_group: str = ""
+    api_version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which object or collection a request is about."""
+
+    resource: Resource
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
