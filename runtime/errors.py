@@ -1,4 +1,4 @@
-"""The runtime's errors: each class is one gRPC status, so the CRI server answers by class and nobody maps codes twice."""
+"""The runtime's errors: each class is one gRPC status, so the CRI server answers by class and maps nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""Blobs by digest: a blob is there whole and verified, or it is not there.
+
+Bytes arrive in `ingest/`, and only what hashes to its name is renamed into `blobs/sha256/`, after an fsync; so a kill at
+any moment leaves whole blobs and partial ingests, and a partial ingest is continued by the next download.
+Every call blocks: the callers use threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from runtime.errors import FailedPrecondition, NotFound
+from runtime.images.media import Descriptor
+
+CHUNK = 1 << 20
+STALE_SECONDS = 24 * 3600.0
+
+
+def digest_of(body: bytes) -> str:
+    """The digest that names `body`."""
+    return "sha256:" + hashlib.sha256(body).hexdigest()
+
+
+def write_atomically(path: Path, body: bytes) -> None:
+    """`path` holds `body` on disk, or what it held before."""
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """The names in `path` are on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class ContentStore:
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs" / "sha256"
+        self._ingest = root / "ingest"
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        self._ingest.mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob of `digest` is or will be; the digest was checked when its document was parsed."""
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).is_file()
+
+    def read(self, digest: str) -> bytes:
+        """The whole blob; raises NotFound."""
+        try:
+            return self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"content digest {digest}: not found") from None
+
+    def add(self, body: bytes) -> str:
+        """Stores a blob that is in memory; returns its digest."""
+        digest = digest_of(body)
+        if not self.has(digest):
+            write_atomically(self.path(digest), body)
+        return digest
+
+    def ingest(self, descriptor: Descriptor) -> Ingest:
+        """A writer for the blob, at the place where an earlier attempt stopped."""
+        name = descriptor.digest.removeprefix("sha256:")
+        return Ingest(self._ingest / name, self.path(descriptor.digest), descriptor)
+
+    def digests(self) -> Iterator[str]:
+        """Every blob's digest."""
+        for path in self._blobs.iterdir():
+            if len(path.name) == 64:
+                yield f"sha256:{path.name}"
+
+    def remove(self, digest: str) -> None:
+        self.path(digest).unlink(missing_ok=True)
+
+    def remove_stale_ingests(self, now: float | None = None) -> None:
+        """Removes what no download has continued for a day."""
+        limit = (time.time() if now is None else now) - STALE_SECONDS
+        for path in self._ingest.iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+
+
+class Ingest:
+    """One download's file: `write` chunks at `offset`, then `commit`; or `close` and continue another time."""
+
+    def __init__(self, partial: Path, final: Path, descriptor: Descriptor) -> None:
+        self._partial, self._final, self._descriptor = partial, final, descriptor
+        self._hash = hashlib.sha256()
+        self.offset = 0
+        self._file = open(partial, "a+b")  # noqa: SIM115 - closed by commit or close
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK):
+            self._hash.update(chunk)
+            self.offset += len(chunk)
+        if self.offset > descriptor.size:
+            self.restart()
+
+    def restart(self) -> None:
+        """Forgets what an earlier attempt wrote: the registry can't continue it."""
+        self._file.truncate(0)
+        self._hash, self.offset = hashlib.sha256(), 0
+
+    def write(self, chunk: bytes) -> None:
+        """Appends; raises FailedPrecondition as soon as the blob grows past its size."""
+        self.offset += len(chunk)
+        if self.offset > self._descriptor.size:
+            self._discard()
+            raise FailedPrecondition(f"unexpected commit size {self.offset}, expected {self._descriptor.size}")
+        self._hash.update(chunk)
+        self._file.write(chunk)
+
+    def commit(self) -> None:
+        """The blob is in the store, verified and on disk; raises FailedPrecondition where it is not what was named."""
+        found = "sha256:" + self._hash.hexdigest()
+        if self.offset != self._descriptor.size:
+            self._discard()
+            raise FailedPrecondition(f"unexpected commit size {self.offset}, expected {self._descriptor.size}")
+        if found != self._descriptor.digest:
+            self._discard()
+            raise FailedPrecondition(f"unexpected commit digest {found}, expected {self._descriptor.digest}")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._partial, self._final)
+        sync_directory(self._final.parent)
+
+    def close(self) -> None:
+        """Keeps the bytes so far for the next attempt."""
+        self._file.close()
+
+    def _discard(self) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
