@@ -1,0 +1,114 @@
+"""RBAC rules as sets: whether one allows a request, and whether some cover another. Pure; knows no roles, no cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apiserver.request import Attributes
+from machinery.api.resource import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A PolicyRule; empty sets mean nothing, but `names`, where empty means every object."""
+
+    verbs: frozenset[str]
+    groups: frozenset[str]
+    resources: frozenset[str]
+    names: frozenset[str]
+    urls: tuple[str, ...]
+
+    def allows(self, asked: Attributes) -> bool:
+        if "*" not in self.verbs and asked.verb not in self.verbs:
+            return False
+        if asked.path:
+            return any(_url_matches(url, asked.path) for url in self.urls)
+        if "*" not in self.groups and asked.api_group not in self.groups:
+            return False
+        if self.names and asked.name not in self.names:
+            return False
+        return self._names_resource(asked.resource, asked.subresource)
+
+    def _names_resource(self, resource: str, subresource: str) -> bool:
+        if "*" in self.resources:
+            return True
+        if not subresource:
+            return resource in self.resources
+        return f"{resource}/{subresource}" in self.resources or f"*/{subresource}" in self.resources
+
+
+def rule(wire: Object) -> Rule:
+    """The rule that a PolicyRule's JSON tells."""
+    return Rule(
+        frozenset(wire.get("verbs") or ()),
+        frozenset(wire.get("apiGroups") or ()),
+        frozenset(wire.get("resources") or ()),
+        frozenset(wire.get("resourceNames") or ()),
+        tuple(wire.get("nonResourceURLs") or ()),
+    )
+
+
+def rules(role: Object) -> tuple[Rule, ...]:
+    """A Role's or ClusterRole's rules."""
+    return tuple(rule(wire) for wire in role.get("rules") or ())
+
+
+def wire(rule: Rule) -> Object:
+    """The rule as JSON, its lists in order, what is empty left out but `verbs`."""
+    lists = {
+        "verbs": sorted(rule.verbs),
+        "apiGroups": sorted(rule.groups),
+        "resources": sorted(rule.resources),
+        "resourceNames": sorted(rule.names),
+        "nonResourceURLs": list(rule.urls),
+    }
+    return {key: value for key, value in lists.items() if value or key == "verbs"}
+
+
+def uncovered(owned: Sequence[Rule], asked: Sequence[Rule]) -> list[Rule]:
+    """What `asked` would allow and `owned` doesn't, in atoms of one verb, group, resource, name or URL each."""
+    atoms = [atom for each in asked for atom in breakdown(each)]
+    return [atom for atom in atoms if not any(_covers(own, atom) for own in owned)]
+
+
+def breakdown(rule: Rule) -> list[Rule]:
+    """The rule as atoms: each has one verb and one URL, or one verb, group and resource and at most one name."""
+    names = [frozenset({name}) for name in sorted(rule.names)] or [frozenset()]
+    resources = [
+        Rule(frozenset({verb}), frozenset({group}), frozenset({resource}), name, ())
+        for group in sorted(rule.groups)
+        for resource in sorted(rule.resources)
+        for verb in sorted(rule.verbs)
+        for name in names
+    ]
+    empty: frozenset[str] = frozenset()
+    urls = [Rule(frozenset({verb}), empty, empty, empty, (url,)) for url in rule.urls for verb in sorted(rule.verbs)]
+    return [*resources, *urls]
+
+
+def _covers(own: Rule, atom: Rule) -> bool:
+    if "*" not in own.verbs and not own.verbs >= atom.verbs:
+        return False
+    if atom.urls:
+        return all(any(_url_covers(mine, url) for mine in own.urls) for url in atom.urls)
+    if "*" not in own.groups and not own.groups >= atom.groups:
+        return False
+    if own.names and not (atom.names and own.names >= atom.names):
+        return False
+    return all(_resource_covered(own.resources, resource) for resource in atom.resources)
+
+
+def _resource_covered(owned: frozenset[str], resource: str) -> bool:
+    if "*" in owned or resource in owned:
+        return True
+    _, slash, subresource = resource.partition("/")
+    return bool(slash) and f"*/{subresource}" in owned
+
+
+def _url_matches(pattern: str, path: str) -> bool:
+    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))
+
+
+def _url_covers(owned: str, asked: str) -> bool:
+    return owned in ("*", asked) or (owned.endswith("*") and asked.startswith(owned.rstrip("*")))
