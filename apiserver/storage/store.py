@@ -28,6 +28,10 @@ class StoreUnavailableError(Exception):
     """The store can't answer now (disk full, etcd away); the message says why, for the user."""
 
 
+class LeaseExpiredError(StoreUnavailableError):
+    """The lease that a put names has ended: grant another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyValue:
     key: str
