@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apiserver.request import Attributes
 from machinery.api.resource import Object
@@ -18,6 +18,8 @@ class Rule:
     resources: frozenset[str]
     names: frozenset[str]
     urls: tuple[str, ...]
+    wire: Object = field(default_factory=dict, compare=False)
+    """The rule as its role writes it, its lists in their order."""
 
     def allows(self, asked: Attributes) -> bool:
         if "*" not in self.verbs and asked.verb not in self.verbs:
@@ -46,24 +48,13 @@ def rule(wire: Object) -> Rule:
         frozenset(wire.get("resources") or ()),
         frozenset(wire.get("resourceNames") or ()),
         tuple(wire.get("nonResourceURLs") or ()),
+        wire,
     )
 
 
 def rules(role: Object) -> tuple[Rule, ...]:
     """A Role's or ClusterRole's rules."""
     return tuple(rule(wire) for wire in role.get("rules") or ())
-
-
-def wire(rule: Rule) -> Object:
-    """The rule as JSON, its lists in order, what is empty left out but `verbs`."""
-    lists = {
-        "verbs": sorted(rule.verbs),
-        "apiGroups": sorted(rule.groups),
-        "resources": sorted(rule.resources),
-        "resourceNames": sorted(rule.names),
-        "nonResourceURLs": list(rule.urls),
-    }
-    return {key: value for key, value in lists.items() if value or key == "verbs"}
 
 
 def uncovered(owned: Sequence[Rule], asked: Sequence[Rule]) -> list[Rule]:
