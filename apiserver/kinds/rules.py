@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,9 +59,15 @@ class Rules:
 
 @cache
 def rules_for(resource: Resource) -> Rules:
-    """The kind's rules, imported at its first request."""
-    group = "events_v1" if (resource.group, resource.plural) == ("events.k8s.io", "events") else resource.plural
-    suffix = "_v1" if (resource.plural, resource.version) == ("horizontalpodautoscalers", "v1") else ""
-    module = importlib.import_module(f"apiserver.kinds.{group}{suffix}")
-    rules: Rules = module.RULES
+    """The kind's rules, imported at its first request; the plain `Rules` where the kind has no file of its own."""
+    name = _FILES.get((resource.group, resource.version, resource.plural), resource.plural)
+    if importlib.util.find_spec(f"apiserver.kinds.{name}") is None:
+        return Rules()
+    rules: Rules = importlib.import_module(f"apiserver.kinds.{name}").RULES
     return rules
+
+
+_FILES = {
+    ("events.k8s.io", "v1", "events"): "events_v1",
+    ("autoscaling", "v1", "horizontalpodautoscalers"): "horizontalpodautoscalers_v1",
+}

@@ -1,0 +1,8 @@
+"""ClusterRoleBindings: the references' groups."""
+
+from __future__ import annotations
+
+from apiserver.kinds.rbac import default_references
+from apiserver.kinds.rules import Rules
+
+RULES = Rules(default=default_references)

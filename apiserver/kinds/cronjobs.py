@@ -1,0 +1,18 @@
+"""CronJobs: defaults of batch/v1."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.pod_spec import default_template
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(cron_job: Object) -> None:
+    spec = cron_job.setdefault("spec", {})
+    spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
+    default_values(spec, suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+    default_template(((spec.get("jobTemplate") or {}).get("spec") or {}).get("template"))
+
+
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)

@@ -1,0 +1,28 @@
+"""CustomResourceDefinitions: names and conversion."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, keep_status
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(definition: Object) -> None:
+    spec = definition.setdefault("spec", {})
+    default_values(spec, conversion={"strategy": "None"})
+    names = spec.get("names") or {}
+    if names.get("kind"):
+        names["singular"] = names.get("singular") or names["kind"].lower()
+        names["listKind"] = names.get("listKind") or f"{names['kind']}List"
+
+
+def prepare_create(definition: Object) -> None:
+    stored = [v["name"] for v in definition["spec"].get("versions") or [] if v.get("storage")]
+    definition["status"] = {
+        "conditions": [],
+        "acceptedNames": {"plural": "", "kind": ""},
+        "storedVersions": stored,
+    }
+
+
+RULES = Rules(default=default, prepare_create=prepare_create, prepare_update=keep_status, has_generation=True)

@@ -1,0 +1,22 @@
+"""Deployments: defaults of apps/v1."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.pod_spec import default_template
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(deployment: Object) -> None:
+    spec = deployment.setdefault("spec", {})
+    default_values(spec, replicas=1, strategy={}, revisionHistoryLimit=10, progressDeadlineSeconds=600)
+    strategy = spec["strategy"]
+    strategy["type"] = strategy.get("type") or "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        default_values(strategy, rollingUpdate={})
+        default_values(strategy["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
+    default_template(spec.get("template"))
+
+
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)

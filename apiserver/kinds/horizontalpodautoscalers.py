@@ -1,0 +1,30 @@
+"""HorizontalPodAutoscalers of autoscaling/v2, the stored version."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+_CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+_UP = [
+    {"type": "Pods", "value": 4, "periodSeconds": 15},
+    {"type": "Percent", "value": 100, "periodSeconds": 15},
+]
+_DOWN = [{"type": "Percent", "value": 100, "periodSeconds": 15}]
+
+
+def default(autoscaler: Object) -> None:
+    spec = autoscaler.setdefault("spec", {})
+    default_values(spec, minReplicas=1)
+    if not spec.get("metrics"):
+        default_values(spec, metrics=[_CPU])
+        spec["metrics"] = spec["metrics"] or [_CPU]
+    behavior = spec.get("behavior")
+    if behavior is not None:
+        default_values(behavior, scaleUp={}, scaleDown={})
+        default_values(behavior["scaleUp"], stabilizationWindowSeconds=0, selectPolicy="Max", policies=_UP)
+        default_values(behavior["scaleDown"], selectPolicy="Max", policies=_DOWN)
+
+
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status)

@@ -1,0 +1,18 @@
+"""NetworkPolicies: the directions that a policy is about."""
+
+from __future__ import annotations
+
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(policy: Object) -> None:
+    spec = policy.setdefault("spec", {})
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+    for rule in [*(spec.get("ingress") or []), *(spec.get("egress") or [])]:
+        for port in rule.get("ports") or []:
+            port["protocol"] = port.get("protocol") or "TCP"
+
+
+RULES = Rules(default=default, has_generation=True)

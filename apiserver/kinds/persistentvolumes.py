@@ -1,0 +1,22 @@
+"""PersistentVolumes: reclaim policy, mode and phase."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, keep_status
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(volume: Object) -> None:
+    spec = volume.setdefault("spec", {})
+    default_values(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    if spec.get("hostPath") is not None:
+        spec["hostPath"].setdefault("type", "")
+    volume.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def prepare_create(volume: Object) -> None:
+    volume["status"] = {"phase": "Pending"}
+
+
+RULES = Rules(default=default, prepare_create=prepare_create, prepare_update=keep_status, selectable_fields=("name",))

@@ -1,0 +1,17 @@
+"""ReplicaSets: defaults of apps/v1."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.pod_spec import default_template
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(replica_set: Object) -> None:
+    spec = replica_set.setdefault("spec", {})
+    default_values(spec, replicas=1)
+    default_template(spec.get("template"))
+
+
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)

@@ -1,0 +1,23 @@
+"""ReplicationControllers: labels and selector come from the template."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.pod_spec import default_template
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(controller: Object) -> None:
+    spec = controller.setdefault("spec", {})
+    default_values(spec, replicas=1)
+    default_template(spec.get("template"))
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    if labels:
+        if not spec.get("selector"):
+            spec["selector"] = dict(labels)
+        if not controller["metadata"].get("labels"):
+            controller["metadata"]["labels"] = dict(labels)
+
+
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)

@@ -1,0 +1,8 @@
+"""ServiceCIDRs: the status is written through its sub-resource."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import drop_status, keep_status
+from apiserver.kinds.rules import Rules
+
+RULES = Rules(prepare_create=drop_status, prepare_update=keep_status)

@@ -1,0 +1,14 @@
+"""StorageClasses: reclaim policy and binding mode."""
+
+from __future__ import annotations
+
+from apiserver.kinds.defaulting import default_values
+from apiserver.kinds.rules import Rules
+from machinery.api.resource import Object
+
+
+def default(storage_class: Object) -> None:
+    default_values(storage_class, reclaimPolicy="Delete", volumeBindingMode="Immediate")
+
+
+RULES = Rules(default=default)

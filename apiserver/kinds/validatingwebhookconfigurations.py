@@ -1,0 +1,15 @@
+"""ValidatingWebhookConfigurations: each webhook's defaults."""
+
+from __future__ import annotations
+
+from apiserver.kinds.rules import Rules
+from apiserver.kinds.webhooks import default_webhook
+from machinery.api.resource import Object
+
+
+def default(configuration: Object) -> None:
+    for webhook in configuration.get("webhooks") or []:
+        default_webhook(webhook)
+
+
+RULES = Rules(default=default, has_generation=True)

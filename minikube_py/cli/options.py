@@ -1,0 +1,53 @@
+"""From arguments to the `Config` of a cluster: profile, then what the last start said, then file, then flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from minikube_py.cli.parser import CLUSTER_OPTIONS
+from minikube_py.config import Config, ConfigError, configured, for_profile
+
+
+def starting_config(arguments: argparse.Namespace) -> Config:
+    """The configuration of a new start: earlier starts' options stand unless said again."""
+    config = existing_config(arguments)
+    if arguments.config:
+        config = configured(config, _file(arguments.config))
+    flags = {flag.removeprefix("--"): getattr(arguments, _name(flag)) for flag, _, _ in CLUSTER_OPTIONS}
+    return configured(config, flags)
+
+
+def existing_config(arguments: argparse.Namespace) -> Config:
+    """The configuration with which the cluster was last started, or its defaults."""
+    config = configured(for_profile(arguments.profile), {"data-dir": arguments.data_dir})
+    try:
+        said = json.loads(config.options_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return config
+    return configured(config, {key: value for key, value in said.items() if key not in ("profile", "data_dir")})
+
+
+def remember(config: Config) -> None:
+    """Writes the options down for later commands."""
+    said = {key: str(value) if key == "data_dir" else value for key, value in dataclasses.asdict(config).items()}
+    config.options_file.write_text(json.dumps(said, indent=1) + "\n")
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _file(path: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        with open(path) as file:
+            values = yaml.load(file, yaml.CSafeLoader) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config: {path} holds no options")
+    return values

@@ -1,0 +1,84 @@
+"""The command line as a table: each command's options and the module that carries it out, imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+
+from minikube_py.config import DEFAULT_PROFILE
+
+CLUSTER_OPTIONS = (
+    ("--bind", "ADDRESS,…", "addresses of the API server (default 127.0.0.1 and the pod bridge)"),
+    ("--tls-san", "NAME,…", "further names and addresses in the API server's certificate"),
+    ("--port", "PORT", "port of the API server (default 6443)"),
+    ("--kubelet-port", "PORT", "port of the kubelet (default 10250)"),
+    ("--node-name", "NAME", "name of the node (default: the host's)"),
+    ("--etcd-servers", "URL,…", "keep the cluster in this etcd instead of the embedded store"),
+    ("--etcd-cafile", "FILE", "certificate authority of that etcd"),
+    ("--etcd-certfile", "FILE", "client certificate for it"),
+    ("--etcd-keyfile", "FILE", "key of that certificate"),
+    ("--etcd-prefix", "PREFIX", "prefix of all keys in it"),
+    ("--container-runtime-endpoint", "URL", "CRI socket of another runtime, as unix:///run/containerd/containerd.sock"),
+    ("--registry-mirror", "HOST=URL,…", "ask URL first for images of HOST (a URL alone: docker.io)"),
+    ("--components", "NAME,…", "run these of apiserver,controllers,scheduler,kubelet"),
+    ("--pod-cidr", "RANGE", "addresses of pods (default 10.244.0.0/16)"),
+    ("--service-cidr", "RANGE", "addresses of services (default 10.96.0.0/16)"),
+)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with `command` a function that carries them out and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="minikube-py", description="Kubernetes for one machine in one process.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    start = _command(commands, "start", "start the cluster and wait until its node is Ready")
+    start.add_argument("--foreground", action="store_true", help="stay in the foreground and log to standard error")
+    _cluster_options(start)
+    stop = _command(commands, "stop", "end the pods by their grace, then the cluster")
+    stop.add_argument("--keep-pods", action="store_true", help="leave the containers running")
+    restart = _command(commands, "restart", "stop and start, leaving the containers running")
+    restart.set_defaults(keep_pods=True, foreground=False)
+    _cluster_options(restart)
+    _command(commands, "status", "one screen: components, node, store, pods, certificates, disk")
+    logs = _command(commands, "logs", "what the cluster's process logged")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    logs.add_argument("--tail", type=int, default=100, metavar="N", help="the last N lines (default 100)")
+    _command(commands, "kubeconfig", "print the administrator's kubeconfig")
+    apply = _command(commands, "apply", "create or update the objects of a manifest")
+    apply.add_argument("-f", "--filename", required=True, help="a YAML or JSON file, - for standard input")
+    apply.add_argument("-n", "--namespace", default="default")
+    doctor = _command(commands, "doctor", "check this machine, with the command that mends what is wrong")
+    _cluster_options(doctor)
+    trace = _command(commands, "trace", "the steps of a workload from apply to Ready, with their times")
+    trace.add_argument("workload", metavar="deploy/NAME", help="a Deployment")
+    trace.add_argument("-n", "--namespace", default="default")
+    uninstall = _command(commands, "uninstall", "remove the cluster and all that it made on this machine")
+    uninstall.add_argument("--yes", action="store_true", help="do not ask")
+    return parser.parse_args(argv)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="which cluster (default minikube-py)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where its data is (default /var/lib/minikube-py)")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.set_defaults(command=_late(name))
+    return parser
+
+
+def _cluster_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with these options")
+    for flag, metavar, text in CLUSTER_OPTIONS:
+        parser.add_argument(flag, metavar=metavar, help=text)
+
+
+def _late(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        module = importlib.import_module(f"minikube_py.cli.{name}")
+        status: int = module.run(arguments)
+        return status
+
+    return run

@@ -1,0 +1,221 @@
+"""The composition root: the one file that knows every component, and one TaskGroup that holds them all.
+
+A component that ends takes the group down, and with it the process (`process.py` says what happens then); the
+containers belong to conmon and outlive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from apiserver.config import ApiServerConfig
+from apiserver.server import ApiServer
+from apiserver.storage.store import Store, StoreUnavailableError
+from machinery.api.resources import NODES
+from machinery.client.cache import Change
+from machinery.client.clock import SystemClock
+from machinery.pki import Pki, PkiError, write_private
+from minikube_py import children, kubeconfig, node, systemd
+from minikube_py.config import Config
+from minikube_py.instance import InstanceError, State
+
+LOG = logging.getLogger("cluster")
+
+
+async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> None:
+    """Runs the cluster until `ending` is set; True there ends the pods by their grace first."""
+    async with asyncio.TaskGroup() as group:
+        helpers = [group.create_task(_child(config, *child)) for child in _children(config)]
+        async with _store(config, state) as store:
+            pki = _pki(config)
+            _write_kubeconfig(config, pki)
+            server = ApiServer(_api_config(config, pki), store)
+            parts = await _start(group, config, state, server, pki)
+            end_pods = await ending
+            state.phase = "stopping"
+            state.write(config.state_file)
+            systemd.notify("STOPPING=1")
+            for part in reversed(parts):
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            if end_pods and "kubelet" in config.components:
+                await _end_pods(group, config)
+            await server.stop()
+        for helper in helpers:
+            helper.cancel()
+
+
+async def _start(
+    group: asyncio.TaskGroup, config: Config, state: State, server: ApiServer, pki: Pki
+) -> list[asyncio.Task[None]]:
+    """Starts what `--components` names, in the order in which they need one another; the tasks in that order."""
+    parts: list[asyncio.Task[None]] = []
+
+    def start(name: str, body: Coroutine[Any, Any, None]) -> None:
+        parts.append(group.create_task(_component(name, body), name=name))
+        say(name, "running")
+
+    def say(name: str, what: str) -> None:
+        state.components[name] = what
+        state.write(config.state_file)
+
+    runtime_ready = asyncio.Event()
+    if config.has_runtime:
+        start("runtime", node.serve_runtime(config, runtime_ready))
+    say("apiserver", "starting")
+    await server.start()
+    start("apiserver", server.run())
+    if "controllers" in config.components:
+        from controllers.runner import run as run_controllers
+
+        start(
+            "controllers",
+            run_controllers(server.controller_client, server.cache, SystemClock(), root_ca=pki.ca_pem.decode()),
+        )
+    if "scheduler" in config.components:
+        from scheduler.loop import run as run_scheduler
+
+        client = server.client("system:kube-scheduler", ("system:authenticated",))
+        start("scheduler", run_scheduler(client, server.cache, SystemClock()))
+    if "kubelet" in config.components:
+        if config.has_runtime:
+            await runtime_ready.wait()
+        start("kubelet", node.kubelet(config, pki, server))
+        await _node_ready(server, config.node)
+    state.ready_after = time.time() - state.started
+    state.phase, state.reason = "ready", ""
+    state.write(config.state_file)
+    systemd.notify(f"READY=1\nSTATUS=node {config.node} is Ready")
+    LOG.info("ready after %.2f s", state.ready_after)
+    return parts
+
+
+async def _component(name: str, body: Coroutine[Any, Any, None]) -> None:
+    await body
+    raise InstanceError(f"the {name} ended")
+
+
+async def _node_ready(server: ApiServer, name: str) -> None:
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def look(change: Change) -> None:
+        conditions = (change.after or {}).get("status", {}).get("conditions") or []
+        is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+        if change.object["metadata"]["name"] == name and is_ready and not ready.done():
+            ready.set_result(None)
+
+    unsubscribe = server.cache.subscribe(NODES, look)
+    try:
+        await ready
+    finally:
+        unsubscribe()
+
+
+async def _end_pods(group: asyncio.TaskGroup, config: Config) -> None:
+    """Ends all sandboxes by their containers' grace, over CRI as the kubelet would."""
+    ready = asyncio.Event()
+    runtime = group.create_task(node.serve_runtime(config, ready)) if config.has_runtime else None
+    if runtime:
+        await ready.wait()
+    try:
+        await node.end_sandboxes(config)
+    finally:
+        if runtime:
+            runtime.cancel()
+
+
+@asynccontextmanager
+async def _store(config: Config, state: State) -> AsyncIterator[Store]:
+    try:
+        if config.etcd_servers:
+            from apiserver.storage.etcd import EtcdStore
+
+            for name, port in children.ports(config).items():
+                if name == children.ETCD.name:
+                    await children.answering(port, 30.0)
+            state.store = f"etcd at {', '.join(config.etcd_servers)}"
+            store: Store = await EtcdStore.connect(
+                config.etcd_servers,
+                ca=config.etcd_cafile,
+                cert=config.etcd_certfile,
+                key=config.etcd_keyfile,
+                prefix=config.etcd_prefix,
+            )
+        else:
+            from apiserver.storage.sqlite import SqliteStore
+
+            state.store = f"embedded in {config.data_dir / 'store.db'}"
+            store = await SqliteStore.open(config.data_dir / "store.db")
+    except StoreUnavailableError as error:
+        raise InstanceError(str(error)) from error
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _children(config: Config) -> list[tuple[children.Child, int]]:
+    ports = children.ports(config)
+    return [(child, ports[child.name]) for child in children.CHILDREN if child.name in ports]
+
+
+async def _child(config: Config, child: children.Child, port: int) -> None:
+    await children.run(config, child, port)
+
+
+def _pki(config: Config) -> Pki:
+    host = socket.gethostname()
+    names = ["localhost", host, config.node, *(f"kubernetes{tail}" for tail in _SERVICE_NAMES)]
+    first = str(ipaddress.ip_network(config.service_cidr)[1])
+    ips = ["127.0.0.1", "::1", first, config.gateway, node.address()]
+    for entry in (*config.tls_san, *config.bind):
+        try:
+            ips.append(str(ipaddress.ip_address(entry)))
+        except ValueError:
+            names.append(entry)
+    try:
+        return Pki.load_or_create(
+            config.data_dir / "pki", names=list(dict.fromkeys(names)), ips=list(dict.fromkeys(ips))
+        )
+    except PkiError as error:
+        raise InstanceError(str(error)) from error
+
+
+_SERVICE_NAMES = ("", ".default", ".default.svc", ".default.svc.cluster.local")
+
+
+def _write_kubeconfig(config: Config, pki: Pki) -> None:
+    """Writes the administrator's kubeconfig and merges its context into the user's, which may fail harmlessly."""
+    import yaml
+
+    admin = pki.client("admin", "kubernetes-admin", ("system:masters",))
+    key, certificate = Path(admin.key).read_bytes(), Path(admin.certificate).read_bytes()
+    document = kubeconfig.document(config, ca=pki.ca_pem, certificate=certificate, key=key)
+    write_private(config.admin_kubeconfig, yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False).encode())
+    if os.environ.get("MINIKUBE_PY_KUBECONFIG") == "off":
+        return
+    try:
+        kubeconfig.merge_into(kubeconfig.user_path(os.environ), document)
+    except (kubeconfig.KubeconfigError, OSError) as error:
+        LOG.warning("the user's kubeconfig was left alone: %s", error)
+
+
+def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
+    binds = dict.fromkeys(config.bind)
+    return ApiServerConfig(
+        data_dir=config.data_dir,
+        bind=tuple(binds),
+        port=config.port,
+        service_cidr=config.service_cidr,
+        advertise_address=node.address(),
+        pki=pki,
+    )

@@ -1,0 +1,170 @@
+"""Every option of a cluster as one value: from the command line, a YAML file, or the profile's name.
+
+A profile other than the default one gets data, sockets, bridge, ranges and ports of its own, all derived from its
+name, so that two clusters never meet. Paths derive from `data_dir` and `run_dir` and are properties.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PROFILE = "minikube-py"
+DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
+ALL_COMPONENTS = ("apiserver", "controllers", "scheduler", "kubelet")
+
+
+class ConfigError(ValueError):
+    """An option that can't be used; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """`bind` are addresses that the API server listens on; the pod bridge's gateway is added at the start."""
+
+    profile: str = DEFAULT_PROFILE
+    data_dir: Path = DEFAULT_DATA_DIR
+    bind: tuple[str, ...] = ("127.0.0.1",)
+    tls_san: tuple[str, ...] = ()
+    port: int = 6443
+    kubelet_port: int = 10250
+    node_name: str = ""
+    etcd_servers: tuple[str, ...] = ()
+    etcd_cafile: str = ""
+    etcd_certfile: str = ""
+    etcd_keyfile: str = ""
+    etcd_prefix: str = ""
+    container_runtime_endpoint: str = ""
+    registry_mirror: tuple[str, ...] = ()
+    components: tuple[str, ...] = ALL_COMPONENTS
+    pod_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+
+    @property
+    def instance(self) -> str:
+        """Six hex digits that every interface, table, cgroup and socket of this cluster carries."""
+        return hashlib.sha256(f"{self.profile}\0{self.data_dir}".encode()).hexdigest()[:6]
+
+    @property
+    def is_default(self) -> bool:
+        return self.profile == DEFAULT_PROFILE and self.data_dir == DEFAULT_DATA_DIR
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, namespaces and state that a reboot ends; short, as socket paths hold 107 bytes."""
+        return Path("/run/minikube-py" if self.is_default else f"/run/minikube-py-{self.instance}")
+
+    @property
+    def cri_socket(self) -> Path:
+        return self.run_dir / "cri.sock"
+
+    @property
+    def runtime_endpoint(self) -> str:
+        return self.container_runtime_endpoint or f"unix://{self.cri_socket}"
+
+    @property
+    def bridge(self) -> str:
+        return f"mkpy-{self.instance}"
+
+    @property
+    def node(self) -> str:
+        return self.node_name or socket.gethostname().lower()
+
+    @property
+    def context(self) -> str:
+        """The kubeconfig context's name."""
+        return DEFAULT_PROFILE if self.profile == DEFAULT_PROFILE else f"{DEFAULT_PROFILE}-{self.profile}"
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's address, by which pods reach the API server and the host."""
+        return str(ipaddress.ip_network(self.pod_cidr)[1])
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.data_dir / "admin.kubeconfig"
+
+    @property
+    def log_file(self) -> Path:
+        return self.data_dir / "minikube-py.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data_dir / "instance.lock"
+
+    @property
+    def state_file(self) -> Path:
+        """What the running process says of itself, as JSON."""
+        return self.run_dir / "state.json"
+
+    @property
+    def options_file(self) -> Path:
+        """The options of the last start, so that later commands need only the profile."""
+        return self.data_dir / "options.json"
+
+    @property
+    def has_runtime(self) -> bool:
+        return "kubelet" in self.components and not self.container_runtime_endpoint
+
+
+def for_profile(name: str) -> Config:
+    """The defaults of a profile: the plain ones for the default, derived ones for others."""
+    if name == DEFAULT_PROFILE:
+        return Config()
+    if not name.replace("-", "").isalnum() or len(name) > 32:
+        raise ConfigError(f"profile {name!r}: letters, digits and dashes, at most 32")
+    number = int(hashlib.sha256(name.encode()).hexdigest()[:4], 16)
+    return Config(
+        profile=name,
+        data_dir=DEFAULT_DATA_DIR.with_name(f"minikube-py-{name}"),
+        port=20000 + number % 5000 * 2,
+        kubelet_port=20001 + number % 5000 * 2,
+        pod_cidr=f"10.{128 + number % 64}.0.0/16",
+        service_cidr=f"10.{192 + number % 60}.0.0/16",
+    )
+
+
+def configured(base: Config, values: Mapping[str, Any]) -> Config:
+    """`base` with `values` (option names with dashes or underscores; None is not said) checked and laid over it."""
+    known = {field.name: getattr(base, field.name) for field in fields(Config)}
+    changes: dict[str, Any] = {}
+    for option, value in values.items():
+        name = option.replace("-", "_")
+        if value is None:
+            continue
+        if name not in known:
+            raise ConfigError(f"unknown option {option!r}; known are {', '.join(sorted(known)).replace('_', '-')}")
+        changes[name] = _typed(option, value, known[name])
+    config = replace(base, **changes)
+    strange = set(config.components) - set(ALL_COMPONENTS)
+    if strange:
+        raise ConfigError(f"--components: {', '.join(sorted(strange))} is none of {', '.join(ALL_COMPONENTS)}")
+    for cidr in (config.pod_cidr, config.service_cidr):
+        _network(cidr)
+    return config
+
+
+def _typed(option: str, value: Any, default: Any) -> Any:
+    if isinstance(default, tuple):
+        items = value.split(",") if isinstance(value, str) else list(value)
+        return tuple(str(item).strip() for item in items if str(item).strip())
+    if isinstance(default, Path):
+        return Path(str(value)).absolute()
+    if isinstance(default, int):
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"--{option}: {value!r} is no number") from None
+    return str(value)
+
+
+def _network(cidr: str) -> None:
+    try:
+        ipaddress.ip_network(cidr)
+    except ValueError as error:
+        raise ConfigError(f"{cidr!r} is no address range: {error}") from None

@@ -1,0 +1,133 @@
+"""The node's half of the composition: runtime and kubelet, configured for this machine and this instance."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from apiserver.server import ApiServer
+from machinery.pki import Pki
+from minikube_py.config import Config
+from runtime.config import RuntimeConfig
+
+
+def address() -> str:
+    """The machine's address on the way to the outside, 127.0.0.1 where there is no such way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing: it only asks the kernel for a route.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        found: str = probe.getsockname()[0]
+        return found
+
+
+def runtime_config(config: Config) -> RuntimeConfig:
+    return RuntimeConfig(
+        root=config.data_dir / "runtime",
+        run=config.run_dir,
+        socket=config.cri_socket,
+        instance=config.instance,
+        pod_cidr=config.pod_cidr,
+        bridge=config.bridge,
+        mirrors=mirrors(config.registry_mirror),
+    )
+
+
+def mirrors(options: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Host -> its mirrors' URLs, in the order given; a URL alone is one of docker.io."""
+    found: dict[str, tuple[str, ...]] = {}
+    for option in options:
+        host, equals, url = option.partition("=")
+        host, url = (host, url) if equals else ("docker.io", option)
+        found[host] = (*found.get(host, ()), url)
+    return found
+
+
+async def serve_runtime(config: Config, ready: asyncio.Event) -> None:
+    from runtime.server import serve
+
+    await serve(runtime_config(config), ready=ready)
+
+
+async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
+    from kubelet.config import KubeletConfig
+    from kubelet.kubelet import Kubelet
+    from machinery.client.clock import SystemClock
+
+    names, ips = (config.node,), (address(), "127.0.0.1")
+    pair = pki.server_for("kubelet", f"system:node:{config.node}", names, ips)
+    settings = KubeletConfig(
+        node_name=config.node,
+        node_ip=address(),
+        root_dir=config.data_dir / "kubelet",
+        pod_logs_dir=pod_logs_dir(config),
+        runtime_endpoint=config.runtime_endpoint,
+        port=config.kubelet_port,
+        tls_cert=Path(pair.certificate),
+        tls_key=Path(pair.key),
+        client_ca=config.data_dir / "pki" / "ca.crt",
+        cgroup_root=f"/minikube-py-{config.instance}",
+        pod_cidr=config.pod_cidr,
+    )
+    client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
+    await Kubelet(settings, client, server.cache, SystemClock()).run()
+
+
+def pod_logs_dir(config: Config) -> Path:
+    """Where every Kubernetes node has them; another cluster on the machine has its own."""
+    return Path("/var/log/pods") if config.is_default else config.data_dir / "pod-logs"
+
+
+async def end_sandboxes(config: Config) -> None:
+    """Stops every container by the grace that its pod asked for, then its sandbox, all side by side."""
+    import grpc.aio
+
+    from machinery.rpc.wire import CRI
+
+    message = CRI.message
+    async with grpc.aio.insecure_channel(config.runtime_endpoint) as channel:
+        cri = CRI.stub(channel, "runtime.v1.RuntimeService")
+        sandboxes = (await cri.ListPodSandbox(message("runtime.v1.ListPodSandboxRequest")())).items
+        containers = (await cri.ListContainers(message("runtime.v1.ListContainersRequest")())).containers
+
+        async def end(sandbox: str) -> None:
+            stop, remove = message("runtime.v1.StopContainerRequest"), message("runtime.v1.RemovePodSandboxRequest")
+            await asyncio.gather(
+                *(
+                    cri.StopContainer(stop(container_id=c.id, timeout=_grace(c.annotations)))
+                    for c in containers
+                    if c.pod_sandbox_id == sandbox
+                )
+            )
+            await cri.StopPodSandbox(message("runtime.v1.StopPodSandboxRequest")(pod_sandbox_id=sandbox))
+            await cri.RemovePodSandbox(remove(pod_sandbox_id=sandbox))
+
+        await asyncio.gather(*(end(sandbox.id) for sandbox in sandboxes))
+
+
+def _grace(annotations: dict[str, str]) -> int:
+    """Seconds, as the kubelet notes them on the container; Kubernetes' default where it did not."""
+    return int(annotations.get("io.kubernetes.pod.terminationGracePeriod", "30"))
+
+
+async def destroy(config: Config) -> None:
+    """Removes everything that runtime and kubelet made: containers, mounts, links, rules, cgroups, logs."""
+    import shutil
+
+    from runtime.server import destroy as destroy_runtime
+
+    await destroy_runtime(runtime_config(config))
+    _unmount_below(config.data_dir)
+    if not config.is_default and pod_logs_dir(config).exists():
+        shutil.rmtree(pod_logs_dir(config))
+
+
+def _unmount_below(folder: Path) -> None:
+    from machinery.linux.mount import unmount
+
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed([p for p in points if p.startswith(f"{folder}/")]):
+        unmount(Path(point), lazily=True)

@@ -1,0 +1,236 @@
+"""What this machine has and lacks for a cluster: one `Finding` a check, with the command that mends it.
+
+`doctor` prints them all, `start` refuses on the fatal ones. Checks only look; nothing is changed.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.config import Config
+from minikube_py.instance import InstanceError, running_pid
+
+OK, WARNING, FATAL = "ok", "warning", "fatal"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `doctor`; `mend` is a command or a sentence, empty where nothing is wrong."""
+
+    check: str
+    level: str
+    found: str
+    mend: str = ""
+
+
+def refuse_hopeless(config: Config) -> None:
+    """Raises InstanceError with the first thing that makes a start impossible, and what mends it."""
+    for finding in findings(config):
+        if finding.level == FATAL:
+            raise InstanceError(f"{finding.found}; {finding.mend}" if finding.mend else finding.found)
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    for check in CHECKS:
+        yield from check(config)
+
+
+def _root(config: Config) -> Iterator[Finding]:
+    if "kubelet" in config.components and os.geteuid() != 0:
+        yield Finding("root", FATAL, "only root can run containers", f"sudo {sys.argv[0]} …")
+    else:
+        yield Finding("root", OK, "runs as root" if os.geteuid() == 0 else "not needed without the kubelet")
+
+
+def _python(config: Config) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    level, mend = (OK, "") if sys.version_info >= (3, 11) else (FATAL, "use Python 3.11 or newer")
+    yield Finding("python", level, f"Python {version}", mend)
+
+
+def _programs(config: Config) -> Iterator[Finding]:
+    if not config.has_runtime:
+        return
+    for program in ("runc", "conmon"):
+        path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if path:
+            yield Finding(program, OK, path)
+        else:
+            yield Finding(program, FATAL, f"{program} is missing", f"apt-get install {program}")
+    if ctypes.util.find_library("nftables") or shutil.which("nft"):
+        yield Finding("nftables", OK, "libnftables is there")
+    else:
+        yield Finding("nftables", FATAL, "libnftables is missing", "apt-get install libnftables1")
+
+
+def _cgroups(config: Config) -> Iterator[Finding]:
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        found = (root / "cgroup.controllers").read_text().split()
+        lacking = {"cpu", "memory", "pids"} - set(found)
+        if lacking:
+            lack = ", ".join(sorted(lacking))
+            yield Finding("cgroups", WARNING, f"v2 without {lack}", "boot with cgroup_enable=memory, or delegate them")
+        else:
+            yield Finding("cgroups", OK, f"v2 with {', '.join(found)}")
+    elif (root / "memory").is_dir() or (root / "unified").is_dir():
+        yield Finding("cgroups", OK, "v1 or hybrid (runc runs there, crun does not)")
+    else:
+        yield Finding("cgroups", FATAL, "no cgroups are mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+
+
+def _overlay(config: Config) -> Iterator[Finding]:
+    if "overlay" not in Path("/proc/filesystems").read_text():
+        yield Finding("overlay", WARNING, "the kernel knows no overlayfs: images are copied", "modprobe overlay")
+        return
+    existing = config.data_dir
+    while not existing.exists():
+        existing = existing.parent
+    kind = _filesystem(existing)
+    if kind in ("overlay", "nfs", "nfs4", "fuse", "9p", "vfat"):
+        yield Finding(
+            "overlay", WARNING, f"{config.data_dir} is on {kind}: images are copied", "use another --data-dir"
+        )
+    else:
+        yield Finding("overlay", OK, f"{config.data_dir} is on {kind}")
+
+
+def _filesystem(path: Path) -> str:
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if left.split()[2] == wanted:
+            return right.split()[0]
+    return "an unknown filesystem"
+
+
+def _forwarding(config: Config) -> Iterator[Finding]:
+    path = Path("/proc/sys/net/ipv4/ip_forward")
+    if path.exists() and path.read_text().strip() == "1":
+        yield Finding("ip_forward", OK, "on")
+    else:
+        yield Finding("ip_forward", WARNING, "off: start switches it on", "sysctl -w net.ipv4.ip_forward=1")
+
+
+def _firewall(config: Config) -> Iterator[Finding]:
+    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if not nft or os.geteuid() != 0:
+        yield Finding("firewall", OK, "not looked at (no nft command)")
+        return
+    import subprocess
+
+    rules = subprocess.run([nft, "list", "chains"], capture_output=True, text=True).stdout
+    if re.search(r"hook forward[^;]*; policy drop", rules):
+        yield Finding("firewall", WARNING, "a FORWARD policy drops packets of pods", "iptables -P FORWARD ACCEPT")
+    else:
+        yield Finding("firewall", OK, "no FORWARD policy that drops")
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    if running_pid(config):
+        yield Finding("ports", OK, "held by this cluster")
+        return
+    wanted = [(config.port, "--port")]
+    if "kubelet" in config.components:
+        wanted.append((config.kubelet_port, "--kubelet-port"))
+    for port, flag in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                yield Finding("ports", OK, f"{port} is free")
+            except OSError:
+                holder = _listener(port)
+                yield Finding("ports", FATAL, f"port {port} is taken by {holder}", f"end it, or choose {flag}")
+
+
+def _listener(port: int) -> str:
+    """The program that listens on a TCP port, from /proc alone."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{columns[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.readlink(link) in inodes for link in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue
+    return "another program"
+
+
+def _ranges(config: Config) -> Iterator[Finding]:
+    routes = list(_routes(config.bridge))
+    for flag, text in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
+        network = ipaddress.ip_network(text)
+        clash = next((route for route, _ in routes if route.overlaps(network)), None)
+        if clash is None:
+            yield Finding("ranges", OK, f"{text} is free")
+        else:
+            free = free_range([route for route, _ in routes])
+            yield Finding("ranges", FATAL, f"{text} meets the host's route to {clash}", f"choose {flag} {free}")
+
+
+def free_range(taken: list[ipaddress.IPv4Network]) -> str:
+    """A /16 in 10/8 that meets none of `taken`."""
+    candidates = ipaddress.ip_network("10.0.0.0/8").subnets(new_prefix=16)
+    free = (net for net in candidates if not any(route.overlaps(net) for route in taken))
+    return str(next(free, "none is free"))
+
+
+def _routes(own: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
+    """The host's routes but for the default one and those of the device `own`."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        device, destination, _, _, _, _, _, mask = line.split()[:8]
+        network = ipaddress.ip_network(
+            (int.from_bytes(bytes.fromhex(destination), "little"), bin(int(mask, 16)).count("1"))
+        )
+        if network.prefixlen and device != own and isinstance(network, ipaddress.IPv4Network):
+            yield network, device
+
+
+def _limits(config: Config) -> Iterator[Finding]:
+    for name, least in (("max_user_instances", 128), ("max_user_watches", 8192)):
+        path = Path("/proc/sys/fs/inotify") / name
+        value = int(path.read_text())
+        level, mend = (OK, "") if value >= least else (WARNING, f"sysctl -w fs.inotify.{name}={least * 8}")
+        yield Finding("inotify", level, f"{name} is {value}", mend)
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    existing = config.data_dir
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    level, mend = (OK, "") if free > 2 << 30 else (WARNING, "make room, or choose another --data-dir")
+    yield Finding("disk", level, f"{free / (1 << 30):.1f} GiB are free at {existing}", mend)
+
+
+def _clock(config: Config) -> Iterator[Finding]:
+    year = time.gmtime().tm_year
+    level, mend = (OK, "") if 2025 <= year < 2100 else (WARNING, "set it: certificates depend on it")
+    yield Finding("clock", level, f"it says {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}", mend)
+
+
+def _containers(config: Config) -> Iterator[Finding]:
+    inside = Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+    yield Finding("container", OK, "runs in a container itself" if inside else "runs on a host")
+
+
+CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+    _root, _python, _programs, _cgroups, _overlay, _forwarding, _firewall, _ports, _ranges, _limits, _disk, _clock,
+    _containers,
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""The cluster's process: lock, loop, signals, and what happens when a component ends.
+
+TERM and INT leave the containers running, USR1 ends them by their grace first. A component that ends is a failure:
+under systemd the process ends and is restarted, else it re-executes itself, at most five times in ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+from minikube_py import systemd
+from minikube_py.config import Config
+from minikube_py.instance import InstanceError, Lock, State, read_state
+
+RESTARTS, WITHIN = 5, 600.0
+
+ClusterRunner = Callable[[Config, State, asyncio.Future[bool]], Awaitable[None]]
+
+
+def run(config: Config) -> int:
+    """Runs until a signal ends it; the exit status for the shell."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    lock = Lock.acquire(config)
+    before = read_state(config)
+    state = State(pid=os.getpid(), started=time.time(), failures=before.failures if before else [])
+    state.write(config.state_file)
+    # Start-up garbage is not worth a pass: the cluster's objects are bytes, and what is imported now stays.
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        _run_loop(config, state)
+    except* InstanceError as group:
+        return _failed(config, state, lock, str(group.exceptions[0]), again=False)
+    except* Exception as group:  # noqa: BLE001 - process main: whatever ended a component is told and restarted
+        logging.getLogger("minikube_py").exception("a component ended")
+        return _failed(config, state, lock, _first(group), again=True)
+    config.state_file.unlink(missing_ok=True)
+    lock.release()
+    return 0
+
+
+def _run_loop(config: Config, state: State) -> None:
+    from minikube_py import cluster
+
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_until_signalled(config, state, cluster.run))
+
+
+async def _until_signalled(config: Config, state: State, run_cluster: ClusterRunner) -> None:
+    """Runs the cluster; a signal sets `ending`, which the cluster watches."""
+    loop = asyncio.get_running_loop()
+    ending: asyncio.Future[bool] = loop.create_future()
+
+    def end(*, pods: bool) -> None:
+        if not ending.done():
+            ending.set_result(pods)
+
+    loop.add_signal_handler(signal.SIGTERM, lambda: end(pods=False))
+    loop.add_signal_handler(signal.SIGINT, lambda: end(pods=False))
+    loop.add_signal_handler(signal.SIGUSR1, lambda: end(pods=True))
+    await run_cluster(config, state, ending)
+
+
+def _failed(config: Config, state: State, lock: Lock, reason: str, *, again: bool) -> int:
+    now = time.time()
+    state.phase, state.reason = "failed", reason
+    state.failures = [*(at for at in state.failures if now - at < WITHIN), now]
+    print(f"minikube-py: {reason}", file=sys.stderr, flush=True)
+    retry = again and state.ready_after > 0 and len(state.failures) <= RESTARTS
+    if retry and not os.environ.get("NOTIFY_SOCKET"):
+        state.phase = "starting"
+        state.write(config.state_file)
+        lock.release()
+        os.execv(sys.executable, [sys.executable, "-m", "minikube_py", *sys.argv[1:]])
+    state.write(config.state_file)
+    lock.release()
+    systemd.notify(f"STATUS={reason}")
+    return 1
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
