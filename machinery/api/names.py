@@ -1,0 +1,178 @@
+"""What names, labels and the like may look like, and what the API says of those that may not.
+
+Every check gives a list of complaints in upstream's words, empty where the value is sound.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = _LABEL + r"(\." + _LABEL + ")*"
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_VALUE = "(" + _QUALIFIED + ")?"
+_PERCENT = "[0-9]+%"
+_CONFIG_KEY = "[-._a-zA-Z0-9]+"
+_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+
+_LABEL_WORDS = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
+    " and must start and end with an alphanumeric character"
+)
+_SUBDOMAIN_WORDS = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
+    " and must start and end with an alphanumeric character"
+)
+_LABEL_1035_WORDS = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-',"
+    " start with an alphabetic character, and end with an alphanumeric character"
+)
+_QUALIFIED_WORDS = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
+_VALUE_WORDS = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.',"
+    " and must start and end with an alphanumeric character"
+)
+_PERCENT_WORDS = "a valid percent string must be a numeric string followed by an ending '%'"
+_CONFIG_KEY_WORDS = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+_PORT_WORDS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+
+
+def random_suffix(length: int = 5) -> str:
+    """A random tail for generated names; no vowels, so that it spells nothing."""
+    return "".join(random.choices(_SUFFIX_ALPHABET, k=length))
+
+
+def generated(prefix: str) -> str:
+    """A name for `generateName`, cut so that the whole stays within 63 characters."""
+    return prefix[: 63 - 5] + random_suffix()
+
+
+def dns_label(name: str) -> list[str]:
+    return _check(name, 63, _LABEL, _LABEL_WORDS, "my-name", "123-abc")
+
+
+def dns_subdomain(name: str) -> list[str]:
+    return _check(name, 253, _SUBDOMAIN, _SUBDOMAIN_WORDS, "example.com")
+
+
+def dns1035_label(name: str) -> list[str]:
+    return _check(name, 63, _LABEL_1035, _LABEL_1035_WORDS, "my-name", "abc-123")
+
+
+def label_value(value: str) -> list[str]:
+    return _check(value, 63, _VALUE, _VALUE_WORDS, "MyValue", "my_value", "12345")
+
+
+def qualified_name(name: str) -> list[str]:
+    """Keys of labels and annotations, taints, resources: `name` or `domain/name`."""
+    parts = name.split("/")
+    complaints: list[str] = []
+    if len(parts) > 2:
+        said = _regex_words(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
+        return [f"a qualified name {said} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+    if len(parts) == 2:
+        if not parts[0]:
+            complaints.append("prefix part must be non-empty")
+        else:
+            complaints += [f"prefix part {said}" for said in dns_subdomain(parts[0])]
+    tail = parts[-1]
+    if not tail:
+        complaints.append("name part must be non-empty")
+    elif len(tail) > 63:
+        complaints.append(f"name part {too_long(63)}")
+    if not re.fullmatch(_QUALIFIED, tail):
+        words = _regex_words(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
+        complaints.append(f"name part {words}")
+    return complaints
+
+
+def path_segment(name: str) -> list[str]:
+    """Names of RBAC objects and others that only must fit in a URL path."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{part}'" for part in ("/", "%") if part in name]
+
+
+def config_key(name: str) -> list[str]:
+    """Keys of ConfigMaps and Secrets."""
+    complaints = _check(name, 253, _CONFIG_KEY, _CONFIG_KEY_WORDS, "key.name", "KEY_NAME", "key-name")
+    return complaints + _no_dots(name)
+
+
+def environment_variable_name(name: str) -> list[str]:
+    """Names of environment variables: printable ASCII without `=` since relaxed validation."""
+    if not name:
+        return ["environment variable name must not be empty"]
+    if any(not " " <= char <= "~" or char == "=" for char in name):
+        return [
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
+            " (e.g. '&-_abc123', regex used for validation is '^[ -<>-~]+$')"
+        ]
+    return []
+
+
+def c_identifier(name: str) -> list[str]:
+    words = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric"
+    return _check(name, None, _C_IDENTIFIER, words + " characters or '_'", "my_name", "MY_NAME", "MyName")
+
+
+def port_name(name: str) -> list[str]:
+    """IANA_SVC_NAME: container ports and named target ports."""
+    complaints: list[str] = []
+    if len(name) > 15:
+        complaints.append("must be no more than 15 characters")
+    if not re.fullmatch("[-a-z0-9]+", name):
+        complaints.append(_PORT_WORDS)
+    if not re.search("[a-z]", name):
+        complaints.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        complaints.append("must not contain consecutive hyphens")
+    if name[:1] == "-" or name[-1:] == "-":
+        complaints.append("must not begin or end with a hyphen")
+    return complaints
+
+
+def port_number(port: int) -> list[str]:
+    return [] if 1 <= port <= 65535 else ["must be between 1 and 65535, inclusive"]
+
+
+def percent(text: str) -> list[str]:
+    return _check(text, None, _PERCENT, _PERCENT_WORDS, "1%", "93%")
+
+
+def wildcard_subdomain(name: str) -> list[str]:
+    words = (
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain,"
+        " which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+    )
+    return _check(name, 253, r"\*\." + _SUBDOMAIN, words, "*.example.com")
+
+
+def too_long(limit: int) -> str:
+    return f"must be no more than {limit} characters"
+
+
+def _check(value: str, limit: int | None, pattern: str, words: str, *examples: str) -> list[str]:
+    complaints = [too_long(limit)] if limit is not None and len(value) > limit else []
+    # fullmatch, as `$` would let a final newline pass.
+    if not re.fullmatch(pattern, value):
+        complaints.append(_regex_words(words, pattern, *examples))
+    return complaints
+
+
+def _regex_words(words: str, pattern: str, *examples: str) -> str:
+    # The odd double space between examples is upstream's.
+    shown = ", ".join(f"'{example}'" if at == 0 else f" or '{example}'" for at, example in enumerate(examples))
+    return f"{words} (e.g. {shown}, regex used for validation is '{pattern}')"
+
+
+def _no_dots(name: str) -> list[str]:
+    if name in (".", ".."):
+        return [f"must not be '{name}'"]
+    return ["must not start with '..'"] if name.startswith("..") else []

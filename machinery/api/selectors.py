@@ -1,0 +1,253 @@
+"""Label and field selectors: what `-l` and `--field-selector` say, and what controllers select by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from machinery.api import names
+from machinery.api.errors import BadRequest
+
+_TOKEN = re.compile(r"\s*(?:(==|!=|[=!<>(),])|([^=!<>(),\s]+))")
+_OPERATORS = {"in": "in", "notin": "notin", "=": "=", "==": "==", "!=": "!=", ">": "gt", "<": "lt"}
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`operator` is one of in, notin, =, ==, !=, exists, !, gt, lt."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "exists":
+                return value is not None
+            case "!":
+                return value is None
+            case "in" | "=" | "==":
+                return value is not None and value in self.values
+            case "notin" | "!=":
+                return value is None or value not in self.values
+            case _:
+                return value is not None and self._compares(value)
+
+    def _compares(self, value: str) -> bool:
+        try:
+            left, right = int(value), int(self.values[0])
+        except ValueError:
+            return False
+        return left > right if self.operator == "gt" else left < right
+
+    def __str__(self) -> str:
+        match self.operator:
+            case "exists":
+                return self.key
+            case "!":
+                return f"!{self.key}"
+            case "in" | "notin":
+                return f"{self.key} {self.operator} ({','.join(sorted(self.values))})"
+            case _:
+                sign = {"gt": ">", "lt": "<"}.get(self.operator, self.operator)
+                return f"{self.key}{sign}{self.values[0]}"
+
+
+@dataclass(frozen=True)
+class LabelSelector:
+    """All requirements must hold; without any everything matches, unless it selects `nothing`."""
+
+    requirements: tuple[Requirement, ...] = ()
+    nothing: bool = False
+
+    def matches(self, labels: Mapping[str, str] | None) -> bool:
+        return not self.nothing and all(requirement.matches(labels or {}) for requirement in self.requirements)
+
+    @property
+    def empty(self) -> bool:
+        return not self.requirements and not self.nothing
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.requirements))
+
+
+@dataclass(frozen=True)
+class FieldRequirement:
+    """`operator` is = or !=."""
+
+    field: str
+    operator: str
+    value: str
+
+
+@dataclass(frozen=True)
+class FieldSelector:
+    requirements: tuple[FieldRequirement, ...] = ()
+
+    def matches(self, getter: Callable[[str], str]) -> bool:
+        """Whether the object does, whose fields `getter` gives as strings, empty where absent."""
+        return all(
+            (getter(requirement.field) == requirement.value) == (requirement.operator == "=")
+            for requirement in self.requirements
+        )
+
+    def exact(self, field: str) -> str | None:
+        """The one value that the field must have, if the selector says so."""
+        for requirement in self.requirements:
+            if requirement.field == field and requirement.operator == "=":
+                return requirement.value
+        return None
+
+    def __str__(self) -> str:
+        return ",".join(f"{one.field}{one.operator}{_escaped(one.value)}" for one in self.requirements)
+
+
+@lru_cache(maxsize=512)
+def parse_labels(text: str) -> LabelSelector:
+    """The selector in the query's grammar; raises BadRequest in upstream's words."""
+    try:
+        return LabelSelector(_Parser(text).parse())
+    except ValueError as error:
+        raise BadRequest(f"unable to parse requirement: {error}") from error
+
+
+@lru_cache(maxsize=512)
+def parse_fields(text: str) -> FieldSelector:
+    """The selector of `field=value,field!=value`; raises BadRequest in upstream's words."""
+    requirements = []
+    for term in _split(text):
+        match = re.match(r"((?:[^\\=!]|\\.)*?)(==|!=|=)(.*)$", term, re.DOTALL)
+        if match is None:
+            raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
+        operator = "!=" if match[2] == "!=" else "="
+        requirements.append(FieldRequirement(_unescaped(match[1]), operator, _unescaped(match[3])))
+    return FieldSelector(tuple(requirements))
+
+
+def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
+    """The selector of a `LabelSelector` object: none selects nothing, an empty one everything."""
+    if selector is None:
+        return LabelSelector(nothing=True)
+    requirements = [
+        Requirement(key, "in", (value,)) for key, value in sorted((selector.get("matchLabels") or {}).items())
+    ]
+    for expression in selector.get("matchExpressions") or ():
+        operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
+        operator = operators.get(expression.get("operator", ""))
+        if operator is None:
+            raise BadRequest(f'"{expression.get("operator", "")}" is not a valid label selector operator')
+        requirements.append(Requirement(expression["key"], operator, tuple(expression.get("values") or ())))
+    return LabelSelector(tuple(requirements))
+
+
+def from_labels(labels: Mapping[str, str] | None) -> LabelSelector:
+    """The selector of a plain map, as in Services and ReplicationControllers: none selects nothing."""
+    if not labels:
+        return LabelSelector(nothing=True)
+    return LabelSelector(tuple(Requirement(key, "in", (value,)) for key, value in sorted(labels.items())))
+
+
+class _Parser:
+    """Upstream's recursive descent, so that the complaints are its own."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = [symbol or word for symbol, word in _TOKEN.findall(text)]
+        self._at = 0
+
+    def parse(self) -> tuple[Requirement, ...]:
+        if not self._tokens:
+            return ()
+        found = [self._requirement()]
+        while self._peek():
+            if self._next() != ",":
+                raise ValueError(f"found '{self._tokens[self._at - 1]}', expected: ',' or 'end of string'")
+            if not self._is_word(self._peek()) and self._peek() != "!":
+                raise ValueError(f"found '{self._peek()}', expected: identifier after ','")
+            found.append(self._requirement())
+        return tuple(sorted(found, key=lambda requirement: requirement.key))
+
+    def _requirement(self) -> Requirement:
+        if self._peek() not in ("!",) and not self._is_word(self._peek()):
+            raise ValueError(f"found '{self._peek()}', expected: !, identifier, or 'end of string'")
+        negated = self._peek() == "!" and bool(self._next())
+        key = self._next()
+        if not self._is_word(key):
+            raise ValueError(f"found '{key}', expected: identifier")
+        for complaint in names.qualified_name(key):
+            raise ValueError(f'<nil>: Invalid value: "{key}": {complaint}')
+        if negated:
+            return Requirement(key, "!")
+        if self._peek() in ("", ","):
+            return Requirement(key, "exists")
+        operator = self._next()
+        if operator not in _OPERATORS:
+            raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+        values = self._values() if operator in ("in", "notin") else (self._exact(),)
+        return self._checked(Requirement(key, _OPERATORS[operator], values))
+
+    def _checked(self, requirement: Requirement) -> Requirement:
+        if requirement.operator in ("gt", "lt") and not re.fullmatch("[+-]?[0-9]+", requirement.values[0]):
+            raise ValueError(
+                f"values[0]: Invalid value: \"{requirement.values[0]}\": for 'Gt', 'Lt' operators, "
+                "the value must be an integer"
+            )
+        for at, value in enumerate(requirement.values):
+            for complaint in names.label_value(value):
+                raise ValueError(f'values[{at}][{requirement.key}]: Invalid value: "{value}": {complaint}')
+        return requirement
+
+    def _values(self) -> tuple[str, ...]:
+        if (opening := self._next()) != "(":
+            raise ValueError(f"found '{opening}' expected: '('")
+        values: list[str] = []
+        expects_value = True
+        while (token := self._next()) != ")":
+            if token == ",":
+                if expects_value:
+                    values.append("")
+                expects_value = True
+            elif self._is_word(token) and expects_value:
+                values.append(token)
+                expects_value = False
+            else:
+                raise ValueError(f"found '{token}', expected: ',', or ')'")
+        if expects_value and values:
+            values.append("")
+        return tuple(dict.fromkeys(values))
+
+    def _exact(self) -> str:
+        if self._peek() in ("", ","):
+            return ""
+        token = self._next()
+        if not self._is_word(token):
+            raise ValueError(f"found '{token}', expected: identifier")
+        return token
+
+    def _peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _next(self) -> str:
+        token = self._peek()
+        self._at += 1
+        return token
+
+    @staticmethod
+    def _is_word(token: str) -> bool:
+        return bool(token) and token[0] not in "=!<>(),"
+
+
+def _split(text: str) -> list[str]:
+    terms = re.findall(r"(?:[^\\,]|\\.)+", text, re.DOTALL)
+    return [term for term in terms if term]
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"([\\,=])", r"\\\1", value)
+
+
+def _unescaped(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)

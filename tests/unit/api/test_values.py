@@ -1,0 +1,160 @@
+"""Quantities, names, times, selectors and patches against the cases of their specifications."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from machinery.api import names, quantity, timestamps
+from machinery.api.errors import BadRequest, Invalid
+from machinery.api.patch import json_patch, merge_patch
+from machinery.api.selectors import from_label_selector, parse_fields, parse_labels
+
+QUANTITIES = [
+    ("1000m", "1"), ("0.5", "500m"), ("0.5Gi", "512Mi"), ("1.5Gi", "1536Mi"), ("1.1Ki", "1127"), ("1e3", "1e3"),
+    ("1048576Ki", "1Gi"), ("1024", "1024"), ("0", "0"), ("-0.5", "-500m"), ("12E6", "12e6"), ("0.1n", "1n"),
+    (".5", "500m"), ("5.", "5"), ("0.5Ki", "512"), ("1000k", "1M"), ("1E", "1E"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "written"), QUANTITIES)
+def test_a_quantity_is_written_in_canonical_form(text: str, written: str) -> None:
+    assert quantity.canonical(text) == written
+
+
+def test_quantities_are_compared_and_added_by_amount() -> None:
+    assert quantity.parse("1000m") == quantity.parse("1")
+    assert quantity.parse("1Gi") > quantity.parse("1G")
+    assert str(quantity.parse("500m") + quantity.parse("1500m")) == "2"
+    assert quantity.integer("1500m") == 2
+    assert quantity.milli("0.25") == 250
+
+
+@pytest.mark.parametrize("text", ["", "a", "1Gib", "1ee", "true", "1 Gi"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"quantities must|unable to parse"):
+        quantity.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (119, "119s"), (120, "2m"), (150, "2m30s"), (660, "11m"), (3 * 3600, "3h"), (3 * 3600 + 60, "3h1m"),
+     (9 * 3600, "9h"), (2 * 86400 + 3600, "2d1h"), (9 * 86400, "9d"), (3 * 365 * 86400, "3y"), (-5, "<invalid>")],
+)  # fmt: skip
+def test_ages_are_shown_as_kubectl_shows_them(seconds: int, shown: str) -> None:
+    assert timestamps.human_duration(timedelta(seconds=seconds)) == shown
+
+
+def test_times_round_trip() -> None:
+    moment = timestamps.parse_time("2026-01-02T03:04:05.123456Z")
+    assert timestamps.rfc3339(moment) == "2026-01-02T03:04:05Z"
+    assert timestamps.rfc3339_micro(moment) == "2026-01-02T03:04:05.123456Z"
+    assert timestamps.rfc3339(timestamps.parse_time("2026-01-02T03:04:05+01:00")) == "2026-01-02T02:04:05Z"
+
+
+def test_names_are_judged_as_the_api_does() -> None:
+    assert names.dns_label("a-1") == []
+    assert names.dns_label("a\n") != []
+    assert names.dns_label("a" * 64) == ["must be no more than 63 characters"]
+    assert names.qualified_name("example.com/Name") == []
+    assert names.qualified_name("/Name") == ["prefix part must be non-empty"]
+    assert names.label_value("") == []
+    assert names.port_name("http-2") == []
+    assert names.port_name("80") == ["must contain at least one letter (a-z)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "matches"),
+    [
+        ("a=b", {"a": "b"}, True),
+        ("a==b,c!=d", {"a": "b"}, True),
+        ("a in (b, c)", {"a": "c"}, True),
+        ("a notin (b,c)", {}, True),
+        ("a,!b", {"a": "", "b": ""}, False),
+        ("a>3", {"a": "4"}, True),
+        ("a<3", {"a": "x"}, False),
+        ("", {}, True),
+    ],
+)
+def test_label_selectors_match(text: str, labels: dict[str, str], matches: bool) -> None:
+    assert parse_labels(text).matches(labels) is matches
+
+
+def test_a_bad_label_selector_is_refused_in_upstream_words() -> None:
+    with pytest.raises(BadRequest, match="unable to parse requirement: found 'b', expected: in, notin"):
+        parse_labels("a b")
+
+
+def test_field_selectors_tell_their_requirements() -> None:
+    selector = parse_fields("metadata.name=a,status.phase!=Running")
+    assert selector.exact("metadata.name") == "a"
+    assert selector.matches({"metadata.name": "a", "status.phase": "Pending"}.__getitem__)
+    with pytest.raises(BadRequest, match="invalid selector: 'x'; can't understand 'x'"):
+        parse_fields("x")
+
+
+def test_a_missing_label_selector_selects_nothing_and_an_empty_one_everything() -> None:
+    assert not from_label_selector(None).matches({})
+    assert from_label_selector({}).matches({})
+    chosen = from_label_selector({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]})
+    assert chosen.matches({"a": "b"})
+    assert not chosen.matches({})
+
+
+# RFC 7386, appendix A.
+MERGES = [
+    ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+    ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+    ({"a": "b"}, {"a": None}, {}),
+    ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+    ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+    ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+    ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+    ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+    ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+    ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+]
+
+
+@pytest.mark.parametrize(("doc", "patch", "merged"), MERGES)
+def test_merge_patches_follow_the_rfc(doc: dict[str, object], patch: object, merged: object) -> None:
+    assert merge_patch(doc, patch) == merged
+
+
+# RFC 6902, appendix A.
+PATCHES = [
+    ({"foo": "bar"}, [{"op": "add", "path": "/baz", "value": "qux"}], {"foo": "bar", "baz": "qux"}),
+    ({"foo": ["bar", "baz"]}, [{"op": "add", "path": "/foo/1", "value": "qux"}], {"foo": ["bar", "qux", "baz"]}),
+    ({"baz": "qux", "foo": "bar"}, [{"op": "remove", "path": "/baz"}], {"foo": "bar"}),
+    ({"foo": ["bar", "qux", "baz"]}, [{"op": "remove", "path": "/foo/1"}], {"foo": ["bar", "baz"]}),
+    ({"baz": "qux"}, [{"op": "replace", "path": "/baz", "value": "boo"}], {"baz": "boo"}),
+    ({"foo": {"bar": 1}, "qux": {}}, [{"op": "move", "from": "/foo/bar", "path": "/qux/t"}],
+     {"foo": {}, "qux": {"t": 1}}),
+    ({"foo": ["all", "grass", "cows", "eat"]}, [{"op": "move", "from": "/foo/1", "path": "/foo/3"}],
+     {"foo": ["all", "cows", "eat", "grass"]}),
+    ({"/": 9, "~1": 10}, [{"op": "test", "path": "/~01", "value": 10}], {"/": 9, "~1": 10}),
+    ({"foo": ["bar"]}, [{"op": "add", "path": "/foo/-", "value": ["a"]}], {"foo": ["bar", ["a"]]}),
+    ({"a": 1}, [{"op": "copy", "from": "/a", "path": "/b"}], {"a": 1, "b": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("doc", "patch", "patched"), PATCHES)
+def test_json_patches_follow_the_rfc(doc: dict[str, object], patch: object, patched: object) -> None:
+    assert json_patch(doc, patch) == patched
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        [{"op": "remove", "path": "/nothing"}],
+        [{"op": "fly", "path": "/x"}],
+        [{"op": "test", "path": "/baz", "value": "bar"}],
+        [{"op": "add", "path": "/baz/bat", "value": "qux"}],
+    ],
+)
+def test_a_json_patch_that_does_not_fit_is_refused(patch: object) -> None:
+    doc = {"baz": "qux"}
+    with pytest.raises(Invalid, match="the server rejected our request due to an error in our request"):
+        json_patch(doc, patch)
+    assert doc == {"baz": "qux"}
