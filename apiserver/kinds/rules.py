@@ -1,14 +1,15 @@
-"""What a kind's file says: its defaults, rules and columns. `rules_for` finds the file by the resource's plural."""
+"""What a kind's file says: its defaults and rules. `rules_for` finds the file by the resource's plural.
+
+A kind's columns stand in `apiserver/columns`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from typing import Any
 
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
@@ -40,8 +41,6 @@ class Rules:
 
     `default` fills in what upstream's defaulting does. `prepare_create` and `prepare_update(new, old)` are upstream's
     strategies (dropping status, setting phases). `validate` and `validate_update(new, old)` return all errors.
-    `cells(obj, now)` are the table's cells in the order of `machinery/api/data/table-columns.json`; None means the
-    default (name, age or creation date).
     """
 
     default: Callable[[Object], None] = _nothing
@@ -50,7 +49,6 @@ class Rules:
     validate: Callable[[Object], list[Cause]] = _valid
     validate_update: Callable[[Object, Object], list[Cause]] = _valid_update
     warnings: Callable[[Object], list[str]] = _no_warnings
-    cells: Callable[[Object, datetime], Sequence[Any]] | None = None
     selectable_fields: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace."""
     has_generation: bool = False

@@ -1,0 +1,92 @@
+"""What cells are made of: a cell is a function of the object and the time, and these are the words they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from machinery.api import timestamps
+from machinery.api.resource import Object
+
+Cell = Callable[[Object, datetime], Any]
+NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
+
+
+def name(obj: Object, now: datetime) -> str:
+    return str(obj["metadata"].get("name", ""))
+
+
+def created(obj: Object, now: datetime) -> Any:
+    return obj["metadata"].get("creationTimestamp")
+
+
+def age(obj: Object, now: datetime) -> str:
+    return since(obj["metadata"].get("creationTimestamp"), now)
+
+
+def since(text: str | None, now: datetime) -> str:
+    """How long ago, as kubectl says it; `<unknown>` where there is no time."""
+    return timestamps.age(timestamps.parse_time(text), now) if text else UNKNOWN
+
+
+def at(*path: str, default: Any = "") -> Cell:
+    """The value at a path of the object, `default` where it is absent or null."""
+
+    def cell(obj: Object, now: datetime) -> Any:
+        value: Any = obj
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return default if value is None else value
+
+    return cell
+
+
+def count(*path: str) -> Cell:
+    """How many entries the list or map at a path has."""
+    found = at(*path, default=())
+    return lambda obj, now: len(found(obj, now))
+
+
+def joined(values: Iterable[Any], *, separator: str = ",", empty: str = NONE) -> str:
+    return separator.join(str(value) for value in values) or empty
+
+
+def labels(selector: dict[str, str] | None) -> str:
+    return joined(f"{key}={value}" for key, value in sorted((selector or {}).items()))
+
+
+def label_selector(selector: Object | None) -> str:
+    """A LabelSelector as `metav1.FormatLabelSelector` writes it."""
+    if not selector:
+        return NONE
+    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for entry in selector.get("matchExpressions") or []:
+        values = ",".join(sorted(entry.get("values") or []))
+        parts.append(_expression(entry["key"], entry["operator"], values))
+    return ",".join(parts) or NONE
+
+
+def _expression(key: str, operator: str, values: str) -> str:
+    if operator == "Exists":
+        return str(key)
+    if operator == "DoesNotExist":
+        return f"!{key}"
+    return f"{key} {'in' if operator == 'In' else 'notin'} ({values})"
+
+
+def template_containers(*path: str) -> Cell:
+    return _of_containers(path, "name")
+
+
+def template_images(*path: str) -> Cell:
+    return _of_containers(path, "image")
+
+
+def _of_containers(path: tuple[str, ...], field: str) -> Cell:
+    containers = at(*path, "spec", "containers", default=())
+    return lambda obj, now: joined((c.get(field, "") for c in containers(obj, now)), empty="")
+
+
+def condition(obj: Object, kind: str) -> Object | None:
+    return next((c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type") == kind), None)

@@ -1,0 +1,153 @@
+"""Cells of core/v1's kinds but services and volumes, and of those that only tell a name or a count."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from apiserver.columns.cell import (
+    NONE,
+    UNKNOWN,
+    Cell,
+    at,
+    condition,
+    count,
+    joined,
+    labels,
+    since,
+    template_containers,
+    template_images,
+)
+from apiserver.columns.pod_cells import PODS
+from machinery.api.resource import Object
+
+_ROLE = "node-role.kubernetes.io/"
+
+
+def _node_status(node: Object, now: datetime) -> str:
+    ready = condition(node, "Ready")
+    told = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
+    return f"{told},SchedulingDisabled" if (node.get("spec") or {}).get("unschedulable") else told
+
+
+def _node_roles(node: Object, now: datetime) -> str:
+    found = node["metadata"].get("labels") or {}
+    roles = {key.removeprefix(_ROLE) for key in found if key.startswith(_ROLE) and key != _ROLE}
+    roles |= {value for key, value in found.items() if key == "kubernetes.io/role" and value}
+    return joined(sorted(roles))
+
+
+def _node_address(kind: str) -> Cell:
+    def cell(node: Object, now: datetime) -> str:
+        addresses = (node.get("status") or {}).get("addresses") or []
+        return next((a["address"] for a in addresses if a["type"] == kind), NONE)
+
+    return cell
+
+
+def _node_info(field: str) -> Cell:
+    return lambda node, now: ((node.get("status") or {}).get("nodeInfo") or {}).get(field) or UNKNOWN
+
+
+def _event_times(event: Object) -> tuple[str | None, str | None, int]:
+    """(first, last, count) of core and series fields alike."""
+    first = event.get("firstTimestamp") or event.get("eventTime")
+    last = event.get("lastTimestamp") or first
+    series = event.get("series") or {}
+    return first, series.get("lastObservedTime") or last, series.get("count") or event.get("count") or 1
+
+
+def _event_last(event: Object, now: datetime) -> str:
+    return since(_event_times(event)[1], now)
+
+
+def _event_first(event: Object, now: datetime) -> str:
+    return since(_event_times(event)[0], now)
+
+
+def _event_object(event: Object, now: datetime) -> str:
+    about = event.get("involvedObject") or event.get("regarding") or {}
+    return f"{about.get('kind', '').lower()}/{about['name']}" if about.get("name") else about.get("kind", "").lower()
+
+
+def _event_field(event: Object, now: datetime) -> str:
+    about = event.get("involvedObject") or event.get("regarding") or {}
+    return str(about.get("fieldPath") or "")
+
+
+def _event_source(event: Object, now: datetime) -> str:
+    source = event.get("source") or event.get("deprecatedSource") or {}
+    component = source.get("component") or event.get("reportingComponent") or ""
+    host = source.get("host") or event.get("reportingInstance") or ""
+    return f"{component}, {host}" if host else str(component)
+
+
+def _event_message(event: Object, now: datetime) -> str:
+    return str(event.get("message") or event.get("note") or "").strip()
+
+
+def _quota(part: str) -> Cell:
+    def cell(quota: Object, now: datetime) -> str:
+        status = quota.get("status") or {}
+        hard, used = status.get("hard") or {}, status.get("used") or {}
+        names = [name for name in sorted(hard) if name.startswith("limits.") == (part == "limits")]
+        return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
+
+    return cell
+
+
+def _data(obj: Object, now: datetime) -> int:
+    return len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
+
+
+def _endpoints(endpoints: Object, now: datetime) -> str:
+    found = []
+    for subset in endpoints.get("subsets") or []:
+        for address in subset.get("addresses") or []:
+            ports = subset.get("ports") or []
+            found += [f"{address['ip']}:{port['port']}" for port in ports] or [address["ip"]]
+    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
+    return joined(found[:3]) + more
+
+
+_EVENTS: dict[str, Cell] = {
+    "Last Seen": _event_last,
+    "Type": at("type"),
+    "Reason": at("reason"),
+    "Object": _event_object,
+    "Subobject": _event_field,
+    "Source": _event_source,
+    "Message": _event_message,
+    "First Seen": _event_first,
+    "Count": lambda event, now: str(_event_times(event)[2]),
+}
+CELLS: dict[str, dict[str, Cell]] = {
+    "pods": PODS,
+    "podtemplates": {
+        "Containers": template_containers("template"),
+        "Images": template_images("template"),
+        "Pod Labels": lambda obj, now: labels(((obj.get("template") or {}).get("metadata") or {}).get("labels")),
+    },
+    "configmaps": {"Data": _data},
+    "secrets": {"Type": at("type"), "Data": count("data")},
+    "endpoints": {"Endpoints": _endpoints},
+    "events": _EVENTS,
+    "namespaces": {"Status": at("status", "phase")},
+    "nodes": {
+        "Status": _node_status,
+        "Roles": _node_roles,
+        "Version": at("status", "nodeInfo", "kubeletVersion"),
+        "Internal-IP": _node_address("InternalIP"),
+        "External-IP": _node_address("ExternalIP"),
+        "OS-Image": _node_info("osImage"),
+        "Kernel-Version": _node_info("kernelVersion"),
+        "Container-Runtime": _node_info("containerRuntimeVersion"),
+    },
+    "resourcequotas": {"Request": _quota("requests"), "Limit": _quota("limits")},
+    "leases": {"Holder": at("spec", "holderIdentity")},
+    "runtimeclasses": {"Handler": at("handler")},
+    "priorityclasses": {
+        "Value": at("value", default=0),
+        "Global-Default": at("globalDefault", default=False),
+        "PreemptionPolicy": at("preemptionPolicy"),
+    },
+}
