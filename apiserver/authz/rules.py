@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from apiserver.request import Attributes
 from machinery.api.resource import Object
 
+_NOTHING: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -65,17 +67,22 @@ def uncovered(owned: Sequence[Rule], asked: Sequence[Rule]) -> list[Rule]:
 
 def breakdown(rule: Rule) -> list[Rule]:
     """The rule as atoms: each has one verb and one URL, or one verb, group and resource and at most one name."""
-    names = [frozenset({name}) for name in sorted(rule.names)] or [frozenset()]
+    verbs, groups = _ordered(rule, "verbs", rule.verbs), _ordered(rule, "apiGroups", rule.groups)
+    names = [frozenset({name}) for name in _ordered(rule, "resourceNames", rule.names)] or [_NOTHING]
     resources = [
         Rule(frozenset({verb}), frozenset({group}), frozenset({resource}), name, ())
-        for group in sorted(rule.groups)
-        for resource in sorted(rule.resources)
-        for verb in sorted(rule.verbs)
+        for group in groups
+        for resource in _ordered(rule, "resources", rule.resources)
+        for verb in verbs
         for name in names
     ]
-    empty: frozenset[str] = frozenset()
-    urls = [Rule(frozenset({verb}), empty, empty, empty, (url,)) for url in rule.urls for verb in sorted(rule.verbs)]
+    urls = [Rule(frozenset({verb}), _NOTHING, _NOTHING, _NOTHING, (url,)) for url in rule.urls for verb in verbs]
     return [*resources, *urls]
+
+
+def _ordered(rule: Rule, field_name: str, members: frozenset[str]) -> list[str]:
+    # Messages list what is missing as the role lists it.
+    return list(dict.fromkeys(rule.wire.get(field_name) or sorted(members)))
 
 
 def _covers(own: Rule, atom: Rule) -> bool:
