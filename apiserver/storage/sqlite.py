@@ -18,7 +18,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
-from apiserver.storage.compaction import Compaction
+from apiserver.storage.compaction import MOST_REVISIONS, Compaction
 from apiserver.storage.feed import Feed, Subscription
 from apiserver.storage.sqlite_file import FileLock, open_file, open_memory
 from apiserver.storage.sqlite_log import History, SqliteLog
@@ -57,7 +57,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._feed = Feed()
         self._revision = log.revision
-        self._compaction = Compaction(log.revision)
+        self._compaction = Compaction(log.revision, most=MOST_REVISIONS)
         self._expiry: asyncio.TimerHandle | None = None
         self._expires_at: float | None = None
         self._is_closed = False
@@ -263,10 +263,18 @@ class SqliteStore:
 
 
 def _carry_out(log: SqliteLog, jobs: Sequence[_Job]) -> tuple[Sequence[Any], Sequence[StoreEvent]]:
-    works = [job.work for job in jobs]
+    """The jobs' results in their order, and what they changed."""
+    if any(job.need is not _Need.READ for job in jobs):
+        try:
+            return log.transact([job.work for job in jobs], durable=any(job.need is _Need.FSYNC for job in jobs))
+        except StoreUnavailableError as error:
+            # A full disk can still be read.
+            return [error if job.need is not _Need.READ else _read(log, job) for job in jobs], ()
+    return [_read(log, job) for job in jobs], ()
+
+
+def _read(log: SqliteLog, job: _Job) -> Any:
     try:
-        if all(job.need is _Need.READ for job in jobs):
-            return log.read(works), ()
-        return log.transact(works, durable=any(job.need is _Need.FSYNC for job in jobs))
+        return log.read(job.work)
     except StoreUnavailableError as error:
-        return [error] * len(jobs), ()
+        return error

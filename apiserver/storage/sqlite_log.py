@@ -80,10 +80,10 @@ class SqliteLog:
             raise unavailable(error, self._db.filename) from error
         return results, self._events
 
-    def read(self, works: Sequence[Callable[[SqliteLog], Any]]) -> list[Any]:
-        """The results of works that only read."""
+    def read(self, work: Callable[[SqliteLog], Any]) -> Any:
+        """The result of a work that only reads, or the contract's error it raised."""
         try:
-            return [_outcome(work, self) for work in works]
+            return _outcome(work, self)
         except apsw.Error as error:
             raise unavailable(error, self._db.filename) from error
 
@@ -201,12 +201,13 @@ class SqliteLog:
             raise FutureRevisionError(f"revision {revision} has not happened, the newest is {self.revision}")
         if revision <= self.compacted:
             raise CompactedError(self.compacted)
-        # A watch may start at the compacted revision itself, so a deletion there stays until the next time.
-        self._db.execute("DELETE FROM log WHERE deleted AND revision >= ? AND revision < ?", (self.compacted, revision))
+        # What was replaced goes first: it is found by the rows that replaced it.
         self._db.execute(
             "DELETE FROM log WHERE revision IN (SELECT previous FROM log WHERE revision > ? AND revision <= ?)",
             (self.compacted, revision),
         )
+        # A watch may start at the compacted revision itself, so a deletion there stays until the next time.
+        self._db.execute("DELETE FROM log WHERE deleted AND revision >= ? AND revision < ?", (self.compacted, revision))
         self._db.execute("UPDATE meta SET value = ? WHERE name = 'compacted'", (revision,))
         self.compacted = revision
 
