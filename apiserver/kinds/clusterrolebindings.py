@@ -1,8 +1,12 @@
-"""ClusterRoleBindings: the references' groups."""
+"""ClusterRoleBindings: the references' groups, and what they may name."""
 
 from __future__ import annotations
 
-from apiserver.kinds.rbac import default_references
+from apiserver.kinds.rbac import binding_errors, binding_update_errors, default_references
 from apiserver.kinds.rules import Rules
 
-RULES = Rules(default=default_references)
+RULES = Rules(
+    default=default_references,
+    validate=lambda binding: binding_errors(binding, namespaced=False),
+    validate_update=binding_update_errors,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.workload_rules import deployment_errors, immutable
 from machinery.api.resource import Object
 
 
@@ -19,4 +20,11 @@ def default(deployment: Object) -> None:
     default_template(spec.get("template"))
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)
+RULES = Rules(
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=deployment_errors,
+    validate_update=immutable("spec.selector"),
+    has_generation=True,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.workload_rules import immutable, job_errors
 from machinery.api.resource import Object
 
 _UID, _NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
@@ -51,6 +52,8 @@ RULES = Rules(
     default=default,
     prepare_create=prepare_create,
     prepare_update=keep_status,
+    validate=job_errors,
+    validate_update=immutable("spec.completionMode", "spec.selector", "spec.template"),
     has_generation=True,
     selectable_fields=("status.successful",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.pod_rules import validate_pod, validate_pod_update
 from apiserver.kinds.pod_spec import default_pod
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
@@ -45,6 +46,8 @@ RULES = Rules(
     default=default_pod,
     prepare_create=prepare_create,
     prepare_update=prepare_update,
+    validate=validate_pod,
+    validate_update=validate_pod_update,
     has_generation=True,
     selectable_fields=(
         "spec.nodeName",

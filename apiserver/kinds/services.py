@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.service_rules import service_errors
 from machinery.api.resource import Object
 
 _EXPOSED = ("NodePort", "LoadBalancer")
@@ -37,5 +38,6 @@ RULES = Rules(
     default=default,
     prepare_create=prepare_create,
     prepare_update=keep_status,
+    validate=service_errors,
     selectable_fields=("spec.clusterIP", "spec.type"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.workload_rules import stateful_set_errors, stateful_set_update_errors
 from machinery.api.resource import Object
 
 
@@ -27,4 +28,11 @@ def default(stateful_set: Object) -> None:
         claim.setdefault("status", {}).setdefault("phase", "Pending")
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)
+RULES = Rules(
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=stateful_set_errors,
+    validate_update=stateful_set_update_errors,
+    has_generation=True,
+)

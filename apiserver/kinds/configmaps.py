@@ -1,0 +1,44 @@
+"""ConfigMaps: keys that can be file names, a mebibyte at most, and immutability that can't be taken back."""
+
+from __future__ import annotations
+
+from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, too_long
+from apiserver.kinds.rules import Rules
+from machinery.api import names
+from machinery.api.errors import Cause
+from machinery.api.resource import Object
+
+LIMIT = 1 << 20
+
+
+def validate(config_map: Object) -> list[Cause]:
+    text, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
+    errors: list[Cause] = []
+    for part, keys in (("data", text), ("binaryData", binary)):
+        for key in keys:
+            errors += all_of(f"{part}[{key}]", key, names.config_key(key))
+    errors += [
+        invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData") for key in text if key in binary
+    ]
+    size = sum(len(str(value).encode()) for value in text.values())
+    size += sum(len(value) * 3 // 4 for value in binary.values())
+    return [*errors, too_long("", LIMIT)] if size > LIMIT else errors
+
+
+def validate_update(new: Object, old: Object) -> list[Cause]:
+    return immutable_errors(new, old, ("data", "binaryData"))
+
+
+def immutable_errors(new: Object, old: Object, parts: tuple[str, ...]) -> list[Cause]:
+    """What may not change once `immutable` is set; Secrets have the same rule."""
+    if not old.get("immutable"):
+        return []
+    errors = [forbidden("immutable", "field is immutable when `immutable` is set")] if not new.get("immutable") else []
+    return errors + [
+        forbidden(part, "field is immutable when `immutable` is set")
+        for part in parts
+        if (new.get(part) or {}) != (old.get(part) or {})
+    ]
+
+
+RULES = Rules(validate=validate, validate_update=validate_update)

@@ -1,0 +1,62 @@
+"""Field errors in upstream's words (`apimachinery/util/validation/field`): each is a `Cause` that names its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from machinery.api.errors import Cause
+
+
+def required(path: str, detail: str = "") -> Cause:
+    return Cause("FieldValueRequired", f"Required value: {detail}" if detail else "Required value", path)
+
+
+def invalid_value(path: str, value: Any, detail: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {said(value)}: {detail}", path)
+
+
+def not_supported(path: str, value: Any, supported: Iterable[str]) -> Cause:
+    known = ", ".join(said(word) for word in supported)
+    return Cause("FieldValueNotSupported", f"Unsupported value: {said(value)}: supported values: {known}", path)
+
+
+def missing(path: str, value: Any) -> Cause:
+    return Cause("FieldValueNotFound", f"Not found: {said(value)}", path)
+
+
+def duplicate(path: str, value: Any) -> Cause:
+    return Cause("FieldValueDuplicate", f"Duplicate value: {said(value)}", path)
+
+
+def forbidden(path: str, detail: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {detail}", path)
+
+
+def too_long(path: str, limit: int) -> Cause:
+    return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", path)
+
+
+def said(value: Any) -> str:
+    """A value as Go's `%v` or `%q` would show it in an error."""
+    if value is None:
+        return "null"
+    return orjson.dumps(value).decode()
+
+
+def all_of(path: str, value: Any, details: Iterable[str]) -> list[Cause]:
+    """One `Invalid value` for each complaint about a value."""
+    return [invalid_value(path, value, detail) for detail in details]
+
+
+def not_negative(path: str, value: Any) -> list[Cause]:
+    if isinstance(value, int) and value < 0:
+        return [invalid_value(path, value, "must be greater than or equal to 0")]
+    return []
+
+
+def one_of(path: str, value: Any, supported: tuple[str, ...]) -> list[Cause]:
+    """Complains of a value outside `supported`; an absent one is `required`'s business."""
+    return [] if value in (None, "") or value in supported else [not_supported(path, value, supported)]

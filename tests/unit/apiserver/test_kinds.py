@@ -1,0 +1,113 @@
+"""Defaults and refusals of kinds: the recorded messages of a v1.36.2 server are the oracle for the rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apiserver.kinds.rules import rules_for
+from machinery.api.errors import Cause, invalid
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import (
+    BY_PATH,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    PODS,
+    RESOURCES,
+    SECRETS,
+    SERVICES,
+)
+
+EXCHANGES = Path(__file__).parents[2] / "exchanges"
+NOT_RULES = {"invalid/pod-bad-name", "invalid/pod-bad-label", "invalid/no-name", "invalid/no-kind"}  # the registry's
+LATER = {"invalid/limit-min-max", "invalid/es-bad", "invalid/svc-dup-port"}
+
+
+def refused() -> list[tuple[str, str, Object, str]]:
+    found = []
+    for row in json.loads((EXCHANGES / "invalid.json").read_text()):
+        (step, answer) = row["steps"][-1], row["answers"][-1]
+        if answer and answer["code"] == 422 and row["name"] not in NOT_RULES | LATER:
+            found.append((row["name"], step[1], step[2], answer["body"]["message"]))
+    return found
+
+
+def resource_of(path: str) -> Resource:
+    parts = path.strip("/").split("/")
+    plural = parts[-1]
+    return BY_PATH[("", parts[1], plural) if parts[0] == "api" else (parts[1], parts[2], plural)]
+
+
+@pytest.mark.parametrize(("name", "path", "obj", "message"), refused(), ids=lambda v: v if isinstance(v, str) else "")
+def test_the_rules_refuse_in_the_words_of_upstream(name: str, path: str, obj: Object, message: str) -> None:
+    resource = resource_of(path)
+    rules = rules_for(resource)
+    rules.default(obj)
+    rules.prepare_create(obj)
+    causes: list[Cause] = rules.validate(obj)
+    assert causes, "nothing was refused"
+    assert invalid(resource.kind, obj["metadata"]["name"], causes, resource.group).message == message
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: f"{r.group}/{r.version}/{r.plural}")
+def test_an_empty_object_of_any_kind_breaks_no_rule_function(resource: Resource) -> None:
+    rules, obj = rules_for(resource), {"metadata": {"name": "x"}, "spec": {}}
+    rules.default(obj)
+    rules.prepare_create(obj)
+    rules.validate(obj)
+    rules.validate_update(obj, obj)
+
+
+def test_a_pods_defaults_are_complete() -> None:
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    rules_for(PODS).default(pod)
+    assert pod["spec"]["restartPolicy"] == "Always"
+    assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Always"
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 30
+    assert pod["spec"]["enableServiceLinks"] is True
+
+
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        ("nginx", "Always"),
+        ("nginx:latest", "Always"),
+        ("nginx:1.2", "IfNotPresent"),
+        ("host:5000/nginx", "Always"),
+        ("nginx@sha256:" + "a" * 64, "IfNotPresent"),
+    ],
+)
+def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    rules_for(PODS).default(pod)
+    assert pod["spec"]["containers"][0]["imagePullPolicy"] == policy
+
+
+def test_a_deployments_selector_must_match_its_template() -> None:
+    template = {"metadata": {"labels": {"a": "c"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    deployment = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+    rules = rules_for(DEPLOYMENTS)
+    rules.default(deployment)
+    (cause,) = rules.validate(deployment)
+    assert cause.field == "spec.template.metadata.labels"
+
+
+def test_string_data_is_folded_into_data() -> None:
+    secret = {"metadata": {"name": "s"}, "stringData": {"a": "b"}}
+    rules_for(SECRETS).default(secret)
+    assert secret["data"] == {"a": "Yg=="}
+    assert secret["type"] == "Opaque"
+
+
+def test_an_immutable_config_map_stays() -> None:
+    old = {"metadata": {"name": "c"}, "immutable": True, "data": {"a": "b"}}
+    causes = rules_for(CONFIG_MAPS).validate_update({"metadata": {"name": "c"}, "data": {"a": "c"}}, old)
+    assert [cause.field for cause in causes] == ["immutable", "data"]
+
+
+def test_a_services_ports_are_defaulted() -> None:
+    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}
+    rules_for(SERVICES).default(service)
+    assert service["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
