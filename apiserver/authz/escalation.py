@@ -1,4 +1,4 @@
-"""Nobody grants what they don't hold: writing a role or a binding needs the permissions in it, or `escalate`, `bind`."""
+"""Nobody grants what they do not hold: writing a role or binding needs what is in it, or `escalate` or `bind`."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from machinery.api.errors import Forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from machinery.client.cache import Cache, Change
+from machinery.contain import contain
 
 MASTERS = "system:masters"
 _KEPT_DECISIONS = 8192
@@ -139,12 +140,14 @@ class Rbac:
                 yield from by_subject.get(subject, {}).values()
 
     def _grant(self, bound: _Bound) -> Grant:
-        found = self.role_rules(bound.role_kind, bound.namespace, bound.role_name)
-        if found is None:
-            plural = "clusterrole" if bound.role_kind == "ClusterRole" else "role"
-            error = f'{plural}.rbac.authorization.k8s.io "{bound.role_name}" not found'
-            return Grant((), bound.reason, error)
-        return Grant(found, bound.reason)
+        plural = "clusterrole" if bound.role_kind == "ClusterRole" else "role"
+        error = f'{plural}.rbac.authorization.k8s.io "{bound.role_name}" not found'
+        # A stored role that makes no sense takes nothing from who is bound to others too.
+        with contain("rbac", about=bound.reason):
+            found = self.role_rules(bound.role_kind, bound.namespace, bound.role_name)
+            if found is not None:
+                return Grant(found, bound.reason)
+        return Grant((), bound.reason, error)
 
     def _node_rules(self) -> tuple[Rule, ...]:
         if self._node is None:
@@ -155,11 +158,11 @@ class Rbac:
         self._forget()
 
     def _binding_changed(self, change: Change) -> None:
+        self._forget()
         if change.before is not None:
             self._unbind(change.before)
         if change.after is not None:
             self._bind(change.after)
-        self._forget()
 
     def _bind(self, binding: Object) -> None:
         for subject, bound in _subjects(binding):
@@ -186,6 +189,8 @@ def _subjects(binding: Object) -> Iterator[tuple[Subject, _Bound]]:
     metadata, role = binding["metadata"], binding.get("roleRef") or {}
     namespace = metadata.get("namespace", "")
     for subject in binding.get("subjects") or ():
+        if not isinstance(subject, dict):
+            continue
         kind, name = subject.get("kind", ""), subject.get("name", "")
         text = f'{kind} "{name}"'
         key = (kind, name)

@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from apiserver.bootstrap.aggregation import fill_in
+from apiserver.config import ApiServerConfig
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -44,6 +45,10 @@ class BootstrapConfig:
     advertise_address: str
     port: int
     client_ca_pem: str
+
+    @classmethod
+    def of(cls, config: ApiServerConfig) -> BootstrapConfig:
+        return cls((config.service_cidr,), config.advertise_address, config.port, config.pki.ca_pem.decode())
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,9 @@ def _kubernetes_service(config: BootstrapConfig) -> Iterator[Wanted]:
     }
     labels = {"component": "apiserver", "provider": "kubernetes"}
     yield _wanted(SERVICES, {"metadata": {**metadata, "labels": labels}, "spec": spec})
+    # Endpoints must be reachable from elsewhere: a server that listens for itself alone has none.
+    if ip_address(config.advertise_address).is_loopback:
+        return
     mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     subset = {"addresses": [{"ip": config.advertise_address}], "ports": [port]}
     yield _wanted(ENDPOINTS, {"metadata": {**metadata, "labels": mirrored}, "subsets": [subset]})

@@ -11,16 +11,18 @@ from contextlib import suppress
 
 from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, objects, service_cidr
 from apiserver.bootstrap.reconcile import reconciled
+from apiserver.config import ApiServerConfig
 from machinery.api.errors import AlreadyExists, Conflict
 from machinery.api.resource import Object, Resource
 from machinery.client.client import Client
 from machinery.contain import contain
 
 
-async def run(client: Client, config: BootstrapConfig) -> int:
-    """Returns how many objects were written, once all are there."""
-    first = await _ensure(client, [*namespaces(), service_cidr(config)])
-    return first + await _ensure(client, objects(config))
+async def run(client: Client, config: ApiServerConfig) -> int:
+    """Returns how many objects were written, once all are there; `config.port` is the port that it listens on."""
+    wanted = BootstrapConfig.of(config)
+    first = await _ensure(client, [*namespaces(), service_cidr(wanted)])
+    return first + await _ensure(client, objects(wanted))
 
 
 async def _ensure(client: Client, wanted: Sequence[Wanted]) -> int:

@@ -1,0 +1,149 @@
+"""Who is who: certificates, tokens and what voids them, nobody, and acting as somebody else."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+
+from apiserver.authn.authenticator import Authenticator
+from apiserver.authn.impersonation import impersonated
+from apiserver.authn.tokens import ISSUER, Reference
+from apiserver.authz.rbac import Rbac
+from apiserver.request import ANONYMOUS, LOOPBACK, User
+from machinery.api.errors import Forbidden, InternalError, Unauthorized
+from machinery.api.resources import PODS, SERVICE_ACCOUNTS
+from machinery.pki import Pki
+from tests.watched_store import SetClock, Stage
+
+
+def der(pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.decode())
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+async def authenticator(pki: Pki, stage: Stage, clock: SetClock) -> Authenticator:
+    await stage.put(SERVICE_ACCOUNTS, {"metadata": {"namespace": "ns", "name": "sa", "uid": "sa-1"}})
+    await stage.put(PODS, {"metadata": {"namespace": "ns", "name": "pod", "uid": "pod-1"}})
+    return Authenticator(pki, stage.cache, clock=clock)
+
+
+async def test_a_client_certificate_names_user_and_groups(authenticator: Authenticator, pki: Pki) -> None:
+    certificate, _ = pki.issue_client("jane", ["dev", "ops"])
+    user = await authenticator.authenticate({}, der(certificate))
+    assert (user.name, user.groups) == ("jane", ("dev", "ops", "system:authenticated"))
+    assert user.extra["authentication.kubernetes.io/credential-id"][0].startswith("X509SHA256=")
+
+
+async def test_another_cas_certificate_an_old_one_and_a_servers_are_nobodys(
+    authenticator: Authenticator, pki: Pki, clock: SetClock, tmp_path: Path
+) -> None:
+    foreign, _ = Pki.load_or_create(tmp_path).issue_client("jane", ["system:masters"])
+    mine, _ = pki.issue_client("jane")
+    assert (await authenticator.authenticate({}, der(mine))).name == "jane"
+    for each in (der(foreign), der(pki.server.certificate.read_bytes()), b"no certificate"):
+        with pytest.raises(Unauthorized):
+            await authenticator.authenticate({}, each)
+    clock.time += timedelta(days=400)
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate({}, der(mine))
+
+
+async def test_without_credentials_one_is_anonymous(authenticator: Authenticator) -> None:
+    assert await authenticator.authenticate({}, None) == ANONYMOUS
+    assert await authenticator.authenticate({"Authorization": "Basic YTpi"}, None) == ANONYMOUS
+
+
+async def test_a_token_says_what_upstreams_says(authenticator: Authenticator) -> None:
+    token = authenticator.issue_token("ns", "sa", "sa-1", bound={"pod": Reference("pod", "pod-1")})
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["iss"] == ISSUER
+    assert claims["aud"] == [ISSUER]
+    assert claims["sub"] == "system:serviceaccount:ns:sa"
+    assert claims["exp"] - claims["iat"] == 3600
+    assert claims["kubernetes.io"] == {
+        "namespace": "ns",
+        "serviceaccount": {"name": "sa", "uid": "sa-1"},
+        "pod": {"name": "pod", "uid": "pod-1"},
+    }
+    user = await authenticator.authenticate(bearer(token), None)
+    assert user.name == "system:serviceaccount:ns:sa"
+    assert user.uid == "sa-1"
+    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")
+    assert user.extra["authentication.kubernetes.io/pod-name"] == ("pod",)
+
+
+async def test_the_key_set_checks_tokens(authenticator: Authenticator) -> None:
+    token = authenticator.issue_token("ns", "sa", "sa-1")
+    key = jwt.PyJWKSet.from_dict(authenticator.key_set())[jwt.get_unverified_header(token)["kid"]]
+    assert jwt.decode(token, key, algorithms=["ES256"], audience=ISSUER)["sub"].endswith(":sa")
+
+
+async def test_kubelets_tokens_live_a_year(authenticator: Authenticator) -> None:
+    token = authenticator.issue_token(
+        "ns", "sa", "sa-1", expiration_seconds=3607, bound={"pod": Reference("pod", "pod-1")}
+    )
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 365 * 24 * 3600
+    assert claims["kubernetes.io"]["warnafter"] - claims["iat"] == 3607
+
+
+async def test_a_token_ends_with_its_time(authenticator: Authenticator, clock: SetClock) -> None:
+    token = authenticator.issue_token("ns", "sa", "sa-1", expiration_seconds=600)
+    await authenticator.authenticate(bearer(token), None)
+    clock.time += timedelta(seconds=601)
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate(bearer(token), None)
+
+
+async def test_a_token_ends_with_its_pod_and_with_its_account(authenticator: Authenticator, stage: Stage) -> None:
+    bound = authenticator.issue_token("ns", "sa", "sa-1", bound={"pod": Reference("pod", "pod-1")})
+    free = authenticator.issue_token("ns", "sa", "sa-1")
+    await authenticator.authenticate(bearer(bound), None)
+    await stage.delete(PODS, "ns", "pod")
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate(bearer(bound), None)
+    await authenticator.authenticate(bearer(free), None)
+    await stage.put(SERVICE_ACCOUNTS, {"metadata": {"namespace": "ns", "name": "sa", "uid": "sa-2"}})
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate(bearer(free), None)
+
+
+async def test_forged_and_foreign_tokens_are_refused(authenticator: Authenticator, pki: Pki) -> None:
+    good = authenticator.issue_token("ns", "sa", "sa-1")
+    head, body, signature = good.split(".")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    other_issuer = jwt.encode({**claims, "iss": "https://elsewhere"}, pki.service_account_key, algorithm="ES256")
+    other_subject = jwt.encode({**claims, "sub": "system:admin"}, pki.service_account_key, algorithm="ES256")
+    unsigned = jwt.encode(claims, "", algorithm="none")
+    other_audience = authenticator.issue_token("ns", "sa", "sa-1", audiences=["vault"])
+    broken = f"{head}.{body}.{signature[::-1]}"
+    for token in (other_issuer, other_subject, unsigned, other_audience, broken, "x", "a.b.c"):
+        with pytest.raises(Unauthorized, match="^Unauthorized$"):
+            await authenticator.authenticate(bearer(token), None)
+    assert authenticator.verify_token(other_audience, ["vault"])[1] == ("vault",)
+
+
+async def test_masters_may_act_as_others_and_others_may_not(stage: Stage) -> None:
+    rbac = Rbac(stage.cache)
+    as_account = [("Impersonate-User", "system:serviceaccount:default:default")]
+    user = impersonated(as_account, LOOPBACK, rbac)
+    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated")
+    as_jane = [("Impersonate-User", "jane"), ("Impersonate-Group", "dev"), ("Impersonate-Extra-Acme.com%2fteam", "a")]
+    user = impersonated(as_jane, LOOPBACK, rbac)
+    assert (user.groups, user.extra) == (("dev", "system:authenticated"), {"acme.com/team": ("a",)})
+    assert impersonated([("Accept", "*/*")], LOOPBACK, rbac) == LOOPBACK
+    with pytest.raises(Forbidden) as denied:
+        impersonated(as_jane, User("bob"), rbac)
+    assert denied.value.message == (
+        'users "jane" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope'
+    )
+    with pytest.raises(InternalError):
+        impersonated([("Impersonate-Group", "dev")], LOOPBACK, rbac)
