@@ -1,0 +1,257 @@
+"""Objects as a Go struct would write them: what the API stores, compares and answers.
+
+Unknown fields go, empty optional ones go, mandatory ones appear, quantities and times take their canonical form. The
+writer of each message is compiled once, when the first object with it comes; it builds new containers throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from machinery.api import messages, quantity
+from machinery.api.errors import BadRequest
+from machinery.api.messages import Field, message, resource_message
+from machinery.api.resource import Object, Resource
+from machinery.api.timestamps import parse_time, rfc3339, rfc3339_micro
+
+Write = Callable[[Any], Any]
+"""Gives the canonical value; None stands for null or nothing."""
+
+_ZEROS: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0, "bytes": None}
+
+
+class Mismatch(Exception):
+    """A value that Go could not decode into the field."""
+
+
+def canonical(obj: Object, resource: Resource) -> Object:
+    """A new, canonical object; raises BadRequest in upstream's words where a value has the wrong type.
+
+    Objects of custom resources come back copied and otherwise as they are: their schema is not known here.
+    """
+    name = resource_message(resource)
+    if name is None:
+        copied: Object = _copy(obj)
+        return copied
+    return canonical_kind(obj, name)
+
+
+def canonical_kind(obj: Object, name: str) -> Object:
+    """As `canonical`, by the message's full name."""
+    head = {key: obj[key] for key in ("kind", "apiVersion") if obj.get(key)}
+    try:
+        return head | _struct(name)(obj)
+    except (Mismatch, AttributeError, TypeError, ValueError) as error:
+        from machinery.api.type_errors import type_errors
+
+        complaints = type_errors(obj, name)
+        if not complaints:
+            raise
+        version = str(obj.get("apiVersion", "")).rpartition("/")[2]
+        kind = obj.get("kind", "")
+        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {complaints[0]}') from error
+
+
+@cache
+def _struct(name: str) -> Callable[[Any], Object]:
+    if name == messages.EMPTY:
+        return lambda value: {}
+    described = message(name)
+    # Writers of nested messages are compiled at their first use, as some messages hold themselves.
+    pending: dict[str, Field] = dict(described.fields)
+    writers: dict[str, tuple[Write, bool]] = {}
+    always = tuple((field.name, _absent(field)) for field in described.fields.values() if _is_always(field))
+
+    def write(value: Any) -> Object:
+        out: Object = {}
+        for key, item in value.items():
+            if item is None:
+                continue
+            writer = writers.get(key)
+            if writer is None:
+                field = pending.get(key)
+                if field is None:
+                    continue
+                writer = writers[key] = (_value(field), _drops_empty(field))
+            written = writer[0](item)
+            if written or not writer[1]:
+                out[key] = written
+        for key, absent in always:
+            if key not in out:
+                out[key] = absent()
+        return out
+
+    return write
+
+
+def _is_always(field: Field) -> bool:
+    if field.rule == "omitzero":
+        return False
+    # Go's omitempty never drops a struct that is held by value.
+    return field.rule == "always" or field.kind in ("struct", "time", "quantity", "intOrString", "raw")
+
+
+def _drops_empty(field: Field) -> bool:
+    return field.rule == "omitempty" and field.kind in ("scalar", "list", "map", "bytes")
+
+
+def _absent(field: Field) -> Callable[[], Any]:
+    """What is written for a mandatory field without a value."""
+    match field.kind:
+        case "struct":
+            return lambda: _struct(field.type)({})
+        case "quantity":
+            return lambda: "0"
+        case "intOrString":
+            return lambda: 0
+        case "scalar":
+            zero = _ZEROS[field.type]
+            return lambda: zero
+        case _:
+            return lambda: None
+
+
+def _value(field: Field) -> Write:
+    if field.map_value:
+        return _map(_single(field.map_value), _null_item(field.map_value))
+    if field.repeated:
+        if field.type == "string":
+            return _strings
+        return _list(_single(field.type), _null_item(field.type))
+    return _single(field.type)
+
+
+def _null_item(kind: str) -> Callable[[], Any]:
+    """What Go writes for an item or map value that was null."""
+    if kind in _ZEROS:
+        zero = _ZEROS[kind]
+        return lambda: zero
+    if kind == messages.QUANTITY:
+        return lambda: "0"
+    if kind in _SINGLES or kind in messages.RAW or kind in messages.STRING_LISTS:
+        return lambda: None
+    return lambda: _struct(kind)({})
+
+
+def _list(item: Write, null: Callable[[], Any]) -> Write:
+    def write(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise Mismatch
+        return [null() if one is None else item(one) for one in value]
+
+    return write
+
+
+def _map(item: Write, null: Callable[[], Any]) -> Write:
+    if item is _string:
+        return _string_map
+
+    def write(value: Any) -> dict[str, Any]:
+        return {key: null() if one is None else item(one) for key, one in value.items()}
+
+    return write
+
+
+def _string_map(value: Any) -> dict[str, str]:
+    return {key: one if type(one) is str else _string_or_null(one) for key, one in value.items()}
+
+
+def _strings(value: Any) -> list[str]:
+    if type(value) is not list:
+        raise Mismatch
+    return [one if type(one) is str else _string_or_null(one) for one in value]
+
+
+def _string_or_null(value: Any) -> str:
+    if value is not None:
+        raise Mismatch
+    return ""
+
+
+def _single(kind: str) -> Write:
+    writer = _SINGLES.get(kind)
+    if writer is not None:
+        return writer
+    if kind in messages.RAW:
+        return _copy
+    if kind in messages.STRING_LISTS:
+        return _strings
+    return _struct(kind)
+
+
+def _string(value: Any) -> str:
+    if type(value) is not str:
+        raise Mismatch
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise Mismatch
+    return value
+
+
+def _int32(value: Any) -> int:
+    if type(value) is not int or not -(2**31) <= value < 2**31:
+        raise Mismatch
+    return value
+
+
+def _int64(value: Any) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise Mismatch
+    return value
+
+
+def _double(value: Any) -> float:
+    if type(value) is not int and type(value) is not float:
+        raise Mismatch
+    return value
+
+
+def _quantity(value: Any) -> str:
+    if type(value) is str:
+        return str(quantity.parse(value.strip()))
+    if type(value) is bool:
+        raise Mismatch
+    return str(quantity.of(value))
+
+
+def _int_or_string(value: Any) -> int | str:
+    return value if type(value) is str else _int32(value)
+
+
+def _time(value: Any) -> str:
+    if type(value) is str and len(value) == 20 and value[19] == "Z":
+        parse_time(value)
+        return value
+    return rfc3339(parse_time(_string(value)))
+
+
+def _micro_time(value: Any) -> str:
+    return rfc3339_micro(parse_time(_string(value)))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+_SINGLES: dict[str, Write] = {
+    "string": _string,
+    "bytes": _string,
+    "bool": _bool,
+    "int32": _int32,
+    "int64": _int64,
+    "double": _double,
+    messages.QUANTITY: _quantity,
+    messages.INT_OR_STRING: _int_or_string,
+    messages.TIME: _time,
+    messages.MICRO_TIME: _micro_time,
+    messages.DURATION: _string,
+}

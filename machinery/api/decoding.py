@@ -1,0 +1,182 @@
+"""Request bodies into objects: JSON, YAML or protobuf, with upstream's complaints where they do not fit.
+
+A body without kind or apiVersion is taken to be what the request's path says, as upstream's decoder does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from machinery.api.errors import BadRequest, UnsupportedMediaType
+from machinery.api.messages import message_of, resource_message
+from machinery.api.resource import Object, Resource
+
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
+MAGIC = b"k8s\0"
+
+Kind = tuple[str, str, str]
+"""group, version, kind"""
+
+_LEGACY_SCHEME = 'in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
+
+
+def decode_body(body: bytes, content_type: str, kind: Kind | None) -> Object:
+    """The object as JSON; raises BadRequest or UnsupportedMediaType in upstream's words."""
+    return _decode(body, content_type, kind)[0]
+
+
+def decode_strict(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, list[str]]:
+    """As `decode_body`, and what strict validation holds against the body: unknown and duplicate fields."""
+    obj, duplicates, media = _decode(body, content_type, kind)
+    if media == PROTOBUF:
+        return obj, []
+    checked = _with_duplicates(body) if media == JSON else obj
+    group, _, version = str(obj.get("apiVersion", "")).rpartition("/")
+    name = message_of(group, version, str(obj.get("kind", "")))
+    from machinery.api.type_errors import complaints
+
+    return obj, [*duplicates, *complaints(checked, name)[0]]
+
+
+def strict_error(kind: str, version: str, errors: list[str]) -> BadRequest:
+    """What `fieldValidation=Strict` answers to the errors of `decode_strict`."""
+    return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {strict_message(errors)}')
+
+
+def strict_message(errors: list[str]) -> str:
+    return f"strict decoding error: {', '.join(errors)}"
+
+
+def field_errors(obj: Object, resource: Resource) -> tuple[list[str], list[str]]:
+    """(unknown fields, values of wrong types) of an object of a built-in kind, in upstream's words."""
+    from machinery.api.type_errors import complaints
+
+    name = resource_message(resource)
+    return complaints(obj, name) if name else ([], [])
+
+
+def check_types(obj: Object, resource: Resource) -> None:
+    """Raises BadRequest where a value has not the type of its field."""
+    types = field_errors(obj, resource)[1]
+    if types:
+        raise BadRequest(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {types[0]}'
+        )
+
+
+def _decode(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, list[str], str]:
+    media = content_type.partition(";")[0].strip().lower()
+    duplicates: list[str] = []
+    if media in ("", JSON, "*/*") or (media.startswith("application/") and media.endswith("+json")):
+        media, obj = JSON, _json(body, kind)
+    elif media in (YAML, "application/x-yaml", "text/yaml", "application/apply-patch+yaml"):
+        media = YAML
+        obj, duplicates = _yaml(body, kind)
+    elif media == PROTOBUF:
+        from machinery.api.protobuf import decode
+
+        obj = decode(body)
+    else:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON}, {YAML}, {PROTOBUF}"
+        )
+    return (_of_kind(obj, kind) if kind else obj), duplicates, media
+
+
+def _json(body: bytes, kind: Kind | None) -> Object:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        from machinery.api.go_json import syntax_error
+
+        said = syntax_error(body)
+        if said:
+            raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}") from error
+        # Numbers beyond 64 bits and lone surrogates: JSON to Go, not to the fast parser.
+        value = json.loads(body)
+    if not isinstance(value, dict):
+        what = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+        if value is None:
+            return {}
+        said = f"json: cannot unmarshal {what} into Go value of type struct "
+        said += '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}")
+    return value
+
+
+def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
+    import yaml
+
+    from machinery.api.yaml_body import explain, load
+
+    try:
+        value, lines = load(body)
+    except yaml.YAMLError as error:
+        raise _unrecognized(body, kind, f"error converting YAML to JSON: {explain(error)}") from error
+    if not isinstance(value, dict):
+        raise _unrecognized(body, kind, "couldn't get version/kind; json parse error: unexpected value")
+    return value, ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines else []
+
+
+def _of_kind(obj: Object, kind: Kind) -> Object:
+    """The object with the expected kind filled in where it names none."""
+    group, version, name = kind
+    for key in ("kind", "apiVersion"):
+        if not isinstance(obj.get(key, ""), str):
+            what = "number" if isinstance(obj[key], int) else "object"
+            raise BadRequest(
+                f"the object provided is unrecognized (must be of type {name}): couldn't get version/kind; json parse "
+                f"error: json: cannot unmarshal {what} into Go struct field .{key} of type string"
+            )
+    api_version = f"{group}/{version}" if group else version
+    if not obj.get("kind") or not obj.get("apiVersion"):
+        obj = {**obj, "kind": obj.get("kind") or name, "apiVersion": obj.get("apiVersion") or api_version}
+    if obj["kind"] != name or obj["apiVersion"] != api_version:
+        _refuse_other_kind(obj, kind)
+    return obj
+
+
+def _refuse_other_kind(obj: Object, kind: Kind) -> None:
+    group, _, version = obj["apiVersion"].rpartition("/")
+    name = obj["kind"]
+    if message_of(group, version, name) is None:
+        said = f'no kind "{name}" is registered for version "{obj["apiVersion"]}" {_LEGACY_SCHEME}'
+    elif name == kind[2] and group == kind[0]:
+        # Another version of the same kind: the caller compares versions where it matters.
+        return
+    else:
+        expected = f"{kind[0].split('.')[0] or 'core'}.{kind[2]}"
+        said = f"converting ({version}.{name}) to ({expected}): unknown conversion"
+    raise BadRequest(f'{name} in version "{version}" cannot be handled as a {kind[2]}: {said}')
+
+
+def _unrecognized(body: bytes, kind: Kind | None, said: str) -> BadRequest:
+    of_type = kind[2] if kind else "Object"
+    return BadRequest(f"the object provided is unrecognized (must be of type {of_type}): {said} ({_summary(body)})")
+
+
+def _summary(body: bytes, limit: int = 30) -> str:
+    if not body:
+        return "<empty>"
+    shown = body[:limit].decode("utf-8", "replace") if body[:1] == b"{" else body[:limit].hex()
+    return f"{shown} ..." if len(body) > limit else shown
+
+
+def _with_duplicates(body: bytes) -> Any:
+    from machinery.api.type_errors import Duplicates
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        counts = Counter(key for key, _ in pairs)
+        marked = Duplicates(found)
+        marked.repeated = frozenset(key for key, count in counts.items() if count > 1)
+        return marked
+
+    return json.loads(body, object_pairs_hook=collect)
