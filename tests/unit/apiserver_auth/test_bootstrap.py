@@ -1,0 +1,91 @@
+"""What a fresh cluster gets, that a second start writes nothing, and what is mended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import apiserver.bootstrap
+from apiserver.bootstrap.aggregation import changed_roles
+from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, objects
+from apiserver.bootstrap.reconcile import reconciled
+from machinery.api.resource import Object
+from machinery.api.resources import ENDPOINTS
+
+CONFIG = BootstrapConfig(("10.96.0.0/16",), "192.0.2.5", 6443, "PEM")
+DATA = Path(apiserver.bootstrap.__file__).parent / "data"
+
+
+def find(plural: str, name: str, config: BootstrapConfig = CONFIG) -> Wanted:
+    return next(each for each in objects(config) if each.resource.plural == plural and each.key[1] == name)
+
+
+def test_sums_of_roles_are_what_upstream_sums_up() -> None:
+    recorded = {
+        each["metadata"]["name"]: each
+        for each in json.loads((DATA / "bootstrap-rbac.json").read_text())["clusterroles"]
+    }
+    for name in ("admin", "edit", "view"):
+        assert find("clusterroles", name).object["rules"] == recorded[name]["rules"]
+
+
+def test_the_kubernetes_service_takes_the_first_address() -> None:
+    assert find("services", "kubernetes").object["spec"]["clusterIP"] == "10.96.0.1"
+    assert find("endpoints", "kubernetes").object["subsets"] == [
+        {"addresses": [{"ip": "192.0.2.5"}], "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}]}
+    ]
+    loopback = BootstrapConfig(("10.96.0.0/16",), "127.0.0.1", 6443, "PEM")
+    assert not [each for each in objects(loopback) if each.resource is ENDPOINTS]
+
+
+def test_nothing_is_missing_from_what_was_made() -> None:
+    wanted = [*namespaces(), *objects(CONFIG)]
+    assert [each.key for each in wanted if reconciled(each, each.object)] == []
+
+
+def test_taken_permissions_come_back_and_added_ones_stay() -> None:
+    wanted = find("clusterroles", "system:node")
+    own = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"]}
+    there = {**wanted.object, "rules": [*wanted.object["rules"][1:], own]}
+    mended = reconciled(wanted, there)
+    assert mended is not None
+    assert mended["rules"][:-1] == there["rules"]
+    assert mended["rules"][-1] == {
+        "verbs": ["create"],
+        "apiGroups": ["authentication.k8s.io"],
+        "resources": ["tokenreviews"],
+    }
+    annotations = {"rbac.authorization.kubernetes.io/autoupdate": "false"}
+    assert reconciled(wanted, {**there, "metadata": {**there["metadata"], "annotations": annotations}}) is None
+
+
+def test_lost_subjects_come_back_and_added_ones_stay() -> None:
+    wanted = find("clusterrolebindings", "cluster-admin")
+    own = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+    mended = reconciled(wanted, {**wanted.object, "subjects": [own]})
+    assert mended is not None
+    assert mended["subjects"] == [own, *wanted.object["subjects"]]
+
+
+def test_another_address_and_port_are_told() -> None:
+    moved = BootstrapConfig(CONFIG.service_cidrs, "192.0.2.9", 7443, "PEM")
+    endpoints = reconciled(find("endpoints", "kubernetes", moved), find("endpoints", "kubernetes").object)
+    service = reconciled(find("services", "kubernetes", moved), find("services", "kubernetes").object)
+    assert endpoints is not None
+    assert service is not None
+    assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.0.2.9"}]
+    assert service["spec"]["ports"][0]["targetPort"] == 7443
+
+
+def summed(name: str, label: str, *rules: Object, labels: Object | None = None) -> Object:
+    metadata = {"name": name, "labels": labels or {}}
+    return {"metadata": metadata, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]},
+            "rules": list(rules)}  # fmt: skip
+
+
+def test_a_labelled_role_adds_to_the_sum_once() -> None:
+    rule = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"]}
+    parts = [{"metadata": {"name": name, "labels": {"to-x": "true"}}, "rules": [rule]} for name in ("b", "a")]
+    changed = changed_roles([summed("x", "to-x"), *parts])
+    assert [each["rules"] for each in changed] == [[rule]]
+    assert changed_roles([changed[0], *parts]) == []
