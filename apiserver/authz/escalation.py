@@ -48,7 +48,10 @@ def _check_binding(user: User, resource: Resource, obj: Object, old: Object | No
     if old is not None and _unchanged(obj, old, "subjects", "roleRef"):
         return
     name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
-    reference = obj.get("roleRef") or {}
+    # An apply may name subjects alone: they are bound to what the binding there is refers to.
+    reference = obj.get("roleRef") or (old or {}).get("roleRef") or {}
+    if not reference:
+        return
     kind, role = reference.get("kind", ""), reference.get("name", "")
     plural = "clusterroles" if kind == "ClusterRole" else "roles"
     asked = Attributes(user, "bind", api_group=GROUP, api_version="*", resource=plural, namespace=namespace, name=role)

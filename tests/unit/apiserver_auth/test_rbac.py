@@ -194,3 +194,7 @@ async def test_nobody_grants_what_they_do_not_hold(stage: Stage) -> None:
     bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"]}
     await stage.put(ROLES, role("reader", pods, bind, namespace="ns"))
     check_escalation(BOB, ROLE_BINDINGS, escalating, None, rbac)
+    apply_subjects = {key: value for key, value in escalating.items() if key != "roleRef"}
+    await stage.put(ROLES, role("reader", pods, namespace="ns"))
+    with pytest.raises(Forbidden, match="not currently held"):
+        check_escalation(BOB, ROLE_BINDINGS, apply_subjects, {**escalating, "subjects": []}, rbac)
