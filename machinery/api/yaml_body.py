@@ -62,7 +62,7 @@ def load_all(body: bytes | str) -> list[Any]:
     loader = _Loader(body)
     documents = []
     try:
-        while loader.check_data():
+        while loader.check_data():  # type: ignore[no-untyped-call]
             documents.append(loader.get_data())
     finally:
         loader.dispose()
