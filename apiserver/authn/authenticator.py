@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from apiserver.authn.certificates import CertificateAuthenticator
 from apiserver.authn.tokens import ISSUER, Grant, Reference, TokenAuthenticator, TokenSigner
@@ -91,10 +90,3 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
     if scheme.lower() != "bearer" or not token.strip():
         return None
     return token.strip()
-
-
-def authenticated(user: User) -> User:
-    """The user with `system:authenticated`, which belongs to everyone who is known."""
-    if "system:authenticated" in user.groups or user.name == ANONYMOUS.name:
-        return user
-    return replace(user, groups=(*user.groups, "system:authenticated"))
