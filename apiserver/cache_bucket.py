@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from apiserver.cache_entry import Entry
+from apiserver.cache_entry import KEY_PREFIX, Entry
 from machinery.api.errors import Expired
 
 RING = 1024
@@ -112,6 +112,7 @@ class Bucket:
         self.handlers: tuple[Handler, ...] = ()
         self._keys: list[str] = []
         self._owned: dict[str, dict[str, Entry]] = {}
+        self._has_nodes = prefix == f"{KEY_PREFIX}pods/"
         self._on_node: dict[str, dict[str, Entry]] = {}
         self._labelled: dict[str, dict[str, dict[str, Entry]]] = {}
         self._ring: deque[CacheEvent] = deque()
@@ -194,6 +195,7 @@ class Bucket:
         return list(self._owned.get(uid, {}).values())
 
     def on_node(self, node: str) -> Sequence[Entry]:
+        """Pods by their node; other kinds are not indexed so."""
         return list(self._on_node.get(node, {}).values())
 
     def labelled(self, key: str, value: str) -> Sequence[Entry]:
@@ -209,7 +211,8 @@ class Bucket:
     def _index(self, entry: Entry) -> None:
         for uid in entry.owners:
             self._owned.setdefault(uid, {})[entry.key] = entry
-        self._on_node.setdefault(entry.node, {})[entry.key] = entry
+        if self._has_nodes:
+            self._on_node.setdefault(entry.node, {})[entry.key] = entry
         for key, values in self._labelled.items():
             if key in entry.labels:
                 values.setdefault(entry.labels[key], {})[entry.key] = entry
@@ -217,7 +220,8 @@ class Bucket:
     def _unindex(self, entry: Entry) -> None:
         for uid in entry.owners:
             _drop(self._owned, uid, entry.key)
-        _drop(self._on_node, entry.node, entry.key)
+        if self._has_nodes:
+            _drop(self._on_node, entry.node, entry.key)
         for key, values in self._labelled.items():
             if key in entry.labels:
                 _drop(values, entry.labels[key], entry.key)

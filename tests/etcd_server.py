@@ -20,9 +20,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def etcd_server(directory: Path, *, client_port: int = 0, flags: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-    """The client URL and the process id, once it serves; the port may be taken before etcd has it, so try again."""
-    process, url = _start(directory, client_port, flags)
+def etcd_server(
+    directory: Path, *, client_port: int = 0, tls: tuple[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """The client URL and the process id, once it serves; `tls` is certificate and key, which clients need too."""
+    process, url = _start(directory, client_port, tls)
     try:
         yield url, process.pid
     finally:
@@ -30,30 +32,27 @@ def etcd_server(directory: Path, *, client_port: int = 0, flags: tuple[str, ...]
         process.wait()
 
 
-def _start(directory: Path, client_port: int, flags: tuple[str, ...]) -> tuple[subprocess.Popen[bytes], str]:
-    said = b""
+def _start(directory: Path, client_port: int, tls: tuple[str, str] | None) -> tuple[subprocess.Popen[bytes], str]:
+    log = directory / "etcd.log"
+    flags = [f"--cert-file={tls[0]}", f"--key-file={tls[1]}", f"--trusted-ca-file={tls[0]}"] if tls else []
+    # Another process may take a free port before etcd has it, so try again.
     for _ in range(5):
         port, peer_port = free_ports(2)
-        url, peer = f"http://127.0.0.1:{client_port or port}", f"http://127.0.0.1:{peer_port}"
-        scheme_flags = () if any(flag.startswith("--listen-client-urls") for flag in flags) else (
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{client_port or port}"
+        peer = f"http://127.0.0.1:{peer_port}"
+        command = [
+            ETCD, "--name=test", f"--data-dir={directory / 'etcd'}", "--logger=zap", "--log-outputs=stderr",
             f"--listen-client-urls={url}", f"--advertise-client-urls={url}",
-        )  # fmt: skip
-        log = directory / "etcd.log"
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=test={peer}",
+            "--heartbeat-interval=20", "--election-timeout=100", *flags, *(["--client-cert-auth"] if tls else []),
+        ]  # fmt: skip
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                [
-                    ETCD, "--name=test", f"--data-dir={directory / 'etcd'}", "--logger=zap", "--log-outputs=stderr",
-                    *scheme_flags, f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-                    f"--initial-cluster=test={peer}", "--heartbeat-interval=20", "--election-timeout=100", *flags,
-                ],
-                stdout=out, stderr=out,
-            )  # fmt: skip
+            process = subprocess.Popen(command, stdout=out, stderr=out)
         if _serves(process, log):
             return process, url
-        said = log.read_bytes()
         process.kill()
         process.wait()
-    raise AssertionError(f"etcd did not start: {said[-2000:]!r}")
+    raise AssertionError(f"etcd did not start: {log.read_bytes()[-2000:]!r}")
 
 
 def _serves(process: subprocess.Popen[bytes], log: Path) -> bool:

@@ -26,12 +26,13 @@ from apiserver.storage.store import (
 REVISION_BLOCK = 1000
 """Revisions are reserved durably by this many: a start after a power loss goes on behind the block."""
 
-_LATEST = (
-    "SELECT revision, value, create_revision, deleted, lease FROM log WHERE key = ? ORDER BY revision DESC LIMIT 1"
-)
+_ROW = "SELECT key, value, create_revision, revision, lease, deleted FROM log"
+_LATEST = f"{_ROW} WHERE key = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
 _INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)"
-_LIVE_AT = """FROM log AS l WHERE key >= ? AND key < ? AND NOT deleted
-    AND revision = (SELECT max(revision) FROM log WHERE key = l.key AND revision <= ?)"""
+# The index alone tells each key's newest row, however often a hot key was written.
+_LIVE_AT = """FROM (
+        SELECT max(revision) AS newest FROM log WHERE key >= ? AND key < ? AND revision <= ? GROUP BY key ORDER BY key
+    ) CROSS JOIN log ON revision = newest WHERE NOT deleted"""
 # The unary plus keeps the planner on the revisions: the key index would have to be sorted.
 _HISTORY = """SELECT l.revision, l.key, l.value, l.create_revision, l.deleted,
         p.revision, p.value, p.create_revision, p.lease, p.deleted
@@ -140,26 +141,31 @@ class SqliteLog:
 
     def _latest(self, key: str) -> tuple[int, KeyValue | None]:
         """The revision of the key's newest row and, unless that deletes it, what it holds."""
-        row = self._db.execute(_LATEST, (key,)).fetchone()
-        if row is None:
-            return 0, None
-        revision, value, created, deleted, lease = row
-        return revision, None if deleted else KeyValue(key, value, created, revision, lease)
+        return self._latest_at(key, self.revision)
+
+    def _latest_at(self, key: str, revision: int) -> tuple[int, KeyValue | None]:
+        for *fields, deleted in self._rows(_LATEST, (key, revision)):
+            found = KeyValue(*fields)
+            return found.mod_revision, None if deleted else found
+        return 0, None
 
     def range(self, prefix: str, revision: int, limit: int, start_after: str) -> RangeResult:
         if revision > self.revision:
             raise FutureRevisionError(f"revision {revision} has not happened, the newest is {self.revision}")
         if revision and revision < self.compacted:
             raise CompactedError(self.compacted)
+        if not prefix.endswith("/"):
+            found = self._latest_at(prefix, revision or self.revision)[1]
+            return RangeResult([found] if found else [], self.revision, 1 if found else 0)
         first, end = bounds(prefix)
         if start_after >= first:
             first = f"{start_after}\0"
         span = (first, end, revision or self.revision)
-        sql = f"SELECT key, value, create_revision, revision, lease {_LIVE_AT} ORDER BY key"
-        if not limit:
-            items = [KeyValue(*row) for row in self._db.execute(sql, span)]
-            return RangeResult(items, self.revision, len(items))
-        items = [KeyValue(*row) for row in self._db.execute(f"{sql} LIMIT ?", (*span, limit))]
+        sql = f"SELECT key, value, create_revision, revision, lease {_LIVE_AT}"
+        # SQLite's limit of -1 is none. The rows come in the inner order; sorting keys that are sorted costs nothing,
+        # sorting rows in SQLite would copy every value.
+        items = [KeyValue(*row) for row in self._rows(f"{sql} LIMIT ?", (*span, limit or -1))]
+        items.sort(key=lambda item: item.key)
         count = len(items)
         if count == limit:
             count = self._rows(f"SELECT count(*) {_LIVE_AT}", span)[0][0]
