@@ -1,0 +1,26 @@
+"""What the API server is told at its start; read once, passed down, never looked up elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from machinery.pki import Pki
+
+
+@dataclass(frozen=True)
+class ApiServerConfig:
+    """`bind` and `port` are where it listens (port 0: any free one), `advertise_address` what the
+    `kubernetes` Service points to. `service_cidr` gives Services their addresses."""
+
+    data_dir: Path
+    pki: Pki
+    bind: Sequence[str] = ("127.0.0.1",)
+    port: int = 6443
+    advertise_address: str = "127.0.0.1"
+    tls_sans: Sequence[str] = ()
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    feature_flags: Mapping[str, bool] = field(default_factory=dict)
+    version: str = "v1.36.2"

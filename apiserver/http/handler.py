@@ -1,0 +1,98 @@
+"""From a request to its answer: who asks, as whom, what of; then the API does it. One boundary around it all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from aiohttp import ClientConnectionResetError, web
+
+from apiserver.authn.authenticator import Authenticator
+from apiserver.authn.impersonation import impersonated
+from apiserver.authz.rbac import Rbac
+from apiserver.http import answer
+from apiserver.http.incoming import Incoming
+from apiserver.http.resources import ResourceHandler
+from apiserver.http.route import ResourcePath, resource_path
+from apiserver.registry.api import Api
+from apiserver.request import Attributes, User
+from apiserver.storage.store import CompactedError, StoreUnavailableError
+from machinery.api.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
+from machinery.contain import contain
+
+Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
+"""A handler of paths that are no resources; None where the path is not its own."""
+
+_ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz", "/version")
+_LONG = {"watch"}
+
+
+class Handler:
+    """What aiohttp's server calls for each request."""
+
+    def __init__(
+        self, api: Api, authenticator: Authenticator, rbac: Rbac, resources: ResourceHandler, plain: Plain
+    ) -> None:
+        self._api = api
+        self._authenticator = authenticator
+        self._rbac = rbac
+        self._resources = resources
+        self._plain = plain
+
+    async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
+        incoming = Incoming(raw)
+        response: web.StreamResponse | None = None
+        with contain("request", about=f"{incoming.method} {incoming.path}"):
+            response = await self._answered(incoming)
+        if response is None:
+            error = InternalError('an error on the server ("This request caused apiserver to panic. '
+                                  'Look in the logs for details.") has prevented the request from succeeding')  # fmt: skip
+            response = answer.status_error(incoming, error)
+        return response
+
+    async def _answered(self, incoming: Incoming) -> web.StreamResponse:
+        """The response, errors as their Status."""
+        try:
+            return await self._answer(incoming)
+        except StatusError as error:
+            return answer.status_error(incoming, error)
+        except (StoreUnavailableError, CompactedError) as error:
+            return answer.status_error(incoming, ServiceUnavailable(str(error)))
+        except (ConnectionResetError, ClientConnectionResetError):
+            # Nobody is there to read it.
+            return web.Response(status=499)
+
+    async def _answer(self, incoming: Incoming) -> web.StreamResponse:
+        user = await self._user(incoming)
+        path = resource_path(incoming.path)
+        if path is None:
+            return await self._non_resource(incoming, user)
+        is_watch = incoming.flag("watch")
+        verb = path.verb(incoming.method, is_watch=is_watch)
+        if path.is_legacy_watch and path.name:
+            path = replace(path, name="")
+        target = path.target
+        if target is None:
+            self._api.authorize(_attributes(user, verb, path))
+            raise NotFound("the server could not find the requested resource")
+        allowed_verb = "list" if verb == "watch" and not path.is_allowed("watch") else verb
+        if not verb or not path.is_allowed(allowed_verb):
+            self._api.authorize(_attributes(user, verb, path))
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return await self._resources.answer(incoming, user, verb, target, path.rest)
+
+    async def _user(self, incoming: Incoming) -> User:
+        user = await self._authenticator.authenticate(incoming.headers, incoming.peer_certificate)
+        return impersonated(incoming.raw.headers.items(), user, self._rbac)
+
+    async def _non_resource(self, incoming: Incoming, user: User) -> web.StreamResponse:
+        path = incoming.plain_path
+        if not path.startswith(_ALWAYS_ALLOWED):
+            verb = {"GET": "get", "HEAD": "head"}.get(incoming.method, incoming.method.lower())
+            self._api.authorize(Attributes(user, verb, path=path))
+        response = await self._plain(incoming, user)
+        return response if response is not None else answer.text(incoming, 404, "404 page not found\n")
+
+
+def _attributes(user: User, verb: str, path: ResourcePath) -> Attributes:
+    return Attributes(user, verb, path.group, path.version, path.plural, path.subresource, path.namespace, path.name)

@@ -1,0 +1,120 @@
+"""A request as the handlers read it: path and query taken apart once, the body read up to its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from apiserver.registry.call import options_invalid, unsupported_dry_run
+from apiserver.registry.lists import ListOptions
+from machinery.api.errors import BadRequest, Cause, RequestEntityTooLarge
+
+MOST_BODY = 3 * 1024 * 1024
+_FALSE = ("0", "false", "False", "FALSE", "f", "F")
+
+
+class Incoming:
+    """Wraps aiohttp's request; `raw` is needed for streams alone."""
+
+    def __init__(self, raw: web.BaseRequest) -> None:
+        self.raw = raw
+        self.method = raw.method
+        self.path, _, self._query = raw.raw_path.partition("?")
+
+    @cached_property
+    def plain_path(self) -> str:
+        return unquote(self.path)
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        return parse_qsl(self._query, keep_blank_values=True, errors="replace")
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The first value of each parameter."""
+        return dict(reversed(self.pairs))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.raw.headers
+
+    @property
+    def accept(self) -> str:
+        return ",".join(self.raw.headers.getall("Accept", ()))
+
+    @property
+    def user_agent(self) -> str:
+        return self.raw.headers.get("User-Agent", "")
+
+    @property
+    def content_type(self) -> str:
+        return self.raw.headers.get("Content-Type", "")
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate in DER, as TLS checked it."""
+        tls = self.raw.get_extra_info("ssl_object")
+        return tls.getpeercert(binary_form=True) if tls is not None else None
+
+    async def body(self) -> bytes:
+        """The whole body; raises RequestEntityTooLarge."""
+        if (self.raw.content_length or 0) > MOST_BODY:
+            raise _too_large()
+        pieces, size = [], 0
+        async for piece in self.raw.content.iter_any():
+            size += len(piece)
+            if size > MOST_BODY:
+                raise _too_large()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean of the query is set, as Go's conversion reads it."""
+        value = self.query.get(name)
+        return value is not None and value not in _FALSE
+
+    def number(self, name: str) -> int | None:
+        value = self.query.get(name)
+        if not value:
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+
+    @property
+    def field_manager(self) -> str:
+        """The query's, else what the client's name begins with."""
+        return self.query.get("fieldManager") or self.user_agent.partition("/")[0][:128] or "unknown"
+
+    def list_options(self) -> ListOptions:
+        return ListOptions(
+            limit=self.number("limit") or 0,
+            continue_token=self.query.get("continue", ""),
+            resource_version=self.query.get("resourceVersion", ""),
+            resource_version_match=self.query.get("resourceVersionMatch", ""),
+            send_initial_events=self.flag("sendInitialEvents") if "sendInitialEvents" in self.query else None,
+            timeout_seconds=self.number("timeoutSeconds") or 0,
+            allow_bookmarks=self.flag("allowWatchBookmarks"),
+        )
+
+    def write_options(self, kind: str) -> tuple[bool, str]:
+        """Whether this is a dry run, and how fields are validated; raises Invalid (as of `kind`, CreateOptions …)."""
+        causes = []
+        dry_run = [value for name, value in self.pairs if name == "dryRun"]
+        if any(value != "All" for value in dry_run):
+            causes.append(unsupported_dry_run(dry_run))
+        validation = self.query.get("fieldValidation", "")
+        if validation not in ("", "Ignore", "Warn", "Strict"):
+            shown = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
+            causes.append(Cause("FieldValueNotSupported", shown, "fieldValidation"))
+        if causes:
+            raise options_invalid(kind, causes)
+        return bool(dry_run), validation or "Warn"
+
+
+def _too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY}", has_details=False)

@@ -1,0 +1,62 @@
+"""The listening sockets: TLS, HTTP/1.1 alone, request heads as long as real selectors and tokens need.
+
+aiohttp's parser hands a raw `Upgrade: SPDY/3.1` to nobody; streams will need a protocol that peeks at the head
+before the parser does. `_Requests` is where that goes in.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+_LONGEST_LINE = 64 * 1024
+_KEEP_ALIVE = 180.0
+_GRACE = 2.0
+
+
+class Listener:
+    """Serves `handler`; `port` is the one really bound, where any was asked for."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], context: ssl.SSLContext | None
+    ) -> None:
+        self._server = web.Server(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            auto_decompress=True,
+        )
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_GRACE)
+        self._context = context
+        self.port = 0
+
+    async def start(self, addresses: Sequence[str], port: int) -> None:
+        """Binds every address; raises OSError where one is taken."""
+        await self._runner.setup()
+        for address in dict.fromkeys(addresses):
+            bound = _bind(address, self.port or port)
+            self.port = bound.getsockname()[1]
+            await web.SockSite(self._runner, bound, ssl_context=self._context, backlog=512).start()
+
+    async def stop(self) -> None:
+        """Closes the sockets; running requests have a moment to end."""
+        await self._runner.cleanup()
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+        bound.setblocking(False)  # noqa: FBT003
+    except OSError:
+        bound.close()
+        raise
+    return bound

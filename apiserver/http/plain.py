@@ -1,0 +1,132 @@
+"""Paths that are no resources: health, version, metrics, discovery, OpenAPI, keys, and the list of them all."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from apiserver.authn.authenticator import Authenticator
+from apiserver.discovery import Discovery
+from apiserver.http import answer
+from apiserver.http.incoming import Incoming
+from apiserver.request import User
+from apiserver.root_paths import CHECKS, HOOKS, READY_CHECKS, root_paths
+from machinery.contain import failures
+
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class PlainPaths:
+    """`state` tells what a health check finds: true where the server has started up."""
+
+    def __init__(self, discovery: Discovery, authenticator: Authenticator, version: str) -> None:
+        self._discovery = discovery
+        self._authenticator = authenticator
+        self._version = version
+        self.is_ready = False
+
+    async def answer(self, incoming: Incoming, user: User) -> web.StreamResponse | None:
+        """None where the path is unknown."""
+        path = incoming.plain_path
+        first = "/" + path.split("/")[1]
+        if first in ("/healthz", "/livez", "/readyz"):
+            return self._health(incoming, first, path.removeprefix(first).strip("/"))
+        if incoming.method not in ("GET", "HEAD"):
+            return None
+        if first in ("/api", "/apis"):
+            return self._discover(incoming, path)
+        if first == "/openapi":
+            return await self._openapi(incoming, path)
+        match path:
+            case "/":
+                return self._json(incoming, {"paths": root_paths(self._discovery)})
+            case "/version" | "/version/":
+                return self._json(incoming, version_info(self._version))
+            case "/metrics":
+                return answer.respond(incoming, 200, _metrics(), _TEXT)
+            case "/.well-known/openid-configuration":
+                return self._json(incoming, self._authenticator.openid_configuration())
+            case "/openid/v1/jwks":
+                keys = orjson.dumps(self._authenticator.key_set())
+                return answer.respond(incoming, 200, keys, "application/jwk-set+json")
+        return None
+
+    def _json(self, incoming: Incoming, body: object) -> web.Response:
+        return answer.respond(incoming, 200, answer.encode(incoming, body))
+
+    def _discover(self, incoming: Incoming, path: str) -> web.Response | None:
+        etag = incoming.headers.get("If-None-Match", "")
+        found = self._discovery.respond(path, incoming.accept, etag)
+        if found is None:
+            return None
+        content_type = found.headers.get("Content-Type", "application/json")
+        return answer.respond(incoming, found.status, found.body, content_type, headers=_without_type(found.headers))
+
+    async def _openapi(self, incoming: Incoming, path: str) -> web.Response | None:
+        from apiserver import openapi_routes
+
+        etag = incoming.headers.get("If-None-Match", "")
+        found = await openapi_routes.respond(path, incoming.query, incoming.accept, etag)
+        if found is None:
+            return None
+        content_type = found.headers.get("Content-Type", "application/json")
+        return answer.respond(incoming, found.status, found.body, content_type, headers=_without_type(found.headers))
+
+    def _health(self, incoming: Incoming, endpoint: str, check: str) -> web.Response:
+        checks = [*(READY_CHECKS if endpoint == "/readyz" else CHECKS), *(f"poststarthook/{hook}" for hook in HOOKS)]
+        is_well = self.is_ready or endpoint == "/livez"
+        if check:
+            if check not in checks:
+                return answer.text(incoming, 404, "404 page not found\n")
+            return answer.text(incoming, 200, "ok") if is_well else self._unwell(incoming, endpoint, checks)
+        if not is_well:
+            return self._unwell(incoming, endpoint, checks)
+        if "verbose" not in incoming.query:
+            return answer.text(incoming, 200, "ok")
+        lines = [f"[+]{each} ok" for each in checks]
+        return answer.text(incoming, 200, "\n".join([*lines, f"{endpoint[1:]} check passed\n"]))
+
+    def _unwell(self, incoming: Incoming, endpoint: str, checks: list[str]) -> web.Response:
+        lines = [f"[-]{each} failed: reason withheld" if each.startswith("poststarthook") else f"[+]{each} ok"
+                 for each in checks]  # fmt: skip
+        return answer.text(incoming, 500, "\n".join([*lines, f"{endpoint[1:]} check failed\n"]))
+
+
+def _without_type(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != "Content-Type"}
+
+
+def version_info(version: str) -> dict[str, str]:
+    """The answer to `/version`."""
+    major, minor = version.removeprefix("v").split(".")[:2]
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": f"{version}+minikube-py",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": sys.implementation.name,
+        "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    }
+
+
+def _metrics() -> bytes:
+    from prometheus_client import REGISTRY, generate_latest
+
+    lines = [
+        "# HELP minikube_py_failures_total Units of work that failed and were contained.",
+        "# TYPE minikube_py_failures_total counter",
+        *(f'minikube_py_failures_total{{unit="{unit}"}} {count}' for unit, count in sorted(failures.items())),
+        "",
+    ]
+    return generate_latest(REGISTRY) + "\n".join(lines).encode()

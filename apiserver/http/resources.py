@@ -1,0 +1,209 @@
+"""Requests about resources: the query and body become a call of the API, its result an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from apiserver.http import answer
+from apiserver.http.incoming import Incoming
+from apiserver.http.negotiation import JSON, negotiate
+from apiserver.http.watching import stream
+from apiserver.node_proxy import NodeProxy
+from apiserver.registry.api import Api
+from apiserver.registry.call import Call, DeleteOptions
+from apiserver.registry.conversion import from_stored
+from apiserver.registry.fields import check_fields
+from apiserver.request import Target, User
+from machinery.api.decoding import decode_body, decode_strict
+from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
+from machinery.api.resource import Object, Resource
+from machinery.client.client import PatchType
+
+_STREAMS = ("exec", "attach", "portforward", "proxy")
+
+
+class ResourceHandler:
+    """One method a verb."""
+
+    def __init__(self, api: Api, nodes: NodeProxy) -> None:
+        self._api = api
+        self._nodes = nodes
+
+    async def answer(self, incoming: Incoming, user: User, verb: str, target: Target, rest: str) -> web.StreamResponse:
+        """Errors that come with warnings carry them, too."""
+        call = Call(user, verb, target, field_manager=incoming.field_manager)
+        if target.subresource in _STREAMS:
+            self._api.authorize(call.attributes())
+            # The seam for streams: a raw `Upgrade: SPDY/3.1` needs the socket itself, which the listener hands over.
+            raise BadRequest("Upgrade request required")
+        method = {
+            "get": self._get, "list": self._list, "watch": self._watch, "create": self._create,
+            "update": self._update, "patch": self._patch, "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }[verb]  # fmt: skip
+        try:
+            return await method(incoming, call)
+        except StatusError as error:
+            return answer.status_error(incoming, error, call.warnings)
+
+    async def _get(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        if call.target.subresource == "log":
+            return await self._log(incoming, call)
+        media = negotiate(incoming.accept)
+        found = await self._api.get(call)
+        return answer.one(incoming, 200, found, _answered_row(call), media)
+
+    async def _log(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        self._api.authorize(call.attributes())
+        target = call.target
+        response = web.StreamResponse(status=200)
+        response.headers["Content-Type"] = "text/plain"
+        response.headers["Cache-Control"] = "no-cache, private"
+        async with self._nodes.pod_log(target.namespace, target.name, incoming.query) as pieces:
+            response.enable_chunked_encoding()
+            await response.prepare(incoming.raw)
+            async for piece in pieces:
+                await response.write(piece)
+            await response.write_eof()
+        return response
+
+    async def _list(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media, query = negotiate(incoming.accept), incoming.query
+        page = await self._api.list(
+            call, query.get("labelSelector", ""), query.get("fieldSelector", ""), incoming.list_options()
+        )
+        return answer.many(incoming, page, call.resource, media, warnings=call.warnings)
+
+    async def _watch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media, query = negotiate(incoming.accept), incoming.query
+        fields = query.get("fieldSelector", "")
+        batches = self._api.watch(call, query.get("labelSelector", ""), fields, incoming.list_options())
+        return await stream(incoming, batches, call.resource, media, call.warnings)
+
+    async def _create(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media = negotiate(incoming.accept)
+        call = _with_options(incoming, call, "CreateOptions")
+        obj = await self._decoded(incoming, call)
+        created = await self._api.create(call, obj)
+        return answer.one(incoming, 201, created, _answered_row(call), media, warnings=call.warnings)
+
+    async def _update(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media = negotiate(incoming.accept)
+        call = _with_options(incoming, call, "UpdateOptions")
+        obj = await self._decoded(incoming, call)
+        written, is_created = await self._api.update(call, obj)
+        status = 201 if is_created else 200
+        return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
+
+    async def _decoded(self, incoming: Incoming, call: Call) -> Object:
+        """The body as an object of the row's or the sub-resource's kind, its fields checked."""
+        body = await incoming.body()
+        # Forbidden comes before what is wrong with the body.
+        self._api.authorize(call.attributes())
+        row = _body_row(call)
+        obj, duplicates = decode_strict(body, incoming.content_type, (row.group, row.version, row.kind))
+        if not isinstance(obj.get("metadata"), dict):
+            obj["metadata"] = {}
+        check_fields(obj, row, call, duplicates)
+        return obj
+
+    async def _patch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media = negotiate(incoming.accept)
+        call = _with_options(incoming, call, "PatchOptions")
+        content_type = incoming.content_type.partition(";")[0].strip()
+        try:
+            patch_type = PatchType(content_type)
+        except ValueError:
+            raise UnsupportedMediaType("415: Unsupported Media Type") from None
+        body = await incoming.body()
+        if patch_type == PatchType.APPLY:
+            patch: Any = decode_body(body, "application/yaml", None)
+            call = _replace_manager(call, incoming.query.get("fieldManager", ""))
+        else:
+            patch = _json(body)
+        written, is_created = await self._api.patch(call, patch_type, patch, force=incoming.flag("force"))
+        status = 201 if is_created else 200
+        return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
+
+    async def _delete(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        options = await self._delete_options(incoming, call)
+        deleted = await self._api.delete(call, options)
+        if deleted.is_shown:
+            shown = from_stored(deleted.object, call.resource) if deleted.is_gone else deleted.object
+            return answer.one(incoming, 200, shown, call.resource, negotiate(incoming.accept), warnings=call.warnings)
+        body = _success(call.resource, deleted.object)
+        return answer.one(incoming, 200, body, call.resource, warnings=call.warnings)
+
+    async def _delete_collection(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        options, query = await self._delete_options(incoming, call), incoming.query
+        deleted = await self._api.delete_collection(
+            call, options, query.get("labelSelector", ""), query.get("fieldSelector", "")
+        )
+        objects = [from_stored(obj, call.resource) for obj in deleted]
+        metadata = {"resourceVersion": str(self._api.cache.revision)}
+        body = answer.listed(call.resource, objects, metadata)
+        return answer.one(incoming, 200, body, call.resource, JSON, warnings=call.warnings)
+
+    async def _delete_options(self, incoming: Incoming, call: Call) -> DeleteOptions:
+        body = await incoming.body()
+        self._api.authorize(call.attributes())
+        given: Object = {}
+        if body:
+            # kubectl's typed clients name the kind's own group in the options.
+            given = decode_body(body, incoming.content_type, ("meta.k8s.io", "v1", "DeleteOptions"))
+        else:
+            given = _query_options(incoming)
+        return DeleteOptions.of(given)
+
+
+def _query_options(incoming: Incoming) -> Object:
+    given: Object = {}
+    if (grace := incoming.number("gracePeriodSeconds")) is not None:
+        given["gracePeriodSeconds"] = grace
+    if policy := incoming.query.get("propagationPolicy"):
+        given["propagationPolicy"] = policy
+    if "orphanDependents" in incoming.query:
+        given["orphanDependents"] = incoming.flag("orphanDependents")
+    dry_run = [value for name, value in incoming.pairs if name == "dryRun"]
+    return {**given, "dryRun": dry_run} if dry_run else given
+
+
+def _with_options(incoming: Incoming, call: Call, kind: str) -> Call:
+    dry_run, validation = incoming.write_options(kind)
+    return replace(call, dry_run=dry_run, field_validation=validation)
+
+
+def _replace_manager(call: Call, manager: str) -> Call:
+    return replace(call, field_manager=manager)
+
+
+def _body_row(call: Call) -> Resource:
+    """A row with the kind of the request's body: the parent's or the sub-resource's own."""
+    resource = call.resource
+    sub = resource.subresource(call.target.subresource) if call.target.subresource else None
+    if sub is None or not sub.kind or sub.kind == resource.kind:
+        return resource
+    return Resource(sub.group or resource.group, sub.version or resource.version, sub.kind, sub.kind.lower())
+
+
+_answered_row = _body_row
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"error decoding patch: {error}") from None
+
+
+def _success(resource: Resource, obj: Object) -> Object:
+    metadata = obj["metadata"]
+    details: Object = {"name": metadata["name"]}
+    if resource.group:
+        details["group"] = resource.group
+    details |= {"kind": resource.plural, "uid": metadata["uid"]}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -1,0 +1,97 @@
+"""One call of the API, as HTTP and the client in the process both put it: who, what of, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from apiserver.request import Attributes, Target, User
+from machinery.api.errors import Cause, Invalid
+from machinery.api.resource import Object, Resource
+
+POLICIES = ("Foreground", "Background", "Orphan")
+
+
+@dataclass(frozen=True)
+class Call:
+    """`field_validation` is Strict, Warn or Ignore; what is to be warned of is collected in `warnings`."""
+
+    user: User
+    verb: str
+    target: Target
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Ignore"
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def resource(self) -> Resource:
+        return self.target.resource
+
+    def attributes(self) -> Attributes:
+        target, resource = self.target, self.target.resource
+        return Attributes(
+            self.user, self.verb, resource.group, resource.version, resource.plural, target.subresource,
+            target.namespace, target.name,
+        )  # fmt: skip
+
+    def on(self, *, verb: str = "", name: str = "", namespace: str = "") -> Call:
+        """The same call about another object or with another verb."""
+        target = replace(self.target, name=name or self.target.name, namespace=namespace or self.target.namespace)
+        return replace(self, verb=verb or self.verb, target=target)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """`grace_period_seconds` None leaves it to the object, `propagation_policy` "" to the kind."""
+
+    uid: str = ""
+    resource_version: str = ""
+    grace_period_seconds: int | None = None
+    propagation_policy: str = ""
+    orphan_dependents: bool | None = None
+    dry_run: bool = False
+
+    @classmethod
+    def of(cls, body: Object) -> DeleteOptions:
+        """Reads `meta/v1 DeleteOptions`; raises Invalid as upstream words it."""
+        preconditions = body.get("preconditions") or {}
+        policy: Any = body.get("propagationPolicy")
+        causes = []
+        if policy is not None and policy not in POLICIES:
+            said = ", ".join(f'"{each}"' for each in (*POLICIES, "nil"))
+            causes.append(Cause("FieldValueNotSupported", f'Unsupported value: "{policy}": supported values: {said}',
+                                "propagationPolicy"))  # fmt: skip
+        if policy is not None and body.get("orphanDependents") is not None:
+            message = "Invalid value: " + f'"{policy}": orphanDependents and deletionPropagation cannot be both set'
+            causes.append(Cause("FieldValueInvalid", message, "propagationPolicy"))
+        dry_run = body.get("dryRun") or []
+        if any(each != "All" for each in dry_run):
+            causes.append(unsupported_dry_run(dry_run))
+        if causes:
+            raise options_invalid("DeleteOptions", causes)
+        return cls(
+            uid=preconditions.get("uid") or "",
+            resource_version=preconditions.get("resourceVersion") or "",
+            grace_period_seconds=body.get("gracePeriodSeconds"),
+            propagation_policy=policy or "",
+            orphan_dependents=body.get("orphanDependents"),
+            dry_run="All" in dry_run,
+        )
+
+
+def unsupported_dry_run(values: list[str]) -> Cause:
+    said = values[0] if len(values) == 1 else values
+    shown = f'["{said}"]' if isinstance(said, str) else "[" + ",".join(f'"{each}"' for each in values) + "]"
+    return Cause("FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun")
+
+
+def options_invalid(kind: str, causes: list[Cause]) -> Invalid:
+    """The error of options in a query or body, of which no object is to blame."""
+    texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return Invalid(f'{kind}.meta.k8s.io "" is invalid: {said}', kind=kind, group="meta.k8s.io", causes=tuple(causes))

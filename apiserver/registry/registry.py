@@ -1,0 +1,269 @@
+"""The generic registry: create, update and delete of any stored kind, from a request's object to the written one.
+
+A write is decided on the cache's state and carried out by one compare-and-put; whoever was faster makes it decide
+again. It is answered when the cache has seen it, so that everybody who asks afterwards finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from apiserver.admission.chain import Admit, Review, admit
+from apiserver.cache_entry import KEY_PREFIX, Entry
+from apiserver.registry import deletion, managed, strategy
+from apiserver.registry.addresses import ClusterAddresses
+from apiserver.registry.call import Call, DeleteOptions
+from apiserver.registry.conversion import from_stored, stored_resource
+from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
+from apiserver.storage.store import Store, TxnResult
+from apiserver.watchcache import WatchCache
+from machinery.api.canonical import canonical
+from machinery.api.errors import BadRequest, Cause, Invalid, already_exists, conflict, invalid, not_found
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import EVENTS, LEASES, SERVICES
+from machinery.client.clock import Clock
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+_ATTEMPTS = 64
+
+Part = Literal["spec", "status", "all"]
+"""What an update may change: all but the status, the status alone, or everything, which only the system does."""
+
+Change = Callable[[Object], Object]
+"""From the current object to the wanted one, both in the request's version; must not change what it is given."""
+
+
+class Registry:
+    """`chain` is asked before anything is decided; `addresses` gives Services theirs."""
+
+    def __init__(
+        self, store: Store, cache: WatchCache, chain: Sequence[Admit], addresses: ClusterAddresses, clock: Clock
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._chain = chain
+        self._addresses = addresses
+        self._clock = clock
+
+    def entry(self, call: Call) -> Entry:
+        """The object as it is stored; raises NotFound."""
+        target = call.target
+        found = self._cache.get(target.resource, target.namespace, target.name)
+        if found is None:
+            raise not_found(target.resource.plural, target.name, target.resource.group)
+        return found
+
+    def current(self, call: Call) -> Object:
+        """The object in the call's version; raises NotFound. Shared: copy what you change."""
+        return from_stored(self.entry(call).object, call.resource)
+
+    async def create(self, call: Call, obj: Object) -> Object:
+        """The created object in the call's version."""
+        resource = call.resource
+        new = strategy.received(obj, resource, call.target.namespace)
+        metadata = new["metadata"]
+        _check_url_name(call, metadata)
+        managed.track_create(new, call, self._clock.now())
+        stored = strategy.converted(new, resource)
+        prefix = stored["metadata"].get("generateName", "")
+        is_generated = bool(prefix) and not stored["metadata"].get("name")
+        for attempt in range(RETRIES_OF_GENERATED_NAMES):
+            if is_generated:
+                stored["metadata"]["name"] = generated_name(prefix)
+            written = await self._create(call, stored)
+            if written is not None:
+                return from_stored(written, resource)
+            if not is_generated or attempt + 1 == RETRIES_OF_GENERATED_NAMES:
+                break
+        raise already_exists(resource.plural, stored["metadata"]["name"], resource.group)
+
+    async def _create(self, call: Call, stored: Object) -> Object | None:
+        """The created object, None where its name is taken."""
+        row = stored_resource(call.resource)
+        metadata = stored["metadata"]
+        # A change of the copy only: with another generated name everything is decided anew.
+        new = {**stored, "metadata": dict(metadata)}
+        name, namespace = metadata.get("name") or "", metadata.get("namespace") or ""
+        await admit(self._chain, Review("CREATE", call, row, namespace, name, obj=new))
+        strategy.fill_new(new, row, self._clock.now())
+        with self._addresses.hold(new, row):
+            strategy.check_new(new, row)
+            for warning in strategy.rules(row).warnings(new):
+                call.warn(warning)
+            final = canonical(new, row)
+            if call.dry_run:
+                return None if self._cache.get(row, namespace, name) else final
+            result = await self._put(row, final, expected=0)
+            if not result.succeeded:
+                return None
+            return _at(final, result.revision)
+
+    async def replace(self, call: Call, obj: Object) -> tuple[Object, bool]:
+        """The updated object, and whether it was created; `obj` comes from the request."""
+        resource = call.resource
+        strategy.check_kind(obj, resource)
+        name = (obj.get("metadata") or {}).get("name") or ""
+        if name != call.target.name:
+            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
+        target = call.target
+        if self._cache.get(resource, target.namespace, target.name) is None:
+            return await self._create_by_update(call, obj)
+        return await self.update(call, lambda current: obj), False
+
+    async def _create_by_update(self, call: Call, obj: Object) -> tuple[Object, bool]:
+        resource, metadata = call.resource, obj["metadata"]
+        if not strategy.is_created_by_update(resource):
+            raise not_found(resource.plural, call.target.name, resource.group)
+        if metadata.get("uid"):
+            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
+            raise conflict(resource.plural, call.target.name, why, resource.group)
+        return await self.create(call, obj), True
+
+    async def update(self, call: Call, change: Change, *, part: Part = "spec") -> Object:
+        """Changes the object until nobody was faster; the written object in the call's version.
+
+        A resourceVersion in what `change` returns, or a uid, must be the current one.
+        """
+        resource, row = call.resource, stored_resource(call.resource)
+        for _ in range(_ATTEMPTS):
+            entry = self.entry(call)
+            old = entry.object
+            wanted = change(from_stored(old, resource))
+            is_pinned = self._check_version(call, wanted, old, resource)
+            new = strategy.received(wanted, resource, call.target.namespace)
+            converted = strategy.converted(new, resource)
+            decided = await self._decide(call, converted, old, row, part)
+            final = canonical(decided, row)
+            managed.track_update(final, old, call, row, self._clock.now())
+            result = await self._write(call, row, final, entry)
+            if result is not None:
+                return from_stored(result, resource)
+            if is_pinned:
+                raise conflict(resource.plural, call.target.name, MODIFIED, resource.group)
+        raise conflict(resource.plural, call.target.name, MODIFIED, resource.group)
+
+    async def _decide(self, call: Call, new: Object, old: Object, row: Resource, part: Part) -> Object:
+        target = call.target
+        if part == "status":
+            new = strategy.prepare_status_update(new, old)
+        else:
+            strategy.prepare_update(new, old, row, is_system=part == "all")
+        await admit(self._chain, Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old))
+        if row == SERVICES and part == "spec":
+            self._addresses.keep(new, old)
+            with self._addresses.hold(new, row):
+                strategy.check_update(new, old, row)
+        else:
+            strategy.check_update(new, old, row, is_whole=part == "spec")
+        return new
+
+    def _check_version(self, call: Call, wanted: Object, old: Object, resource: Resource) -> bool:
+        """Whether the caller pinned the version; raises Conflict where it is no longer the current one."""
+        metadata, name = wanted.get("metadata") or {}, call.target.name
+        uid, version = metadata.get("uid"), metadata.get("resourceVersion") or ""
+        if uid and uid != old["metadata"]["uid"]:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+            raise conflict(resource.plural, name, why, resource.group)
+        if not version:
+            if call.verb == "update" and not strategy.may_be_unconditional(resource):
+                cause = Cause("FieldValueInvalid", "Invalid value: 0: must be specified for an update",
+                              "metadata.resourceVersion")  # fmt: skip
+                raise invalid(resource.kind, name, [cause], resource.group)
+            return False
+        if not version.isdecimal():
+            said = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise _invalid_version(resource, name, said)
+        if version != old["metadata"]["resourceVersion"]:
+            raise conflict(resource.plural, name, MODIFIED, resource.group)
+        return True
+
+    async def _write(self, call: Call, row: Resource, final: Object, entry: Entry) -> Object | None:
+        """Puts the decided object, or removes it if that was all it waited for; None if somebody was faster."""
+        old = entry.object
+        if deletion.ends_with_update(final, old, row):
+            if call.dry_run or await self._remove(row, entry):
+                return _at(final, entry.revision)
+            return None
+        value = strategy.encode(final)
+        if call.dry_run or _is_same(value, entry):
+            return _at(final, entry.revision)
+        result = await self._put(row, final, expected=entry.revision, value=value)
+        return _at(final, result.revision) if result.succeeded else None
+
+    async def delete(self, call: Call, options: DeleteOptions) -> tuple[Object, bool]:
+        """The object as it was last, and whether it is gone."""
+        row = stored_resource(call.resource)
+        target = call.target
+        is_told = False
+        for _ in range(_ATTEMPTS):
+            entry = self.entry(call)
+            old = entry.object
+            if not is_told:
+                await admit(self._chain, Review("DELETE", call, row, target.namespace, target.name, old=old))
+                is_told = True
+            deletion.check_preconditions(old, options, row)
+            planned = deletion.plan(old, options, row, self._clock.now())
+            if planned is None:
+                return from_stored(old, call.resource), False
+            if call.dry_run:
+                return from_stored(planned.marked, call.resource), planned.is_removed
+            if planned.is_removed:
+                if await self._remove(row, entry):
+                    return from_stored(planned.marked, call.resource), True
+                continue
+            result = await self._put(row, canonical(planned.marked, row), expected=entry.revision)
+            if result.succeeded:
+                return from_stored(_at(planned.marked, result.revision), call.resource), False
+        raise conflict(row.plural, target.name, MODIFIED, row.group)
+
+    async def _put(self, row: Resource, final: Object, *, expected: int, value: bytes | None = None) -> TxnResult:
+        metadata = final["metadata"]
+        key = key_of(row, metadata.get("namespace") or "", metadata["name"])
+        if value is None:
+            value = strategy.encode(final)
+        # Heartbeats and events would each cost an fsync that nobody waits for.
+        relaxed = row in (LEASES, EVENTS)
+        result = await self._store.put(key, value, expected=expected, relaxed=relaxed)
+        await self._seen(result)
+        return result
+
+    async def _remove(self, row: Resource, entry: Entry) -> bool:
+        result = await self._store.delete(entry.key, expected=entry.revision)
+        await self._seen(result)
+        return result.succeeded or result.current is None
+
+    async def _seen(self, result: TxnResult) -> None:
+        """Waits until the cache holds what was written, or what was in the way."""
+        if result.succeeded:
+            await self._cache.wait_for(result.revision)
+        elif result.current is not None:
+            await self._cache.wait_for(result.current.mod_revision)
+        else:
+            await self._cache.refresh()
+
+
+def key_of(row: Resource, namespace: str, name: str) -> str:
+    """The key under which the store holds the object."""
+    scope = f"{namespace}/" if row.namespaced else ""
+    return f"{KEY_PREFIX}{row.storage_prefix}/{scope}{name}"
+
+
+def _at(obj: Object, revision: int) -> Object:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+
+
+def _is_same(value: bytes, entry: Entry) -> bool:
+    return strategy.encode(entry.object) == value
+
+
+def _check_url_name(call: Call, metadata: dict[str, Any]) -> None:
+    if call.target.name and not metadata.get("name"):
+        metadata["name"] = call.target.name
+    if call.target.name and metadata["name"] != call.target.name:
+        name = metadata["name"]
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
+
+
+def _invalid_version(resource: Resource, name: str, said: str) -> Invalid:
+    return invalid(resource.kind, name, [Cause("FieldValueInvalid", said, "metadata.resourceVersion")], resource.group)

@@ -1,0 +1,62 @@
+"""The scale sub-resource: `autoscaling/v1 Scale` seen in an object, and written back to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from machinery.api.errors import BadRequest, Cause, conflict, invalid
+from machinery.api.resource import Object, Resource
+from machinery.api.selectors import from_label_selector
+
+
+def scale_of(obj: Object, resource: Resource) -> Object:
+    """The Scale that shows the object's replicas."""
+    metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    shown = {
+        key: metadata[key]
+        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if key in metadata
+    }
+    scale_status: Object = {"replicas": status.get("replicas", 0)}
+    selector = _selector(spec, resource)
+    if selector:
+        scale_status["selector"] = selector
+    replicas = spec.get("replicas", 0)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": scale_status,
+    }
+
+
+def _selector(spec: Object, resource: Resource) -> str:
+    selector = spec.get("selector") or {}
+    if resource.plural == "replicationcontrollers":
+        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    return str(from_label_selector(selector))
+
+
+def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:
+    """The change of the object that the Scale asks for; raises Invalid, Conflict and BadRequest."""
+    metadata, spec = scale.get("metadata") or {}, scale.get("spec") or {}
+    replicas = spec.get("replicas") or 0
+
+    def change(current: Object) -> Object:
+        name, there = current["metadata"]["name"], current["metadata"]
+        if metadata.get("name", name) != name:
+            raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+        if replicas < 0:
+            message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+            raise invalid("Scale", name, [Cause("FieldValueInvalid", message, "spec.replicas")], "autoscaling")
+        if metadata.get("uid") and metadata["uid"] != there["uid"]:
+            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {there['uid']}"
+            raise conflict(resource.plural, name, why, resource.group)
+        changed = {**current, "spec": {**(current.get("spec") or {}), "replicas": replicas}}
+        kept = {key: value for key, value in there.items() if key != "resourceVersion"}
+        if metadata.get("resourceVersion"):
+            kept["resourceVersion"] = metadata["resourceVersion"]
+        return {**changed, "metadata": kept}
+
+    return change

@@ -1,0 +1,189 @@
+"""What becomes of a request's object before it is stored: steps of create and update, the same for every kind. Pure.
+
+Defaults, preparation and validation are the kind's (`apiserver.kinds`), everything else follows from the row.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import orjson
+
+from apiserver.kinds.rules import Rules, rules_for
+from apiserver.registry import metadata as meta
+from apiserver.registry.conversion import stored_resource, to_stored
+from machinery.api.canonical import canonical
+from machinery.api.errors import BadRequest, Cause, invalid
+from machinery.api.resource import Object, Resource
+
+_CREATED_BY_UPDATE = {
+    "endpoints", "events", "leases", "limitranges", "podtemplates", "resourcequotas", "services",
+    "roles", "rolebindings", "clusterroles", "clusterrolebindings",
+}  # fmt: skip
+_NEVER_UNCONDITIONAL = {
+    "apiservices", "csidrivers", "csinodes", "customresourcedefinitions", "leases", "mutatingwebhookconfigurations",
+    "poddisruptionbudgets", "runtimeclasses", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+    "validatingwebhookconfigurations", "volumeattachments",
+}  # fmt: skip
+
+
+@cache
+def rules(resource: Resource) -> Rules:
+    """The kind's rules; a kind without a file has none beyond its schema."""
+    try:
+        return rules_for(resource)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("apiserver.kinds."):
+            raise
+        return Rules()
+
+
+def is_created_by_update(resource: Resource) -> bool:
+    return resource.plural in _CREATED_BY_UPDATE
+
+
+def may_be_unconditional(resource: Resource) -> bool:
+    """Whether an update may leave the resourceVersion out."""
+    return resource.plural not in _NEVER_UNCONDITIONAL
+
+
+def encode(obj: Object) -> bytes:
+    """The bytes to store: kind, apiVersion and metadata first, so that readers find the metadata without parsing."""
+    ordered = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], **obj}
+    metadata = ordered["metadata"]
+    if "resourceVersion" in metadata:
+        ordered["metadata"] = {key: value for key, value in metadata.items() if key != "resourceVersion"}
+    return orjson.dumps(ordered)
+
+
+def received(obj: Object, resource: Resource, namespace: str) -> Object:
+    """The request's object, canonical and defaulted, in the request's version; a copy that may be changed."""
+    check_kind(obj, resource)
+    named = {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
+    given = obj.get("metadata") or {}
+    named["metadata"] = dict(given)
+    _place(named["metadata"], resource, namespace)
+    defaulted = canonical(named, resource)
+    rules(resource).default(defaulted)
+    return defaulted
+
+
+def converted(obj: Object, resource: Resource) -> Object:
+    """The object in its stored version, with that version's defaults."""
+    row = stored_resource(resource)
+    if row == resource:
+        return obj
+    stored = canonical(to_stored(obj, resource), row)
+    rules(row).default(stored)
+    return stored
+
+
+def check_kind(obj: Object, resource: Resource) -> None:
+    """Raises BadRequest where the body is of another kind than the path."""
+    kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
+    if (kind, version) == (resource.kind, resource.api_version):
+        return
+    given, expected = _kind_text(version, kind), _kind_text(resource.api_version, resource.kind)
+    raise BadRequest(
+        f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
+        f"json parse error: {kind} in version {version}"
+        if not given
+        else f"{kind} in version {_quoted(version)} cannot be handled as a {resource.kind}: "
+        + (f"no kind {_quoted(kind)} is registered for version {_quoted(version)} in scheme {_SCHEME}"
+           if kind == resource.kind else f"converting ({given}) to ({expected}): unknown conversion")
+    )  # fmt: skip
+
+
+_SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _kind_text(version: str, kind: str) -> str:
+    group, _, number = version.rpartition("/")
+    return f"{group}/{number}, Kind={kind}"
+
+
+def _place(metadata: Object, resource: Resource, namespace: str) -> None:
+    """Puts the object into the request's namespace; raises BadRequest where it names another."""
+    given = metadata.get("namespace")
+    if not resource.namespaced:
+        if given and not namespace:
+            return
+        return
+    if given and namespace and given != namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if namespace:
+        metadata["namespace"] = namespace
+
+
+def fill_new(obj: Object, resource: Resource, now: datetime) -> None:
+    """The system's part of a new object in its stored version."""
+    metadata = obj["metadata"]
+    meta.fill_on_create(metadata, now)
+    kind_rules = rules(resource)
+    kind_rules.prepare_create(obj)
+    if kind_rules.has_generation:
+        metadata["generation"] = 1
+
+
+def check_new(obj: Object, resource: Resource) -> None:
+    """Raises Invalid with all that is wrong with a new object."""
+    causes = meta.validate(obj["metadata"], resource) + rules(resource).validate(obj)
+    _raise(causes, obj, resource)
+
+
+def prepare_update(new: Object, old: Object, resource: Resource, *, is_system: bool = False) -> None:
+    """The kind's preparation (not of what the system changes), the metadata that stays, and the generation."""
+    meta.keep_on_update(new["metadata"], old["metadata"])
+    kind_rules = rules(resource)
+    if not is_system:
+        kind_rules.prepare_update(new, old)
+    if kind_rules.has_generation and _is_changed(new, old, resource):
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def prepare_status_update(new: Object, old: Object) -> Object:
+    """The old object with the new one's status, and its metadata as far as clients may change that."""
+    meta.keep_on_update(new["metadata"], old["metadata"])
+    metadata = {**new["metadata"]}
+    for field in ("ownerReferences", "finalizers"):
+        # Kubernetes' strategies differ here; what all of them forbid would be a surprise in any.
+        if field in old["metadata"]:
+            metadata[field] = old["metadata"][field]
+        else:
+            metadata.pop(field, None)
+    return {**old, "metadata": metadata, "status": new.get("status", {})}
+
+
+def check_update(new: Object, old: Object, resource: Resource, *, is_whole: bool = True) -> None:
+    """Raises Invalid with all that is wrong with an update."""
+    causes = meta.validate_update(new["metadata"], old["metadata"], resource)
+    if is_whole:
+        kind_rules = rules(resource)
+        causes += kind_rules.validate_update(new, old)
+        known = {(cause.field, cause.message) for cause in causes}
+        causes += [cause for cause in kind_rules.validate(new) if (cause.field, cause.message) not in known]
+    _raise(causes, new, resource)
+
+
+def _is_changed(new: Object, old: Object, resource: Resource) -> bool:
+    ignored = ("metadata", "status", "kind", "apiVersion")
+    if any(new.get(key) != old.get(key) for key in {*new, *old} if key not in ignored):
+        return True
+    # Deployments copy their annotations to ReplicaSets, so a change of them is one to act upon.
+    return resource.plural == "deployments" and _annotations(new) != _annotations(old)
+
+
+def _annotations(obj: Object) -> Any:
+    return obj["metadata"].get("annotations") or {}
+
+
+def _raise(causes: list[Cause], obj: Object, resource: Resource) -> None:
+    if causes:
+        name = obj["metadata"].get("name") or obj["metadata"].get("generateName") or ""
+        raise invalid(resource.kind, name, causes, resource.group)

@@ -1,0 +1,155 @@
+"""Sub-resources: which part of an object each shows and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from apiserver.registry import pods
+from apiserver.registry.call import Call, DeleteOptions
+from apiserver.registry.patches import patched
+from apiserver.registry.registry import Change, Registry
+from apiserver.registry.scale import scale_of, scaled
+from apiserver.request import Target
+from apiserver.reviews import Reviews
+from apiserver.watchcache import WatchCache
+from machinery.api.errors import MethodNotAllowed
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import POD_DISRUPTION_BUDGETS, PODS
+from machinery.client.client import PatchType
+from machinery.client.clock import Clock
+
+SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+_SCALE = Resource("autoscaling", "v1", "Scale", "scales")
+
+
+class Subresources:
+    """Dispatch by the sub-resource's name; what is stored goes through the registry."""
+
+    def __init__(self, registry: Registry, reviews: Reviews, cache: WatchCache, clock: Clock) -> None:
+        self._registry = registry
+        self._reviews = reviews
+        self._cache = cache
+        self._clock = clock
+
+    def get(self, call: Call) -> Object:
+        current = self._registry.current(call)
+        if call.target.subresource == "scale":
+            return scale_of(current, call.resource)
+        return current
+
+    async def create(self, call: Call, obj: Object) -> Object:
+        match call.target.subresource:
+            case "binding":
+                return await self.bind(call, obj)
+            case "eviction":
+                return await self._evict(call, obj)
+            case "token":
+                target = call.target
+                return await self._reviews.create_token(target.namespace, target.name, obj, call.user)
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+
+    async def update(self, call: Call, obj: Object) -> Object:
+        """Replaces the part; `obj` is the whole object but for `scale`."""
+        if call.target.subresource == "scale":
+            written = await self._registry.update(call, scaled(obj, call.resource))
+            return scale_of(written, call.resource)
+        return await self._write(call, lambda current: obj)
+
+    async def patch(self, call: Call, patch_type: PatchType, patch: Any) -> Object:
+        if call.target.subresource == "scale":
+            return await self._patch_scale(call, patch_type, patch)
+        return await self._write(call, patched(call, patch_type, patch, call.resource))
+
+    async def apply(self, call: Call, change: Change) -> Object:
+        """Server-side apply to a part of the object; `change` merges the applied one in."""
+        return await self._write(call, change)
+
+    async def _patch_scale(self, call: Call, patch_type: PatchType, patch: Any) -> Object:
+        change = patched(replace(call, field_validation="Ignore"), patch_type, patch, _SCALE)
+
+        def scale(current: Object) -> Object:
+            return scaled(change(scale_of(current, call.resource)), call.resource)(current)
+
+        return scale_of(await self._registry.update(call, scale), call.resource)
+
+    async def _write(self, call: Call, change: Change) -> Object:
+        part = _PARTS.get(call.target.subresource)
+        if part is None:
+            return await self._registry.update(call, change, part="status")
+        return await self._registry.update(call, _of_part(change, part), part="all")
+
+    async def bind(self, call: Call, binding: Object) -> Object:
+        target = Target(PODS, call.target.namespace, call.target.name or binding["metadata"]["name"], "binding")
+        on_pod = replace(call, target=target)
+        await self._registry.update(on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all")
+        return SUCCESS
+
+    async def _evict(self, call: Call, eviction: Object) -> Object:
+        body = pods.eviction_options(eviction, call.target.name)
+        options = DeleteOptions.of(body)
+        pod = self._registry.current(call)
+        budgets = [entry.object for entry in self._cache.list(POD_DISRUPTION_BUDGETS, call.target.namespace)]
+        budget = pods.budget_for(pod, budgets)
+        if budget is not None and not (options.dry_run or call.dry_run):
+            target = Target(POD_DISRUPTION_BUDGETS, call.target.namespace, budget["metadata"]["name"], "status")
+            spend = _unpinned(pods.spent(call.target.name, self._clock.now()))
+            await self._registry.update(replace(call, target=target), spend, part="all")
+        await self._registry.delete(replace(call, dry_run=call.dry_run or options.dry_run), options)
+        return SUCCESS
+
+
+def _approval(wanted: Object) -> Change:
+    def change(current: Object) -> Object:
+        conditions = (wanted.get("status") or {}).get("conditions")
+        status = {key: value for key, value in (current.get("status") or {}).items() if key != "conditions"}
+        if conditions:
+            status["conditions"] = conditions
+        return {**current, "status": status}
+
+    return change
+
+
+def _finalize(wanted: Object) -> Change:
+    def change(current: Object) -> Object:
+        spec = dict(current.get("spec") or {})
+        finalizers = (wanted.get("spec") or {}).get("finalizers")
+        spec.pop("finalizers", None)
+        if finalizers:
+            spec["finalizers"] = finalizers
+        return {**current, "spec": spec}
+
+    return change
+
+
+_PARTS: dict[str, Callable[[Object], Change]] = {
+    "ephemeralcontainers": pods.ephemeral,
+    "resize": pods.resized,
+    "approval": _approval,
+    "finalize": _finalize,
+}
+
+
+def _of_part(change: Change, part: Callable[[Object], Change]) -> Change:
+    """The change reduced to the part of the object that the sub-resource writes."""
+
+    def reduced(current: Object) -> Object:
+        wanted = change(current)
+        written = part(wanted)(current)
+        kept = {key: value for key, value in written["metadata"].items() if key != "resourceVersion"}
+        version = (wanted.get("metadata") or {}).get("resourceVersion")
+        return {**written, "metadata": {**kept, **({"resourceVersion": version} if version else {})}}
+
+    return reduced
+
+
+def _unpinned(change: Change) -> Change:
+    """The change made anew on whatever is current: nobody named a version."""
+
+    def unpinned(current: Object) -> Object:
+        wanted = change(current)
+        kept = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
+        return {**wanted, "metadata": kept}
+
+    return unpinned

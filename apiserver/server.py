@@ -1,0 +1,111 @@
+"""The API server put together: store, watch cache, registry, HTTP, and what it does by itself after its start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from apiserver.admission.chain import Admit
+from apiserver.admission.namespaces import namespace_lifecycle
+from apiserver.authn.authenticator import Authenticator
+from apiserver.authz.rbac import Rbac
+from apiserver.config import ApiServerConfig
+from apiserver.discovery import built_in
+from apiserver.http.handler import Handler
+from apiserver.http.listener import Listener
+from apiserver.http.plain import PlainPaths
+from apiserver.http.resources import ResourceHandler
+from apiserver.local import LocalClient
+from apiserver.node_proxy import NodeProxy
+from apiserver.registry.addresses import ClusterAddresses
+from apiserver.registry.api import Api
+from apiserver.registry.registry import Registry
+from apiserver.registry.subresources import Subresources
+from apiserver.request import LOOPBACK, User
+from apiserver.reviews import Reviews
+from apiserver.storage.store import Store
+from apiserver.watchcache import CacheView, WatchCache
+from machinery.client.client import Client
+from machinery.client.clock import Clock, SystemClock
+
+_log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """`start` loads and listens, `run` serves for good and sets `ready` when the cluster's own objects are there."""
+
+    def __init__(self, config: ApiServerConfig, store: Store, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock: Clock = clock or SystemClock()
+        self._watch_cache = WatchCache(store)
+        self._store = store
+        self.cache = CacheView(self._watch_cache)
+        self.ready = asyncio.Event()
+        self._api: Api | None = None
+        self._listener: Listener | None = None
+        self._plain: PlainPaths | None = None
+        self._rbac: Rbac | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started."""
+        return self._listener.port if self._listener is not None else 0
+
+    async def start(self) -> None:
+        """Loads the store and binds the sockets; raises OSError where an address is taken."""
+        config = self._config
+        await self._watch_cache.start()
+        rbac = self._rbac = Rbac(self.cache)
+        authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
+        reviews = Reviews(authenticator, rbac, self.cache)
+        addresses = ClusterAddresses(self._watch_cache, config.service_cidr, config.node_ports)
+        registry = Registry(self._store, self._watch_cache, self._chain(), addresses, self._clock)
+        subresources = Subresources(registry, reviews, self._watch_cache, self._clock)
+        api = self._api = Api(registry, subresources, reviews, self._watch_cache, rbac)
+        config.pki.serve(config.tls_sans, [str(addresses.first), config.advertise_address, *_ips(config)])
+        plain = self._plain = PlainPaths(built_in(), authenticator, config.version)
+        resources = ResourceHandler(api, NodeProxy(config.pki, self.cache))
+        handler = Handler(api, authenticator, rbac, resources, plain.answer)
+        self._listener = Listener(handler, config.pki.ssl_context_server())
+        await self._listener.start(config.bind, config.port)
+
+    def _chain(self) -> tuple[Admit, ...]:
+        return (namespace_lifecycle(self.cache),)
+
+    async def run(self) -> None:
+        """Serves until cancelled or the store ends; makes the cluster's own objects first."""
+        from apiserver.bootstrap.aggregation import Aggregation
+        from apiserver.bootstrap.run import run as bootstrap
+
+        loopback = self.client(LOOPBACK.name, LOOPBACK.groups)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_cache.run())
+            await bootstrap(loopback, replace(self._config, port=self.port))
+            group.create_task(Aggregation(loopback, self.cache).run())
+            assert self._plain is not None
+            self._plain.is_ready = True
+            self.ready.set()
+            _log.info("serving on port %d", self.port)
+
+    def client(self, user_name: str, groups: tuple[str, ...] = ()) -> Client:
+        """A client in the process that acts as the user."""
+        assert self._api is not None, "start comes first"
+        return LocalClient(self._api, User(user_name, groups))
+
+    def controller_client(self, name: str) -> Client:
+        """A client for a controller: its ServiceAccount in kube-system, as the bootstrap roles name it."""
+        user = f"system:serviceaccount:kube-system:{name}"
+        groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+        return self.client(user, groups)
+
+    async def stop(self) -> None:
+        """Closes the sockets; the store is its owner's to close."""
+        if self._listener is not None:
+            await self._listener.stop()
+        if self._rbac is not None:
+            self._rbac.close()
+
+
+def _ips(config: ApiServerConfig) -> list[str]:
+    return [address for address in config.bind if address not in ("0.0.0.0", "::")]

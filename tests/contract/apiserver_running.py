@@ -1,0 +1,30 @@
+"""A running API server for tests: an in-memory store, any free port, keys made once a session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from apiserver.config import ApiServerConfig
+from apiserver.server import ApiServer
+from apiserver.storage.sqlite import SqliteStore
+from machinery.pki import Pki
+
+
+@asynccontextmanager
+async def running(directory: Path) -> AsyncIterator[ApiServer]:
+    """Serves once the cluster's own objects are there; everything ends with the block."""
+    store = await SqliteStore.open(None)
+    server = ApiServer(ApiServerConfig(data_dir=directory, pki=Pki.load_or_create(directory / "pki"), port=0), store)
+    await server.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(server.run())
+            await server.ready.wait()
+            yield server
+            task.cancel()
+    finally:
+        await server.stop()
+        await store.close()
