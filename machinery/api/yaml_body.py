@@ -91,13 +91,14 @@ def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     return sign * int(digits, 0)
 
 
-def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float | int:
     text = node.value.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
     value = float(text)
     # JSON has no word for them.
     if value != value or value in (float("inf"), float("-inf")):
         raise yaml.constructor.ConstructorError(None, None, "json: unsupported value", node.start_mark)
-    return value
+    # As Go's JSON writes a whole float without a fraction, an integer field takes it.
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
 
 
 def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
