@@ -65,6 +65,13 @@ class Entry:
         self._object: Object | None = _with_revision(obj, revision)
         parsed.add(self)
 
+    @classmethod
+    def loaded(cls, key: str, value: bytes, revision: int, create_revision: int, parsed: ParsedObjects) -> Entry:
+        """One of many at a start: nobody has asked for its parsed form yet."""
+        entry = cls(key, value, revision, create_revision, _NONE_PARSED)
+        entry._parsed = parsed
+        return entry
+
     @property
     def json(self) -> bytes:
         """The object's JSON with its resourceVersion."""
@@ -93,6 +100,9 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"Entry({self.key!r}, revision={self.revision})"
+
+
+_NONE_PARSED = ParsedObjects(0)
 
 
 def halves(value: bytes) -> tuple[bytes, bytes]:

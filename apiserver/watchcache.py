@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from apiserver.cache_bucket import Bucket, CacheEvent, Handler, Watcher
 from apiserver.cache_entry import KEY_PREFIX, Entry, ParsedObjects, bucket_prefix
-from apiserver.storage.store import CompactedError, RangeResult, Store, StoreEvent, StoreUnavailableError
+from apiserver.storage.store import CompactedError, Store, StoreEvent, StoreUnavailableError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS
 from machinery.client.cache import Change
@@ -23,8 +23,9 @@ from machinery.contain import contain
 
 __all__ = ["CacheEvent", "CacheView", "Entry", "WatchCache", "Watcher"]
 
-_MOST_PARSED = 2048
+_MOST_PARSED = 1024
 _PAST = 1000
+_PAGE = 500
 _YIELD_EVERY = 64
 _PATIENCE = 0.5
 _PROGRESS_KEY = f"{KEY_PREFIX}minikube-py/progress"
@@ -53,29 +54,34 @@ class WatchCache:
 
     async def start(self) -> None:
         """Loads the store, and of its past what watches may want to resume from."""
-        found, self._floor, newest = await self._load()
-        self._revision = self._floor
-        for index, item in enumerate(found.items):
-            with contain("stored object", about=item.key):
-                bucket = self._bucket(bucket_prefix(item.key))
-                bucket.load(self._entry(item.key, item.value, item.mod_revision, item.create_revision))
-            if index % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-        if self._revision < newest:
-            async with self._store.watch(KEY_PREFIX, start=self._revision + 1) as events:
-                await self._follow(events, until=newest)
-
-    async def _load(self) -> tuple[RangeResult, int, int]:
-        """The objects at a revision, that revision, and the one to read on to."""
         try:
             # An event of our own is one that the watch will surely reach, whoever else counts revisions up.
             newest = await self._mark_progress()
-            past = max(1, newest - _PAST)
-            return await self._store.range(KEY_PREFIX, revision=past), past, newest
+            await self._load(max(1, newest - _PAST))
+            async with self._store.watch(KEY_PREFIX, start=self._revision + 1) as events:
+                await self._follow(events, until=newest)
         except (CompactedError, StoreUnavailableError) as reason:
-            _log.debug("the past is not loaded: %s", reason)
-        found = await self._store.range(KEY_PREFIX)
-        return found, found.revision, found.revision
+            # Compacted lately, or a disk too full for the mark: then without the past.
+            _log.info("the past is not loaded: %s", reason)
+            self._buckets.clear()
+            self._by_resource.clear()
+            await self._load(0)
+
+    async def _load(self, revision: int) -> None:
+        """The objects at `revision`, or now."""
+        more, last = True, ""
+        while more:
+            page = await self._store.range(KEY_PREFIX, revision=revision, limit=_PAGE, start_after=last)
+            revision = self._floor = revision or page.revision
+            for item in page.items:
+                with contain("stored object", about=item.key):
+                    bucket = self._bucket(bucket_prefix(item.key))
+                    bucket.load(
+                        Entry.loaded(item.key, item.value, item.mod_revision, item.create_revision, self._parsed)
+                    )
+            more, last = page.more, page.items[-1].key if page.items else ""
+            await asyncio.sleep(0)
+        self._revision = revision
 
     async def run(self) -> None:
         """Follows the store for good; raises StoreUnavailableError when that is closed."""

@@ -61,7 +61,7 @@ class FileLock:
 def open_memory() -> SqliteLog:
     """A log that ends with the process."""
     db = apsw.Connection(":memory:")
-    return _log(db)
+    return prepared(db)
 
 
 def open_file(path: Path) -> tuple[SqliteLog, FileLock]:
@@ -87,7 +87,7 @@ def _open_locked(path: Path) -> SqliteLog:
     except apsw.Error as error:
         raise unavailable(error, str(path)) from error
     try:
-        return _log(db)
+        return prepared(db)
     except apsw.Error as error:
         db.close()
         raise unavailable(error, str(path)) from error
@@ -106,7 +106,8 @@ def _make_private(path: Path) -> None:
         os.close(directory)
 
 
-def _log(db: apsw.Connection) -> SqliteLog:
+def prepared(db: apsw.Connection) -> SqliteLog:
+    """The log of an open database, after its checks; raises apsw.Error or StoreUnavailableError."""
     _check_owner(db)
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL").fetchall()
