@@ -1,6 +1,6 @@
 """Blobs by digest: a blob is there whole and verified, or it is not there.
 
-Bytes arrive in `ingest/`, and only what hashes to its name is renamed into `blobs/sha256/`, after an fsync; so a kill at
+Bytes arrive in `ingest/`, and only what hashes to its name is renamed to `blobs/sha256/`, after an fsync; so a kill at
 any moment leaves whole blobs and partial ingests, and a partial ingest is continued by the next download.
 Every call blocks: the callers use threads.
 """

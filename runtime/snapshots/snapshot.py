@@ -1,6 +1,6 @@
 """What a snapshotter is: filesystems stacked by layer, named as they grow.
 
-A snapshot is *active* under a key while something writes to it and *committed* under a name when it is done; a committed
+A snapshot is *active* under a key while something writes to it and *committed* under a name when done; a committed
 one can be the parent of others. Layers are committed under their chain id. `mounts` gives mount values: whoever wants
 the filesystem carries them out. Every call blocks: the callers use threads.
 """

@@ -1,0 +1,45 @@
+"""Chooses the snapshotter that works where the data directory is, by trying."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from machinery.linux.mount import mount, unmount
+from runtime.errors import InvalidArgument
+from runtime.snapshots.native import NativeSnapshotter
+from runtime.snapshots.overlay import OverlaySnapshotter
+from runtime.snapshots.snapshot import Snapshotter, Usage
+
+SNAPSHOTTERS: dict[str, Callable[[Path], Snapshotter]] = {"overlay": OverlaySnapshotter, "native": NativeSnapshotter}
+
+
+def open_snapshotter(root: Path, name: str = "auto") -> Snapshotter:
+    """The named snapshotter on `root/<name>`; "auto" is overlay where `overlay_works`, else native."""
+    if name == "auto":
+        name = "overlay" if overlay_works(root) else "native"
+    if name not in SNAPSHOTTERS:
+        raise InvalidArgument(f"unknown snapshotter {name!r}")
+    return SNAPSHOTTERS[name](root / name)
+
+
+def overlay_works(root: Path) -> bool:
+    """Whether the kernel mounts overlayfs with layers in `root`; it refuses on some filesystems and without root."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=root) as directory:
+        snapshotter = OverlaySnapshotter(Path(directory) / "snapshots")
+        target = Path(directory) / "target"
+        target.mkdir()
+        snapshotter.prepare("layer")
+        snapshotter.commit("below", "layer", Usage())
+        snapshotter.prepare("top", "below")
+        try:
+            for value in snapshotter.mounts("top", target):
+                mount(value)
+            (target / "written").touch()
+        except OSError:
+            return False
+        finally:
+            unmount(target)
+        return True
