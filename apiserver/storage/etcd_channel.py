@@ -21,6 +21,7 @@ from apiserver.storage.store import FutureRevisionError, LeaseExpiredError, Stor
 from machinery.rpc.wire import ETCD
 
 T = TypeVar("T")
+_STATUS = ETCD.message("etcdserverpb.StatusRequest")
 
 CALL_SECONDS = 10.0
 _PATIENCE = 5.0
@@ -97,8 +98,17 @@ class EtcdChannel:
                     self._current = (self._current + 1) % len(self._channels)
         except TimeoutError:
             servers = ", ".join(self.access.servers)
-            raise StoreUnavailableError(f"etcd does not answer at {servers}") from None
+            raise StoreUnavailableError(f"etcd does not answer at {servers}: {await self._reason()}") from None
         return self._stubs[self._current]
+
+    async def _reason(self) -> str:
+        """Why there is no connection, which gRPC tells calls alone."""
+        try:
+            await self._stubs[self._current].Maintenance.Status(_STATUS(), timeout=1)
+        except grpc.aio.AioRpcError as error:
+            details: str = error.details() or error.code().name
+            return details.rpartition("last error: ")[2]
+        return "it has come back just now"
 
     async def _try_connect(self) -> bool:
         channel = self._channels[self._current]

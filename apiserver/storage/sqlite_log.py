@@ -257,7 +257,8 @@ def unavailable(error: apsw.Error, filename: str) -> StoreUnavailableError:
 def _outcome(work: Callable[[SqliteLog], Any], log: SqliteLog) -> Any:
     try:
         return work(log)
-    except (CompactedError, FutureRevisionError, LeaseExpiredError) as refusal:
+    except (CompactedError, FutureRevisionError, LeaseExpiredError, UnicodeError) as refusal:
+        # Each refuses before it writes, so the others of the commit are not concerned.
         return refusal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from apiserver.storage.store import (
     Store,
     StoreEvent,
     StoreUnavailableError,
+    TxnResult,
 )
 from tests.etcd_server import etcd_server
 
@@ -341,6 +343,63 @@ async def test_the_keys_of_a_lease_end_with_it(store: Store) -> None:
     with pytest.raises(LeaseExpiredError):
         await store.put("/registry/events/c", b"c", expected=0, lease=lease)
     assert await keys(store, "/registry/events/c") == []
+
+
+async def test_a_key_that_is_no_text_harms_nobody(store: Store) -> None:
+    written, refused = await asyncio.gather(
+        store.put("/registry/pods/a", b"1", expected=0),
+        store.put("/registry/pods/\ud800", b"1", expected=0),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, UnicodeError)
+    assert isinstance(written, TxnResult)
+    assert await keys(store, "/registry/pods/") == ["/registry/pods/a"]
+
+
+class History:
+    """What a store must tell, kept in the simplest way there is."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[int, str, bytes | None]] = []
+
+    def state(self, prefix: str, revision: int) -> dict[str, tuple[bytes, int]]:
+        found: dict[str, tuple[bytes, int]] = {}
+        for changed, key, value in self.changes:
+            if changed <= revision and key.startswith(prefix):
+                found.pop(key, None)
+                if value is not None:
+                    found[key] = (value, changed)
+        return dict(sorted(found.items()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_sequence_of_writes_reads_as_it_happened(store: Store, seed: int) -> None:
+    chance, history = random.Random(seed), History()
+    compacted = first = newest = await store.current_revision()
+    for step in range(150):
+        key = f"/registry/{chance.choice(['pods', 'nodes'])}/{chance.randrange(5)}"
+        current = history.state(key, newest).get(key)
+        expected = current[1] if current else 0
+        if current and chance.random() < 0.3:
+            done, value = await store.delete(key, expected=expected), None
+        else:
+            value = b"%d" % step
+            done = await store.put(key, value, expected=expected, relaxed=chance.random() < 0.3)
+        assert done.succeeded
+        newest = done.revision
+        history.changes.append((newest, key, value))
+        if chance.random() < 0.03 and newest > compacted:
+            compacted = chance.randrange(max(compacted, first) + 1, newest + 1)
+            await store.compact(compacted)
+        prefix, then = chance.choice(["/registry/", "/registry/pods/"]), chance.randrange(compacted, newest + 1)
+        found = await store.range(prefix, revision=then)
+        assert {item.key: (item.value, item.mod_revision) for item in found.items} == history.state(prefix, then)
+    since = [change for change in history.changes if change[0] > compacted]
+    events = await watched(store, "/registry/", start=compacted + 1, count=len(since)) if since else []
+    assert [(event.revision, event.key, event.value if event.type == "put" else None) for event in events] == since
+    for event in events:
+        before = history.state("/registry/", event.revision - 1).get(event.key)
+        assert (event.previous and (event.previous.value, event.previous.mod_revision)) == before
 
 
 async def test_a_writer_that_gives_up_harms_nobody(store: Store) -> None:
