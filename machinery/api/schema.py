@@ -147,7 +147,12 @@ def structure(name: str) -> dict[str, Any]:
 
 def descriptions(name: str) -> dict[str, str]:
     """What is said of each field; of the definition itself under the empty name."""
-    return _row(descriptions_text(), name)
+    return descriptions_in(descriptions_text(), name)
+
+
+def descriptions_in(text: bytes, name: str) -> dict[str, str]:
+    """As `descriptions`, for those who ask for many and hold the text meanwhile."""
+    return _row(text, name)
 
 
 def names() -> list[str]:
@@ -161,8 +166,13 @@ def _lines(file: str) -> bytes:
 
 
 def descriptions_text() -> bytes:
-    # Large, and needed for documents only, so it is not kept.
+    """All descriptions. Large, and needed for documents only, so it is not kept."""
     return gzip.decompress((_DATA / "descriptions.gz").read_bytes())
+
+
+def data_bytes() -> bytes:
+    """The committed files as they are: documents made from the same bytes are the same."""
+    return (_DATA / "schemas.gz").read_bytes() + (_DATA / "descriptions.gz").read_bytes()
 
 
 def _row(lines: bytes, name: str) -> dict[str, Any]:
