@@ -70,7 +70,9 @@ class PlainPaths:
         from apiserver import openapi_routes
 
         etag = incoming.headers.get("If-None-Match", "")
-        found = await openapi_routes.respond(path, incoming.query, incoming.accept, etag)
+        found = await openapi_routes.respond(
+            path, incoming.query, accept=incoming.accept, if_none_match=etag, clock=self._authenticator.clock
+        )
         if found is None:
             return None
         content_type = found.headers.get("Content-Type", "application/json")

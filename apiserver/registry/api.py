@@ -137,16 +137,16 @@ class Api:
         from apiserver.registry.apply import applied, check_apply
 
         check_apply(call, patch)
+        change = applied(call, patch, self._registry.clock.now(), force=force)
         if call.target.subresource:
-            change = applied(call, patch, force=force)
             return await self._subresources.apply(call, change), False
         target = call.target
         if self.cache.get(call.resource, target.namespace, target.name) is None:
             self.authorize(call.on(verb="create").attributes())
             check_escalation(call.user, call.resource, patch, None, self._rbac)
-            return await self._registry.create(call, patch), True
+            return await self._registry.create(call, patch, is_applied=True), True
         self._check_escalation(call, patch)
-        return await self._registry.update(call, applied(call, patch, force=force)), False
+        return await self._registry.update(call, change, is_tracked=False), False
 
     def _check_escalation(self, call: Call, obj: Object) -> None:
         target = call.target

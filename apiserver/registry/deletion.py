@@ -69,6 +69,8 @@ def plan(obj: Object, options: DeleteOptions, resource: Resource, now: datetime)
     metadata = obj["metadata"]
     if metadata.get("deletionTimestamp"):
         return _plan_again(obj, finalizers, grace, is_asked=options.grace_period_seconds is not None, now=now)
+    if resource != PODS and not finalizers:
+        return Deletion(obj, is_removed=True)
     marked = _marked(obj, finalizers, grace, now)
     return Deletion(marked, is_removed=grace == 0 and not finalizers)
 

@@ -13,6 +13,7 @@ from apiserver.admission.chain import Admit, Review, admit
 from apiserver.cache_entry import KEY_PREFIX, Entry
 from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.addresses import ClusterAddresses
+from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
@@ -46,6 +47,10 @@ class Registry:
         self._addresses = addresses
         self._clock = clock
 
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
     def entry(self, call: Call) -> Entry:
         """The object as it is stored; raises NotFound."""
         target = call.target
@@ -58,13 +63,16 @@ class Registry:
         """The object in the call's version; raises NotFound. Shared: copy what you change."""
         return from_stored(self.entry(call).object, call.resource)
 
-    async def create(self, call: Call, obj: Object) -> Object:
+    async def create(self, call: Call, obj: Object, *, is_applied: bool = False) -> Object:
         """The created object in the call's version."""
         resource = call.resource
         new = strategy.received(obj, resource, call.target.namespace)
         metadata = new["metadata"]
         _check_url_name(call, metadata)
-        managed.track_create(new, call, self._clock.now())
+        if is_applied:
+            managed.write_owners(new, applied_owner(call, obj, self._clock.now()))
+        else:
+            managed.track_create(new, call, self._clock.now())
         stored = strategy.converted(new, resource)
         prefix = stored["metadata"].get("generateName", "")
         is_generated = bool(prefix) and not stored["metadata"].get("name")
@@ -120,10 +128,11 @@ class Registry:
             raise conflict(resource.plural, call.target.name, why, resource.group)
         return await self.create(call, obj), True
 
-    async def update(self, call: Call, change: Change, *, part: Part = "spec") -> Object:
+    async def update(self, call: Call, change: Change, *, part: Part = "spec", is_tracked: bool = True) -> Object:
         """Changes the object until nobody was faster; the written object in the call's version.
 
-        A resourceVersion in what `change` returns, or a uid, must be the current one.
+        A resourceVersion in what `change` returns, or a uid, must be the current one. Where `change` has written
+        managedFields itself, or nobody manages what it does, `is_tracked` is false.
         """
         resource, row = call.resource, stored_resource(call.resource)
         for _ in range(_ATTEMPTS):
@@ -132,10 +141,11 @@ class Registry:
             wanted = change(from_stored(old, resource))
             is_pinned = self._check_version(call, wanted, old, resource)
             new = strategy.received(wanted, resource, call.target.namespace)
+            if is_tracked:
+                managed.track_update(new, from_stored(old, resource), call, self._clock.now())
             converted = strategy.converted(new, resource)
             decided = await self._decide(call, converted, old, row, part)
             final = canonical(decided, row)
-            managed.track_update(final, old, call, row, self._clock.now())
             result = await self._write(call, row, final, entry)
             if result is not None:
                 return from_stored(result, resource)
@@ -185,10 +195,9 @@ class Registry:
             if call.dry_run or await self._remove(row, entry):
                 return _at(final, entry.revision)
             return None
-        value = strategy.encode(final)
-        if call.dry_run or _is_same(value, entry):
+        if call.dry_run or _is_same(final, old):
             return _at(final, entry.revision)
-        result = await self._put(row, final, expected=entry.revision, value=value)
+        result = await self._put(row, final, expected=entry.revision)
         return _at(final, result.revision) if result.succeeded else None
 
     async def delete(self, call: Call, options: DeleteOptions) -> tuple[Object, bool]:
@@ -217,11 +226,10 @@ class Registry:
                 return from_stored(_at(planned.marked, result.revision), call.resource), False
         raise conflict(row.plural, target.name, MODIFIED, row.group)
 
-    async def _put(self, row: Resource, final: Object, *, expected: int, value: bytes | None = None) -> TxnResult:
+    async def _put(self, row: Resource, final: Object, *, expected: int) -> TxnResult:
         metadata = final["metadata"]
         key = key_of(row, metadata.get("namespace") or "", metadata["name"])
-        if value is None:
-            value = strategy.encode(final)
+        value = strategy.encode(final)
         # Heartbeats and events would each cost an fsync that nobody waits for.
         relaxed = row in (LEASES, EVENTS)
         result = await self._store.put(key, value, expected=expected, relaxed=relaxed)
@@ -253,8 +261,9 @@ def _at(obj: Object, revision: int) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 
-def _is_same(value: bytes, entry: Entry) -> bool:
-    return strategy.encode(entry.object) == value
+def _is_same(new: Object, old: Object) -> bool:
+    metadata = {key: value for key, value in old["metadata"].items() if key != "resourceVersion"}
+    return new["metadata"] == metadata and {**new, "metadata": metadata} == {**old, "metadata": metadata}
 
 
 def _check_url_name(call: Call, metadata: dict[str, Any]) -> None:

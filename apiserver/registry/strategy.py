@@ -22,6 +22,8 @@ _CREATED_BY_UPDATE = {
     "endpoints", "events", "leases", "limitranges", "podtemplates", "resourcequotas", "services",
     "roles", "rolebindings", "clusterroles", "clusterrolebindings",
 }  # fmt: skip
+_COUNTED_FROM_UPDATES = {"csidrivers"}
+"""Kinds whose first generation upstream does not write."""
 _NEVER_UNCONDITIONAL = {
     "apiservices", "csidrivers", "csinodes", "customresourcedefinitions", "leases", "mutatingwebhookconfigurations",
     "poddisruptionbudgets", "runtimeclasses", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
@@ -127,7 +129,7 @@ def fill_new(obj: Object, resource: Resource, now: datetime) -> None:
     meta.fill_on_create(metadata, now)
     kind_rules = rules(resource)
     kind_rules.prepare_create(obj)
-    if kind_rules.has_generation:
+    if kind_rules.has_generation and resource.plural not in _COUNTED_FROM_UPDATES:
         metadata["generation"] = 1
 
 

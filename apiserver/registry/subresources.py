@@ -64,7 +64,7 @@ class Subresources:
 
     async def apply(self, call: Call, change: Change) -> Object:
         """Server-side apply to a part of the object; `change` merges the applied one in."""
-        return await self._write(call, change)
+        return await self._write(call, change, is_tracked=False)
 
     async def _patch_scale(self, call: Call, patch_type: PatchType, patch: Any) -> Object:
         change = patched(replace(call, field_validation="Ignore"), patch_type, patch, _SCALE)
@@ -74,16 +74,16 @@ class Subresources:
 
         return scale_of(await self._registry.update(call, scale), call.resource)
 
-    async def _write(self, call: Call, change: Change) -> Object:
+    async def _write(self, call: Call, change: Change, *, is_tracked: bool = True) -> Object:
         part = _PARTS.get(call.target.subresource)
         if part is None:
-            return await self._registry.update(call, change, part="status")
-        return await self._registry.update(call, _of_part(change, part), part="all")
+            return await self._registry.update(call, change, part="status", is_tracked=is_tracked)
+        return await self._registry.update(call, _of_part(change, part), part="all", is_tracked=is_tracked)
 
     async def bind(self, call: Call, binding: Object) -> Object:
         target = Target(PODS, call.target.namespace, call.target.name or binding["metadata"]["name"], "binding")
         on_pod = replace(call, target=target)
-        await self._registry.update(on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all")
+        await self._registry.update(on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all", is_tracked=False)
         return SUCCESS
 
     async def _evict(self, call: Call, eviction: Object) -> Object:
@@ -95,7 +95,7 @@ class Subresources:
         if budget is not None and not (options.dry_run or call.dry_run):
             target = Target(POD_DISRUPTION_BUDGETS, call.target.namespace, budget["metadata"]["name"], "status")
             spend = _unpinned(pods.spent(call.target.name, self._clock.now()))
-            await self._registry.update(replace(call, target=target), spend, part="all")
+            await self._registry.update(replace(call, target=target), spend, part="all", is_tracked=False)
         await self._registry.delete(replace(call, dry_run=call.dry_run or options.dry_run), options)
         return SUCCESS
 

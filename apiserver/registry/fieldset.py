@@ -1,0 +1,252 @@
+"""Sets of fields in the form in which managedFields keeps them, and what of an object they name. Pure.
+
+A set is a trie of `f:name`, `k:{…}` and `v:…`. An empty node is a member itself, one with "." is a member that has
+more below, any other only leads to members; None is the empty set. Tries are shared: never change one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import orjson
+
+from machinery.api.schema import Definition
+
+Trie = dict[str, Any]
+_SELF: Trie = {}
+_MEMBER = "."
+
+
+class _Absent:
+    """What a comparison sees where a side has nothing, which is not the same as null."""
+
+
+ABSENT: Final = _Absent()
+_DEFAULT_KEYS = {"protocol": "TCP"}
+"""Defaults of list keys that the published schema does not tell."""
+
+
+def compare(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
+    """(fields added or modified, fields removed) between two states."""
+    if old == new:
+        return None, None
+    form = form_of(schema, new if _has(new) else old)
+    if form == "map":
+        return _compare_maps(old, new, schema)
+    if form in ("keyed", "set"):
+        return _compare_lists(old, new, schema)
+    return _compare_leaves(old, new)
+
+
+def _has(value: Any) -> bool:
+    return value is not ABSENT and value is not None
+
+
+def _compare_leaves(old: Any, new: Any) -> tuple[Trie | None, Trie | None]:
+    return (None, _SELF) if new is ABSENT else (_SELF, None)
+
+
+def _compare_maps(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
+    before, after = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
+    if not before and not after:
+        return _compare_leaves(old, new)
+    pairs = [(f"f:{key}", before.get(key, ABSENT), value, key) for key, value in after.items()]
+    pairs += [(f"f:{key}", value, ABSENT, key) for key, value in before.items() if key not in after]
+    changed: Trie = {}
+    removed: Trie = {}
+    for path, left, right, key in pairs:
+        if left is right:
+            continue
+        below = compare(left, right, schema.field(key) if schema else None)
+        _collect(path, below, changed, removed)
+    return _finish(old, new, changed, removed)
+
+
+def _compare_lists(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
+    assert schema is not None
+    before, after = _keyed(old, schema), _keyed(new, schema)
+    if not before and not after:
+        return _compare_leaves(old, new)
+    changed: Trie = {}
+    removed: Trie = {}
+    for path in {**before, **after}:
+        below = compare(before.get(path, ABSENT), after.get(path, ABSENT), schema.items)
+        _collect(path, below, changed, removed)
+    return _finish(old, new, changed, removed)
+
+
+def _collect(path: str, below: tuple[Trie | None, Trie | None], changed: Trie, removed: Trie) -> None:
+    if below[0] is not None:
+        changed[path] = below[0]
+    if below[1] is not None:
+        removed[path] = below[1]
+
+
+def _finish(old: Any, new: Any, changed: Trie, removed: Trie) -> tuple[Trie | None, Trie | None]:
+    return _node(changed, is_member=old is ABSENT), _node(removed, is_member=new is ABSENT)
+
+
+def _node(below: Trie, *, is_member: bool) -> Trie | None:
+    if not below:
+        return _SELF if is_member else None
+    return {_MEMBER: _SELF, **below} if is_member else below
+
+
+def form_of(schema: Definition | None, value: Any) -> str:
+    """map, keyed, set, or leaf for scalars and all that is replaced as a whole."""
+    if schema is None:
+        return "leaf"
+    if isinstance(value, dict):
+        is_open = bool(schema.field_names) or schema.values is not None
+        return "map" if is_open and schema.map_type != "atomic" else "leaf"
+    if isinstance(value, list):
+        return {"map": "keyed", "set": "set"}.get(schema.list_type, "leaf")
+    return "leaf"
+
+
+def _keyed(value: Any, schema: Definition) -> dict[str, Any]:
+    """The items of a list by their path element."""
+    if not isinstance(value, list):
+        return {}
+    return {element(item, schema): item for item in value}
+
+
+def element(item: Any, schema: Definition) -> str:
+    """The path element of a list's item."""
+    if schema.list_type != "map":
+        return f"v:{orjson.dumps(item).decode()}"
+    fields = item if isinstance(item, dict) else {}
+    values = {}
+    for key in schema.list_map_keys:
+        value = fields.get(key)
+        if value is None:
+            field = schema.items.field(key) if schema.items else None
+            value = (field.default if field else None) or _DEFAULT_KEYS.get(key)
+        if value is not None:
+            values[key] = value
+    return f"k:{orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()}"
+
+
+def configured(value: Any, schema: Definition | None) -> Trie:
+    """The fields that an applied configuration names: its leaves, and the items of lists that have keys."""
+    form = form_of(schema, value)
+    if form == "map" and value:
+        assert schema is not None
+        return {f"f:{key}": configured(each, schema.field(key)) for key, each in value.items()}
+    if form == "keyed" and value:
+        assert schema is not None
+        found: Trie = {}
+        for path, item in _keyed(value, schema).items():
+            below = configured(item, schema.items)
+            found[path] = {_MEMBER: _SELF, **below}
+        return found
+    if form == "set" and value:
+        assert schema is not None
+        return {path: _SELF for path in _keyed(value, schema)}
+    return _SELF
+
+
+def is_member(node: Trie) -> bool:
+    return not node or _MEMBER in node
+
+
+def union(left: Trie | None, right: Trie | None) -> Trie | None:
+    if left is None or right is None or left is right:
+        return right if left is None else left
+    below = dict(_below(left))
+    for path, node in _below(right):
+        below[path] = union(below.get(path), node)
+    return _node(below, is_member=is_member(left) or is_member(right))
+
+
+def difference(left: Trie | None, right: Trie | None) -> Trie | None:
+    """What of `left` is not a member of `right`."""
+    if left is None or right is None:
+        return left
+    below: Trie = {}
+    for path, node in _below(left):
+        kept = difference(node, right.get(path)) if path in right else node
+        if kept is not None:
+            below[path] = kept
+    return _node(below, is_member=is_member(left) and not is_member(right))
+
+
+def intersection(left: Trie | None, right: Trie | None) -> Trie | None:
+    if left is None or right is None:
+        return None
+    below: Trie = {}
+    for path, node in _below(left):
+        both = intersection(node, right.get(path)) if path in right else None
+        if both is not None:
+            below[path] = both
+    return _node(below, is_member=is_member(left) and is_member(right))
+
+
+def root_difference(left: Trie | None, right: Trie | None) -> Trie | None:
+    """As `difference` for whole sets, whose root is never a member."""
+    if not left or not right:
+        return left or None
+    return _rooted(difference({"f:": left}, {"f:": right}))
+
+
+def root_union(left: Trie | None, right: Trie | None) -> Trie | None:
+    """As `union` for whole sets."""
+    if not left or not right:
+        return left or right or None
+    return {key: value for key, value in (union(left, right) or {}).items() if key != _MEMBER} or None
+
+
+def root_intersection(left: Trie | None, right: Trie | None) -> Trie | None:
+    """As `intersection` for whole sets."""
+    if not left or not right:
+        return None
+    return _rooted(intersection({"f:": left}, {"f:": right}))
+
+
+def _rooted(found: Trie | None) -> Trie | None:
+    return (found or {}).get("f:") or None
+
+
+def _below(node: Trie) -> Iterable[tuple[str, Trie]]:
+    return ((path, child) for path, child in node.items() if path != _MEMBER)
+
+
+def without(trie: Trie | None, paths: Iterable[tuple[str, ...]]) -> Trie | None:
+    """The set without whatever lies at or below these paths of field names."""
+    for path in paths:
+        if trie is None:
+            return None
+        trie = _cut(trie, path)
+    return trie or None
+
+
+def _cut(node: Trie, path: tuple[str, ...]) -> Trie | None:
+    key = f"f:{path[0]}"
+    if key not in node:
+        return node
+    rest = {name: child for name, child in node.items() if name != key}
+    if len(path) > 1 and (kept := _cut(node[key], path[1:])) is not None:
+        return {**rest, key: kept}
+    return rest or None
+
+
+def members(trie: Trie | None, prefix: str = "") -> Iterator[str]:
+    """The paths of all members, as messages write them: `.spec.containers[name="a"].image`."""
+    for path, node in sorted(_below(trie or {}), key=lambda pair: pair[0]):
+        said = prefix + _shown(path)
+        if is_member(node):
+            yield said
+        yield from members(node, said) if node else ()
+
+
+def _shown(path: str) -> str:
+    kind, _, text = path.partition(":")
+    if kind == "f":
+        return f".{text}"
+    if kind == "v":
+        return f"[={text}]"
+    if kind == "k":
+        pairs = orjson.loads(text)
+        return "[" + ",".join(f"{key}={orjson.dumps(pairs[key]).decode()}" for key in sorted(pairs)) + "]"
+    return f"[{text}]"
