@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from machinery.api.errors import BadRequest, UnsupportedMediaType
-from machinery.api.messages import message_of, resource_message
+from machinery.api.messages import META_KINDS, message_of, resource_message
 from machinery.api.resource import Object, Resource
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
@@ -142,13 +142,18 @@ def _of_kind(obj: Object, kind: Kind) -> Object:
 
 
 def _refuse_other_kind(obj: Object, kind: Kind) -> None:
-    group, _, version = obj["apiVersion"].rpartition("/")
-    name = obj["kind"]
-    if message_of(group, version, name) is None:
-        said = f'no kind "{name}" is registered for version "{obj["apiVersion"]}" {_LEGACY_SCHEME}'
-    elif name == kind[2] and group == kind[0]:
-        # Another version of the same kind: the caller compares versions where it matters.
+    api_version, name = obj["apiVersion"], obj["kind"]
+    group, _, version = api_version.rpartition("/")
+    if name == kind[2] and (name in META_KINDS or message_of(*kind) is None or message_of(group, version, name)):
+        if name not in META_KINDS:
+            expected = f"{kind[0]}/{kind[1]}" if kind[0] else kind[1]
+            raise BadRequest(
+                f"the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            )
+        # Every group registers the options' kinds, and clients name whichever group they talk to.
         return
+    if message_of(group, version, name) is None:
+        said = f'no kind "{name}" is registered for version "{api_version}" {_LEGACY_SCHEME}'
     else:
         expected = f"{kind[0].split('.')[0] or 'core'}.{kind[2]}"
         said = f"converting ({version}.{name}) to ({expected}): unknown conversion"

@@ -49,13 +49,13 @@ _PACKAGES = {
     "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
 }
-# Kinds of `meta/v1` that every group version registers.
-_META_KINDS = frozenset(
+META_KINDS = frozenset(
     (
         "CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "Status", "UpdateOptions",
         "WatchEvent",
     )
 )  # fmt: skip
+"""Kinds of `meta/v1` that every group version registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def message(name: str) -> Message:
 @cache
 def message_of(group: str, version: str, kind: str) -> str | None:
     """The message of a built-in kind, or None."""
-    package = META.rstrip(".") if kind in _META_KINDS else f"{_package(group)}.{version}"
+    package = META.rstrip(".") if kind in META_KINDS else f"{_package(group)}.{version}"
     name = f"{package}.{kind}"
     return name if f'"{name}":'.encode() in _wire_fields() else None
 

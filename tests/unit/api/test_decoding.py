@@ -245,3 +245,32 @@ def test_retain_keys_drops_what_the_patch_does_not_name() -> None:
     patch = {"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}
     doc = {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}
     assert strategic_merge(doc, patch, DEPLOYMENTS) == {"spec": {"strategy": {"type": "Recreate"}}}
+
+
+def test_options_may_name_any_group() -> None:
+    options = ("meta.k8s.io", "v1", "DeleteOptions")
+    for api_version in ("v1", "apps/v1", "meta.k8s.io/v1", "policy/v1beta1"):
+        body = json.dumps({"kind": "DeleteOptions", "apiVersion": api_version, "gracePeriodSeconds": 0}).encode()
+        assert decode_body(body, JSON, options)["gracePeriodSeconds"] == 0
+    sent = encode({"kind": "DeleteOptions", "apiVersion": "apps/v1", "gracePeriodSeconds": 0})
+    assert decode_body(sent, "application/vnd.kubernetes.protobuf", options)["gracePeriodSeconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            {"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v1"},
+            "the API version in the data (autoscaling/v1) does not match the expected API version (autoscaling/v2)",
+        ),
+        (
+            {"kind": "Service", "apiVersion": "v1"},
+            'Service in version "v1" cannot be handled as a HorizontalPodAutoscaler: '
+            "converting (v1.Service) to (autoscaling.HorizontalPodAutoscaler): unknown conversion",
+        ),
+    ],
+)
+def test_another_kind_than_the_paths_is_refused(head: Object, message: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        decode_body(json.dumps(head).encode(), JSON, ("autoscaling", "v2", "HorizontalPodAutoscaler"))
+    assert raised.value.message == message
