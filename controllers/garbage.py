@@ -1,0 +1,161 @@
+"""Garbage collection by owner references: background, foreground and orphan, over all resources.
+
+An object is deleted when none of its owners exists any more; an owner with `foregroundDeletion` waits for those
+dependents that block it, one with `orphan` lets its dependents go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from controllers.plan import Action, Controller, Delete, Key, Patch, Plan, key_of, nobody
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import BY_KIND, EVENTS, RESOURCES
+from machinery.api.views import View
+from machinery.client.cache import Cache, Change
+
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+COLLECTED = tuple(
+    row for row in RESOURCES if row.is_stored and row.stored_as is None and row != EVENTS and "delete" in row.verbs
+)
+
+
+@dataclass(frozen=True)
+class Dependent:
+    resource: Resource
+    view: View
+
+
+@dataclass(frozen=True)
+class State:
+    """The object, its owners as they are now (None: gone), and what depends on it."""
+
+    resource: Resource
+    view: View
+    owners: tuple[tuple[Object, View | None], ...]
+    dependents: tuple[Dependent, ...]
+
+
+def plan(state: State, now: datetime) -> Plan:
+    finalizers = state.view.finalizers
+    if state.view.deleted and ORPHAN in finalizers:
+        return Plan([*_orphaned(state), _without_finalizer(state, ORPHAN)])
+    if state.view.deleted and FOREGROUND in finalizers:
+        return Plan(_foreground(state))
+    if state.owners and not state.view.deleted:
+        return Plan(_by_owners(state))
+    return Plan()
+
+
+def _by_owners(state: State) -> list[Action]:
+    solid = [ref for ref, owner in state.owners if owner is not None and not _waits(owner)]
+    waiting = [ref for ref, owner in state.owners if owner is not None and _waits(owner)]
+    if solid:
+        if len(solid) == len(state.owners):
+            return []
+        return [Patch(state.resource, key_of(state.view.obj), _owned_by(state.view, solid))]
+    propagation = "Foreground" if waiting and state.dependents else "Background"
+    return [Delete(state.resource, key_of(state.view.obj), uid=state.view.uid, propagation=propagation)]
+
+
+def _waits(owner: View) -> bool:
+    return bool(owner.deleted) and FOREGROUND in owner.finalizers
+
+
+def _orphaned(state: State) -> list[Action]:
+    return [
+        Patch(
+            each.resource,
+            key_of(each.view.obj),
+            _owned_by(each.view, [ref for ref in each.view.owner_references if ref["uid"] != state.view.uid]),
+        )
+        for each in state.dependents
+    ]
+
+
+def _foreground(state: State) -> list[Action]:
+    blocking = [each for each in state.dependents if _blocks(each.view, state.view.uid)]
+    if not blocking:
+        return [_without_finalizer(state, FOREGROUND)]
+    return [
+        Delete(each.resource, key_of(each.view.obj), uid=each.view.uid, propagation="Foreground")
+        for each in blocking
+        if not each.view.deleted
+    ]
+
+
+def _blocks(view: View, uid: str) -> bool:
+    return any(ref["uid"] == uid and ref.get("blockOwnerDeletion") for ref in view.owner_references)
+
+
+def _without_finalizer(state: State, name: str) -> Patch:
+    kept = [each for each in state.view.finalizers if each != name]
+    metadata = {"uid": state.view.uid, "resourceVersion": state.view.resource_version, "finalizers": kept or None}
+    return Patch(state.resource, key_of(state.view.obj), {"metadata": metadata})
+
+
+def _owned_by(view: View, refs: list[Object]) -> Object:
+    return {"metadata": {"uid": view.uid, "ownerReferences": refs or None}}
+
+
+def observe(cache: Cache, key: Key) -> State | None:
+    assert key.resource is not None
+    found = cache.get(key.resource, key.namespace, key.name)
+    if found is None:
+        return None
+    view = View(found)
+    owners = []
+    for ref in view.owner_references:
+        known, owner = _owner(cache, ref, view.namespace)
+        if not known:
+            # Of a kind that nobody here serves: it may exist elsewhere, so nothing is decided.
+            return None
+        owners.append((ref, owner))
+    needed = owners or (view.deleted and {FOREGROUND, ORPHAN} & set(view.finalizers))
+    return State(key.resource, view, tuple(owners), _dependents(cache, view.uid) if needed else ())
+
+
+def _owner(cache: Cache, ref: Object, namespace: str) -> tuple[bool, View | None]:
+    group, _, version = ref.get("apiVersion", "").rpartition("/")
+    resource = BY_KIND.get((group, version, ref.get("kind", "")))
+    if resource is None:
+        return False, None
+    found = cache.get(resource, namespace if resource.namespaced else "", ref["name"])
+    return True, View(found) if found is not None and View(found).uid == ref["uid"] else None
+
+
+def _dependents(cache: Cache, uid: str) -> tuple[Dependent, ...]:
+    return tuple(Dependent(row, View(obj)) for row in COLLECTED for obj in cache.owned_by(row, uid))
+
+
+def _key(resource: Resource, obj: Object) -> Key:
+    return Key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"], resource)
+
+
+def related(cache: Cache, change: Change) -> Iterable[Key]:
+    """Whom a change concerns: the object itself, dependents of what went or waits, owners of what went."""
+    obj, metadata = change.object, change.object["metadata"]
+    owned = metadata.get("ownerReferences") or []
+    if change.after is not None and (owned or metadata.get("deletionTimestamp")):
+        yield _key(change.resource, obj)
+    if change.after is None or FOREGROUND in (metadata.get("finalizers") or ()):
+        for dependent in _dependents(cache, metadata["uid"]):
+            yield _key(dependent.resource, dependent.view.obj)
+    if change.after is None or metadata.get("deletionTimestamp"):
+        for ref in owned:
+            group, _, version = ref.get("apiVersion", "").rpartition("/")
+            resource = BY_KIND.get((group, version, ref.get("kind", "")))
+            if resource is not None:
+                yield Key(metadata.get("namespace", "") if resource.namespaced else "", ref["name"], resource)
+
+
+GARBAGE = Controller(
+    "garbage",
+    wakes={row: nobody for row in COLLECTED},
+    related=related,
+    observe=observe,
+    plan=plan,
+    identity="generic-garbage-collector",
+)

@@ -1,0 +1,152 @@
+"""What a controller is: a value of pure functions, and the actions that its plan is made of, which a test compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from machinery.api.resource import Object, Resource
+from machinery.client.cache import Cache, Change
+
+
+class Key(NamedTuple):
+    """Where to look, never what happened."""
+
+    namespace: str
+    name: str
+    resource: Resource | None = None
+    """For controllers of many resources; the others know which theirs is."""
+
+
+@dataclass(frozen=True)
+class Create:
+    resource: Resource
+    obj: Object
+    about: Object | None = None
+    """Whose Event tells of success or failure, where the kind has such Events."""
+
+
+@dataclass(frozen=True)
+class Update:
+    resource: Resource
+    obj: Object
+
+
+@dataclass(frozen=True)
+class UpdateStatus:
+    resource: Resource
+    obj: Object
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A merge patch."""
+
+    resource: Resource
+    key: Key
+    patch: Any
+    subresource: str = ""
+
+
+@dataclass(frozen=True)
+class Delete:
+    resource: Resource
+    key: Key
+    uid: str = ""
+    propagation: str = ""
+    grace_period_seconds: int | None = None
+    about: Object | None = None
+
+
+@dataclass(frozen=True)
+class Finalize:
+    """Takes the finalizer `kubernetes` out of a namespace's spec."""
+
+    namespace: Object
+
+
+@dataclass(frozen=True)
+class Record:
+    """An Event about an object."""
+
+    obj: Object
+    type: str
+    reason: str
+    message: str
+
+
+Action = Create | Update | UpdateStatus | Patch | Delete | Finalize | Record
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The actions in order; `requeue_after` (seconds) looks again although nothing may have changed."""
+
+    actions: Sequence[Action] = ()
+    requeue_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Controller:
+    """`wakes` maps a resource to the keys that a change of one of its objects concerns.
+
+    `observe(cache, key)` gives the state that `plan(state, now)` decides on, None where the key is gone.
+    """
+
+    name: str
+    wakes: Mapping[Resource, Callable[[Object], Iterable[Key]]]
+    observe: Callable[[Cache, Key], Any]
+    plan: Callable[[Any, datetime], Plan]
+    identity: str = ""
+    """The ServiceAccount's name in kube-system, `<name>-controller` where it is not said."""
+    related: Callable[[Cache, Change], Iterable[Key]] | None = None
+    """Further keys that a change concerns, where that takes a look around."""
+    concurrency: int = 5
+    retries: tuple[float, float] = field(default=(0.005, 60.0))
+
+    @property
+    def account(self) -> str:
+        """The ServiceAccount in kube-system as which it acts."""
+        return self.identity or f"{self.name}-controller"
+
+
+def itself(obj: Object) -> tuple[Key]:
+    return (key_of(obj),)
+
+
+def nobody(obj: Object) -> tuple[Key, ...]:
+    return ()
+
+
+def key_of(obj: Object) -> Key:
+    metadata = obj["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def controller_owner(kind: str) -> Callable[[Object], Iterable[Key]]:
+    """The key of the controlling owner where it is of `kind`."""
+
+    def wake(obj: Object) -> Iterable[Key]:
+        for ref in obj["metadata"].get("ownerReferences") or []:
+            if ref.get("controller") and ref["kind"] == kind:
+                yield Key(obj["metadata"].get("namespace", ""), ref["name"])
+
+    return wake
+
+
+def owner_reference(resource: Resource, owner: Object) -> Object:
+    """The ownerReference of a controller to put into what it makes."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def with_status(obj: Object, status: Object) -> Object:
+    return {**obj, "status": status}

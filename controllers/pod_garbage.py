@@ -1,0 +1,47 @@
+"""Pods bound to nodes that no longer exist are ended, since no kubelet will do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from controllers.plan import Controller, Delete, Key, Plan, itself, key_of, nobody
+from machinery.api.resources import NODES, PODS
+from machinery.api.views import Pod
+from machinery.client.cache import Cache, Change
+
+
+@dataclass(frozen=True)
+class State:
+    pod: Pod
+    node_exists: bool
+
+
+def plan(state: State, now: datetime) -> Plan:
+    if state.node_exists or not state.pod.node_name:
+        return Plan()
+    return Plan([Delete(PODS, key_of(state.pod.obj), uid=state.pod.uid, grace_period_seconds=0)])
+
+
+def observe(cache: Cache, key: Key) -> State | None:
+    found = cache.get(PODS, key.namespace, key.name)
+    if found is None:
+        return None
+    pod = Pod(found)
+    return State(pod, cache.get(NODES, "", pod.node_name) is not None)
+
+
+def _on_gone_node(cache: Cache, change: Change) -> Iterable[Key]:
+    if change.resource == NODES and change.after is None:
+        yield from (key_of(pod) for pod in cache.on_node(change.object["metadata"]["name"]))
+
+
+POD_GARBAGE = Controller(
+    "pod-garbage-collector",
+    wakes={PODS: itself, NODES: nobody},
+    related=_on_gone_node,
+    observe=observe,
+    plan=plan,
+    identity="pod-garbage-collector",
+)

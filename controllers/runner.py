@@ -1,0 +1,172 @@
+"""Runs every controller, written once: take a key, observe, plan, perform, wait until the cache has seen the writes.
+
+Waiting replaces Kubernetes' expectations: with one ordered store a plan is never made on a state from before its own
+writes. A StatusError means that the world moved: back off and look again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from controllers.plan import (
+    Action,
+    Controller,
+    Create,
+    Delete,
+    Finalize,
+    Key,
+    Patch,
+    Record,
+    Update,
+    UpdateStatus,
+)
+from controllers.table import controllers
+from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
+from machinery.api.resource import Object
+from machinery.api.resources import NAMESPACES
+from machinery.client.cache import Cache, Change
+from machinery.client.client import Client
+from machinery.client.clock import Clock
+from machinery.client.recorder import EventRecorder
+from machinery.client.work_queue import WorkQueue
+from machinery.contain import contain
+
+LOG = logging.getLogger("controllers")
+
+
+async def run(client_for: Callable[[str], Client], cache: Cache, clock: Clock, *, root_ca: str) -> None:
+    """Runs all controllers until cancelled; `client_for` gives a client of a ServiceAccount in kube-system."""
+    async with asyncio.TaskGroup() as group:
+        for controller in controllers(root_ca):
+            runner = Runner(controller, client_for(controller.account), cache, clock)
+            for _ in range(controller.concurrency):
+                group.create_task(runner.work())
+
+
+class Runner:
+    """One controller's loop; several `work` coroutines may share its queue."""
+
+    def __init__(self, controller: Controller, client: Client, cache: Cache, clock: Clock) -> None:
+        self._controller = controller
+        self._client = client
+        self._cache = cache
+        self._clock = clock
+        base, most = controller.retries
+        self._queue: WorkQueue[Key] = WorkQueue(clock, base_delay=base, max_delay=most)
+        self._recorder = EventRecorder(client, controller.account)
+        for resource, wakes in controller.wakes.items():
+            cache.subscribe(resource, self._woken(wakes))
+
+    def _woken(self, wakes: Callable[[Object], Iterable[Key]]) -> Callable[[Change], None]:
+        def on_change(change: Change) -> None:
+            with contain("controller wake", about=self._controller.name):
+                for obj in (change.before, change.after):
+                    for key in wakes(obj) if obj is not None else ():
+                        self._queue.add(key)
+                if self._controller.related is not None:
+                    for key in self._controller.related(self._cache, change):
+                        self._queue.add(key)
+
+        return on_change
+
+    async def work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            outcome = False
+            with contain("controller", about=f"{self._controller.name} {key.namespace}/{key.name}"):
+                outcome = await self.reconcile(key)
+            if outcome:
+                self._queue.forget(key)
+            else:
+                self._queue.back_off(key)
+            self._queue.done(key)
+
+    async def reconcile(self, key: Key) -> bool:
+        """One pass over a key; False where it should be looked at again after a while."""
+        state = self._controller.observe(self._cache, key)
+        if state is None:
+            return True
+        plan = self._controller.plan(state, self._clock.now())
+        revision = 0
+        try:
+            for action in plan.actions:
+                revision = max(revision, await self._perform(action))
+        except StatusError as error:
+            LOG.info("%s %s/%s: %s", self._controller.name, key.namespace, key.name, error.message)
+            return False
+        finally:
+            if revision:
+                await self._cache.wait_for(revision)
+        if plan.requeue_after is not None:
+            self._queue.add_after(key, plan.requeue_after)
+        return True
+
+    async def _perform(self, action: Action) -> int:
+        """Carries one action out; the revision that it made, 0 where it made none that matters."""
+        match action:
+            case Record(obj, type_, reason, message):
+                await self._recorder.record(obj, type_, reason, message)
+                return 0
+            case Create():
+                return await self._create(action)
+            case Delete():
+                return await self._delete(action)
+            case Finalize(namespace):
+                spec = dict(namespace["spec"])
+                spec["finalizers"] = [name for name in spec["finalizers"] if name != "kubernetes"]
+                finalized = {**namespace, "spec": spec}
+                return _revision(await self._client.update(NAMESPACES, finalized, subresource="finalize"))
+            case Update(resource, obj):
+                return _revision(await self._client.update(resource, obj))
+            case UpdateStatus(resource, obj):
+                return _revision(await self._client.update(resource, obj, subresource="status"))
+            case Patch(resource, key, patch, subresource):
+                try:
+                    return _revision(
+                        await self._client.patch(resource, key.name, patch, key.namespace, subresource=subresource)
+                    )
+                except NotFound:
+                    return 0
+
+    async def _create(self, action: Create) -> int:
+        kind = action.resource.kind.lower()
+        try:
+            made = await self._client.create(action.resource, action.obj, action.obj["metadata"].get("namespace", ""))
+        except AlreadyExists:
+            # Whoever made it, the next look at the cache decides with it.
+            if "name" in action.obj["metadata"] and action.about is None:
+                return 0
+            raise
+        except StatusError as error:
+            if action.about is not None:
+                await self._recorder.record(action.about, "Warning", "FailedCreate", f"Error creating: {error.message}")
+            raise
+        if action.about is not None:
+            message = f"Created {kind}: {made['metadata']['name']}"
+            await self._recorder.record(action.about, "Normal", "SuccessfulCreate", message)
+        return _revision(made)
+
+    async def _delete(self, action: Delete) -> int:
+        try:
+            gone = await self._client.delete(
+                action.resource,
+                action.key.name,
+                action.key.namespace,
+                uid=action.uid,
+                grace_period_seconds=action.grace_period_seconds,
+                propagation_policy=action.propagation,
+            )
+        except (NotFound, Conflict):
+            return 0
+        if action.about is not None:
+            message = f"Deleted {action.resource.kind.lower()}: {action.key.name}"
+            await self._recorder.record(action.about, "Normal", "SuccessfulDelete", message)
+        return _revision(gone)
+
+
+def _revision(obj: Object) -> int:
+    """The revision of an answer; a Status, as of a finished delete, has none."""
+    text = (obj.get("metadata") or {}).get("resourceVersion", "")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,26 @@
+"""All controllers, each a value."""
+
+from __future__ import annotations
+
+from controllers.deployment import DEPLOYMENT
+from controllers.garbage import GARBAGE
+from controllers.namespace import NAMESPACE
+from controllers.plan import Controller
+from controllers.pod_garbage import POD_GARBAGE
+from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
+from controllers.root_ca import root_ca_publisher
+from controllers.serviceaccount import SERVICE_ACCOUNT
+
+
+def controllers(root_ca: str) -> tuple[Controller, ...]:
+    """`root_ca` is the cluster's certificate authority (PEM), published to every namespace."""
+    return (
+        DEPLOYMENT,
+        GARBAGE,
+        REPLICA_SET,
+        REPLICATION_CONTROLLER,
+        NAMESPACE,
+        SERVICE_ACCOUNT,
+        POD_GARBAGE,
+        root_ca_publisher(root_ca),
+    )

@@ -1,0 +1,157 @@
+"""Typed views: how code that decides reads an object, so that a wire name is spelled in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar, overload
+
+from machinery.api.resource import Object
+
+T = TypeVar("T")
+
+
+class field(Generic[T]):  # noqa: N801 - reads as a word of the class body
+    """The value at a dotted path, `default` where it is absent or null."""
+
+    def __init__(self, path: str, default: T) -> None:
+        self._path = tuple(path.split("."))
+        self._default = default
+
+    @overload
+    def __get__(self, view: None, owner: type) -> field[T]: ...
+    @overload
+    def __get__(self, view: View, owner: type) -> T: ...
+    def __get__(self, view: View | None, owner: type) -> field[T] | T:
+        if view is None:
+            return self
+        value: Any = view.obj
+        for part in self._path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return self._default if value is None else value
+
+
+class View:
+    """An object of any kind: its metadata."""
+
+    __slots__ = ("obj",)
+
+    def __init__(self, obj: Object) -> None:
+        self.obj = obj
+
+    name = field("metadata.name", "")
+    namespace = field("metadata.namespace", "")
+    uid = field("metadata.uid", "")
+    resource_version = field("metadata.resourceVersion", "")
+    generation = field("metadata.generation", 0)
+    created = field("metadata.creationTimestamp", "")
+    deleted = field("metadata.deletionTimestamp", "")
+    labels: field[dict[str, str]] = field("metadata.labels", {})
+    annotations: field[dict[str, str]] = field("metadata.annotations", {})
+    finalizers: field[list[str]] = field("metadata.finalizers", [])
+    owner_references: field[list[Object]] = field("metadata.ownerReferences", [])
+    conditions: field[list[Object]] = field("status.conditions", [])
+
+    @property
+    def controller(self) -> Object | None:
+        """The ownerReference of the controller, if it has one."""
+        return next((ref for ref in self.owner_references if ref.get("controller")), None)
+
+    def condition(self, kind: str) -> Object | None:
+        return next((c for c in self.conditions if c["type"] == kind), None)
+
+    def is_true(self, kind: str) -> bool:
+        found = self.condition(kind)
+        return found is not None and found.get("status") == "True"
+
+
+class Pod(View):
+    node_name = field("spec.nodeName", "")
+    phase = field("status.phase", "")
+    containers: field[list[Object]] = field("spec.containers", [])
+    init_containers: field[list[Object]] = field("spec.initContainers", [])
+    container_statuses: field[list[Object]] = field("status.containerStatuses", [])
+    priority = field("spec.priority", 0)
+    scheduler_name = field("spec.schedulerName", "default-scheduler")
+    scheduling_gates: field[list[Object]] = field("spec.schedulingGates", [])
+    node_selector: field[dict[str, str]] = field("spec.nodeSelector", {})
+    affinity: field[Object] = field("spec.affinity", {})
+    tolerations: field[list[Object]] = field("spec.tolerations", [])
+    host_network = field("spec.hostNetwork", default=False)
+    overhead: field[dict[str, str]] = field("spec.overhead", {})
+
+    @property
+    def is_finished(self) -> bool:
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def is_active(self) -> bool:
+        """Neither finished nor being deleted."""
+        return not self.is_finished and not self.deleted
+
+    @property
+    def is_ready(self) -> bool:
+        return self.is_true("Ready")
+
+    @property
+    def restarts(self) -> int:
+        return max((status.get("restartCount", 0) for status in self.container_statuses), default=0)
+
+    def is_available(self, min_ready_seconds: int, now: str) -> bool:
+        """Ready, and for long enough; `now` is RFC 3339."""
+        ready = self.condition("Ready")
+        if ready is None or ready["status"] != "True":
+            return False
+        if not min_ready_seconds:
+            return True
+        from machinery.api.timestamps import parse_time
+
+        since = parse_time(now) - parse_time(ready.get("lastTransitionTime") or now)
+        return since.total_seconds() >= min_ready_seconds
+
+
+class Workload(View):
+    """What Deployments, ReplicaSets and ReplicationControllers share."""
+
+    replicas = field("spec.replicas", 1)
+    selector: field[Object] = field("spec.selector", {})
+    template: field[Object] = field("spec.template", {})
+    min_ready_seconds = field("spec.minReadySeconds", 0)
+    observed_generation = field("status.observedGeneration", 0)
+    current_replicas = field("status.replicas", 0)
+    ready_replicas = field("status.readyReplicas", 0)
+    available_replicas = field("status.availableReplicas", 0)
+
+
+class ReplicaSet(Workload):
+    fully_labeled = field("status.fullyLabeledReplicas", 0)
+
+    @property
+    def template_hash(self) -> str:
+        return self.labels.get("pod-template-hash", "")
+
+    @property
+    def revision(self) -> int:
+        text = self.annotations.get("deployment.kubernetes.io/revision", "0")
+        return int(text) if text.isdigit() else 0
+
+
+class Deployment(Workload):
+    paused = field("spec.paused", default=False)
+    strategy = field("spec.strategy.type", "RollingUpdate")
+    max_unavailable: field[int | str] = field("spec.strategy.rollingUpdate.maxUnavailable", "25%")
+    max_surge: field[int | str] = field("spec.strategy.rollingUpdate.maxSurge", "25%")
+    revision_history_limit = field("spec.revisionHistoryLimit", 10)
+    progress_deadline = field("spec.progressDeadlineSeconds", 600)
+    collision_count: field[int | None] = field("status.collisionCount", None)
+
+
+class Node(View):
+    unschedulable = field("spec.unschedulable", default=False)
+    taints: field[list[Object]] = field("spec.taints", [])
+    allocatable: field[dict[str, str]] = field("status.allocatable", {})
+    images: field[list[Object]] = field("status.images", [])
+
+
+class Namespace(View):
+    phase = field("status.phase", "Active")
+    spec_finalizers: field[Sequence[str]] = field("spec.finalizers", [])

@@ -1,0 +1,96 @@
+"""A queue of keys for control loops: a key waits once, is never worked on twice at a time, and backs off by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from machinery.client.clock import Clock
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """`get` a key, work, then `done`; what is added meanwhile comes again after. Delays are in seconds."""
+
+    def __init__(self, clock: Clock, *, base_delay: float = 0.005, max_delay: float = 60.0) -> None:
+        self._clock = clock
+        self._base, self._max = base_delay, max_delay
+        self._waiting: OrderedDict[K, None] = OrderedDict()
+        self._working: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._delayed: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}
+        self._order = 0
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, key: K) -> None:
+        if key in self._working:
+            self._again.add(key)
+        else:
+            self._waiting[key] = None
+            self._wake.set()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Adds the key once `seconds` have passed; an earlier time that is already set stands."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        due = self._clock.monotonic() + seconds
+        if self._due.get(key, float("inf")) <= due:
+            return
+        self._due[key] = due
+        self._order += 1
+        heapq.heappush(self._delayed, (due, self._order, key))
+        self._wake.set()
+
+    def back_off(self, key: K) -> None:
+        """Adds the key after a delay that doubles with each failure since the last `forget`."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self.add_after(key, min(self._base * 2.0 ** min(failures - 1, 32), self._max))
+
+    def forget(self, key: K) -> None:
+        self._failures.pop(key, None)
+
+    def done(self, key: K) -> None:
+        self._working.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    async def get(self) -> K:
+        """The next key that is due; waits for one."""
+        while True:
+            self._release()
+            if self._waiting:
+                key, _ = self._waiting.popitem(last=False)
+                self._working.add(key)
+                return key
+            self._wake.clear()
+            await self._sleep()
+
+    def _release(self) -> None:
+        now = self._clock.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            due, _, key = heapq.heappop(self._delayed)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+
+    async def _sleep(self) -> None:
+        if not self._delayed:
+            await self._wake.wait()
+            return
+        wait = max(self._delayed[0][0] - self._clock.monotonic(), 0.0)
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            pass

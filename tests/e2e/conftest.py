@@ -1,0 +1,98 @@
+"""Real clusters for tests: each a profile of its own, with its own data, ports, bridge and ranges, removed at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Cluster:
+    """A cluster under test; `kubectl` and `cli` run to their end and give standard output, failing the test if asked."""
+
+    profile: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [BIN / "minikube-py", arguments[0], "--profile", self.profile, *arguments[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=300)
+        if check and done.returncode:
+            pytest.fail(f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.log()}")
+        return done
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, program: str = "") -> str:
+        command = [program or kubectl(), "--kubeconfig", str(self.data_dir / "admin.kubeconfig"), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, env=self.environment)
+        if check and done.returncode:
+            pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.log()}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(f"/var/lib/minikube-py-{self.profile}")
+
+    def log(self) -> str:
+        path = self.data_dir / "minikube-py.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-60:]) if path.exists() else "no log"
+
+
+def kubectl() -> str:
+    """kubectl 1.36 as the tests install it."""
+    return str(BIN / "kubectl") if (BIN / "kubectl").exists() else shutil.which("kubectl") or "kubectl"
+
+
+@pytest.fixture(scope="session")
+def make_cluster() -> Iterator[Callable[[], Cluster]]:
+    """Makes clusters that are uninstalled when the session ends, also when tests fail."""
+    made: list[Cluster] = []
+    home = Path(tempfile.mkdtemp(prefix="minikube-py-home-"))
+
+    def make() -> Cluster:
+        environment = {**os.environ, "KUBECONFIG": str(home / "config"), "HOME": str(home)}
+        cluster = Cluster(f"t{uuid.uuid4().hex[:8]}", environment)
+        made.append(cluster)
+        return cluster
+
+    try:
+        yield make
+    finally:
+        for cluster in made:
+            cluster.cli("uninstall", "--yes", check=False)
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def walked(make_cluster: Callable[[], Cluster]) -> Cluster:
+    """A cluster on which `scripts/run` has shown its walk."""
+    return walk(make_cluster())
+
+
+@pytest.fixture(scope="session")
+def walked_on_etcd(make_cluster: Callable[[], Cluster]) -> Cluster:
+    return walk(make_cluster(), "--etcd")
+
+
+def walk(cluster: Cluster, *arguments: str) -> Cluster:
+    command = [ROOT / "scripts/run", "--profile", cluster.profile, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=cluster.environment, timeout=600)
+    if done.returncode:
+        pytest.fail(f"scripts/run ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{cluster.log()}")
+    assert "Welcome to nginx" in done.stdout
+    return cluster

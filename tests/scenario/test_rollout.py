@@ -1,0 +1,160 @@
+"""A Deployment's life on the real API server, controllers and scheduler; the node is played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from apiserver.server import ApiServer
+from controllers.runner import run as run_controllers
+from machinery.api.resource import Object
+from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
+from machinery.client.cache import Change
+from machinery.client.client import Client, PatchType
+from machinery.client.clock import SystemClock
+from scheduler.loop import run as run_scheduler
+from tests.contract.apiserver_running import running
+
+DEADLINE = 30.0
+
+
+class PlayedNode:
+    """Marks pods that are bound to it Running and Ready, and finishes their deletion, as a kubelet would."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._changed: asyncio.Queue[Object] = asyncio.Queue()
+        server.cache.subscribe(PODS, self._on_pod)
+
+    def _on_pod(self, change: Change) -> None:
+        if change.after is not None and change.after["spec"].get("nodeName"):
+            self._changed.put_nowait(change.after)
+
+    async def run(self) -> None:
+        client = self._server.client("system:admin", ("system:masters",))
+        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": NODE})
+        while True:
+            pod = await self._changed.get()
+            metadata = pod["metadata"]
+            if metadata.get("deletionTimestamp"):
+                await client.delete(
+                    PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period_seconds=0
+                )
+            elif pod["status"].get("phase") == "Pending":
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+                patch = {"status": {"phase": "Running", "conditions": [ready]}}
+                await client.patch(
+                    PODS,
+                    metadata["name"],
+                    patch,
+                    metadata["namespace"],
+                    patch_type=PatchType.STRATEGIC,
+                    subresource="status",
+                )
+
+
+NODE = {
+    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+}
+
+
+@asynccontextmanager
+async def cluster(directory: Path) -> AsyncIterator[tuple[ApiServer, Client]]:
+    async with running(directory) as server, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                run_controllers(server.controller_client, server.cache, SystemClock(), root_ca="CERTIFICATE")
+            ),
+            group.create_task(run_scheduler(server.client("system:kube-scheduler"), server.cache, SystemClock())),
+            group.create_task(PlayedNode(server).run()),
+        ]
+        yield server, server.client("system:admin", ("system:masters",))
+        for task in tasks:
+            task.cancel()
+
+
+async def until(server: ApiServer, holds: Callable[[], Any]) -> None:
+    """Waits for the cache to show what is awaited, revision by revision."""
+    async with asyncio.timeout(DEADLINE):
+        while not holds():
+            await server.cache.wait_for(server.cache.revision + 1)
+
+
+def deployment(replicas: int = 1, image: str = "nginx:1") -> Object:
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+    metadata = {"name": "d", "namespace": "default"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def available(server: ApiServer, count: int) -> bool:
+    found = server.cache.get(DEPLOYMENTS, "default", "d")
+    status = (found or {}).get("status", {})
+    return bool(
+        found
+        and status.get("observedGeneration") == found["metadata"]["generation"]
+        and status.get("availableReplicas", 0) == count
+        and status.get("replicas", 0) == count
+        and status.get("updatedReplicas", 0) == count
+    )
+
+
+async def test_a_deployment_grows_rolls_over_shrinks_and_goes(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        await client.create(DEPLOYMENTS, deployment(), "default")
+        await until(server, lambda: available(server, 1))
+        for replicas in (3, 1):
+            await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": replicas}}, "default")
+            await until(server, lambda count=replicas: available(server, count))
+        template = deployment(image="nginx:2")["spec"]["template"]
+        await client.patch(DEPLOYMENTS, "d", {"spec": {"template": template}}, "default")
+        await until(
+            server,
+            lambda: (
+                available(server, 1)
+                and all(
+                    pod["spec"]["containers"][0]["image"] == "nginx:2" for pod in server.cache.list(PODS, "default")
+                )
+            ),
+        )
+        live = server.cache.get(DEPLOYMENTS, "default", "d") or {}
+        assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
+        conditions = {c["type"]: c["reason"] for c in live["status"]["conditions"]}
+        assert conditions == {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"}
+        await client.delete(DEPLOYMENTS, "d", "default", propagation_policy="Background")
+        await until(server, lambda: not server.cache.list(PODS, "default"))
+        await until(server, lambda: not server.cache.list(REPLICA_SETS, "default"))
+        said = {event["message"].partition(" d-")[0] for event in server.cache.list(EVENTS, "default")}
+        assert "Scaled up replica set" in said
+
+
+async def test_a_namespace_gets_its_root_ca_and_ends_with_all_that_is_in_it(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+        await client.create(NAMESPACES, namespace)
+        await until(server, lambda: server.cache.get(CONFIG_MAPS, "n", "kube-root-ca.crt"))
+        made = deployment(2)
+        made["metadata"]["namespace"] = "n"
+        await client.create(DEPLOYMENTS, made, "n")
+        await until(server, lambda: len(server.cache.list(PODS, "n")) == 2)
+        await client.delete(NAMESPACES, "n")
+        await until(server, lambda: server.cache.get(NAMESPACES, "", "n") is None)
+        assert not server.cache.list(PODS, "n")
+
+
+async def test_foreground_deletion_waits_for_the_dependents(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        await client.create(DEPLOYMENTS, deployment(2), "default")
+        await until(server, lambda: available(server, 2))
+        order: list[str] = []
+        for resource in (DEPLOYMENTS, REPLICA_SETS, PODS):
+            server.cache.subscribe(
+                resource, lambda change: order.append(change.resource.plural) if change.after is None else None
+            )
+        await client.delete(DEPLOYMENTS, "d", "default", propagation_policy="Foreground")
+        await until(server, lambda: server.cache.get(DEPLOYMENTS, "default", "d") is None)
+        assert order == ["pods", "pods", "replicasets", "deployments"]

@@ -1,0 +1,119 @@
+"""Filters, scores and messages on small clusters; messages are those that a v1.36.2 scheduler gave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machinery.api.resource import Object
+from machinery.api.views import Pod
+from scheduler.schedule import schedule
+from scheduler.snapshot import Snapshot, requests
+
+TAIL = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 "
+NOT_HELPFUL = TAIL + "Preemption is not helpful for scheduling."
+
+
+def node(name: str = "n", **spec: Any) -> Object:
+    allocatable = {"cpu": "2", "memory": "4Gi", "pods": "3"}
+    labels = {"kubernetes.io/hostname": name}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"allocatable": allocatable}}
+
+
+def pod(name: str = "p", cpu: str = "", **spec: Any) -> Object:
+    resources = {"requests": {"cpu": cpu}} if cpu else {}
+    containers = spec.pop("containers", [{"name": "c", "resources": resources}])
+    return {"metadata": {"name": name, "uid": name}, "spec": {"containers": containers, **spec}}
+
+
+def decide(wanted: Object, nodes: list[Object], on: dict[str, list[Object]] | None = None) -> tuple[str, str]:
+    decision = schedule(Pod(wanted), Snapshot.of(nodes, on or {}))
+    return decision.node, decision.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "on", "message"),
+    [
+        (pod(cpu="100"), node(), [], "1 Insufficient cpu." + NOT_HELPFUL),
+        (
+            pod(nodeSelector={"disk": "ssd"}),
+            node(),
+            [],
+            "1 node(s) didn't match Pod's node affinity/selector." + NOT_HELPFUL,
+        ),
+        (pod(), node(unschedulable=True), [], "1 node(s) were unschedulable." + NOT_HELPFUL),
+        (
+            pod(),
+            node(taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}]),
+            [],
+            "1 node(s) had untolerated taint(s) {k: v}." + NOT_HELPFUL,
+        ),
+        (
+            pod(cpu="1"),
+            node(),
+            [pod("q", cpu="1500m")],
+            "1 Insufficient cpu." + TAIL + "No preemption victims found for incoming pod.",
+        ),
+        (
+            pod(),
+            node(),
+            [pod(f"q{i}") for i in range(3)],
+            "1 Too many pods." + TAIL + "No preemption victims found for incoming pod.",
+        ),
+    ],
+)
+def test_a_pod_that_fits_nowhere_is_told_why(wanted: Object, there: Object, on: list[Object], message: str) -> None:
+    assert decide(wanted, [there], {"n": on}) == ("", f"0/1 nodes are available: {message}")
+
+
+def test_without_nodes_there_is_nothing_to_choose_from() -> None:
+    assert decide(pod(), []) == ("", "no nodes available to schedule pods")
+
+
+def test_tolerations_open_a_tainted_node() -> None:
+    taint = {"key": "k", "value": "v", "effect": "NoExecute"}
+    assert decide(pod(tolerations=[{"operator": "Exists"}]), [node(taints=[taint])])[0] == "n"
+
+
+def test_the_emptier_node_is_preferred() -> None:
+    nodes = [node("a"), node("b")]
+    assert decide(pod(cpu="500m"), nodes, {"a": [pod("q", cpu="1")]})[0] == "b"
+
+
+def test_preferred_affinity_outweighs_emptiness() -> None:
+    entry = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["a"]}
+    preferred = [{"weight": 50, "preference": {"matchExpressions": [entry]}}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    assert decide(pod(affinity=affinity), [node("a"), node("b")], {"a": [pod("q", cpu="200m")]})[0] == "a"
+
+
+def test_a_taken_host_port_refuses() -> None:
+    containers = [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]
+    assert decide(pod(containers=containers), [node()], {"n": [pod("q", containers=containers)]})[0] == ""
+
+
+def test_sidecars_count_beside_the_containers_and_the_init_containers_after_them() -> None:
+    def asks(cpu: str, **more: str) -> Object:
+        return {"name": cpu, "resources": {"requests": {"cpu": cpu}}, **more}
+
+    init = [asks("100m", restartPolicy="Always"), asks("900m")]
+    assert requests(Pod(pod(containers=[asks("500m")], initContainers=init)))["cpu"] == 1000
+
+
+@given(st.lists(st.integers(1, 2500), max_size=12))
+def test_the_scheduler_never_overcommits(wishes: list[int]) -> None:
+    nodes, on = [node("a"), node("b")], {"a": [], "b": []}
+    for number, milli in enumerate(wishes):
+        wanted = pod(f"p{number}", cpu=f"{milli}m")
+        chosen, _ = decide(wanted, nodes, on)
+        if chosen:
+            on[chosen].append(wanted)
+        else:
+            assert all(
+                len(pods) >= 3 or sum(requests(Pod(each))["cpu"] for each in pods) + milli > 2000
+                for pods in on.values()
+            )
+    assert all(sum(requests(Pod(each))["cpu"] for each in pods) <= 2000 for pods in on.values())
