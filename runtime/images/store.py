@@ -1,0 +1,96 @@
+"""Which images there are and what they are called: one small file, replaced whole, so a kill leaves the old or the new.
+
+Reads are from memory and don't block; `put` and `remove` write and block.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import InvalidArgument
+from runtime.images.content import write_atomically
+from runtime.images.record import ImageRecord
+from runtime.images.reference import Reference, parse_reference
+
+SCHEMA = 1
+_ID = re.compile(r"(?:sha256:)?([a-f0-9]{64})")
+
+
+def tag_name(reference: Reference) -> str:
+    """The repo tag that a pull of `reference` sets; empty if it names a digest."""
+    return "" if reference.digest else str(reference)
+
+
+class ImageStore:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._images: dict[str, ImageRecord] = {}
+        if path.exists():
+            document = json.loads(path.read_bytes())
+            if document["schema"] != SCHEMA:
+                raise InvalidArgument(f"{path} was written by another version (schema {document['schema']})")
+            self._images = {entry["id"]: _decoded(entry) for entry in document["images"]}
+
+    def list(self) -> list[ImageRecord]:
+        return list(self._images.values())
+
+    def get(self, ref_or_id: str) -> ImageRecord | None:
+        """The image with this id, or that this name means now."""
+        if match := _ID.fullmatch(ref_or_id):
+            return self._images.get(f"sha256:{match.group(1)}")
+        try:
+            reference = parse_reference(ref_or_id)
+        except InvalidArgument:
+            return None
+        name = f"{reference.repository}@{reference.digest}" if reference.digest else str(reference)
+        return next((image for image in self._images.values() if name in image.names), None)
+
+    def put(self, image: ImageRecord) -> ImageRecord:
+        """Adds the image, or its names to what is there; its tags leave the images that had them."""
+        images = {
+            other.id: replace(other, repo_tags=tuple(tag for tag in other.repo_tags if tag not in image.repo_tags))
+            for other in self._images.values()
+        }
+        known = images.get(image.id)
+        merged = (
+            image
+            if known is None
+            else replace(
+                image,
+                repo_tags=_union(known.repo_tags, image.repo_tags),
+                repo_digests=_union(known.repo_digests, image.repo_digests),
+            )
+        )
+        images[image.id] = merged
+        self._write({key: value for key, value in images.items() if value.names})
+        return merged
+
+    def remove(self, ref_or_id: str) -> ImageRecord | None:
+        """Forgets the image under all its names; what it was, or None."""
+        image = self.get(ref_or_id)
+        if image is not None:
+            self._write({key: value for key, value in self._images.items() if key != image.id})
+        return image
+
+    def _write(self, images: dict[str, ImageRecord]) -> None:
+        document = {"schema": SCHEMA, "images": [_encoded(image) for image in images.values()]}
+        write_atomically(self._path, json.dumps(document).encode())
+        self._images = images
+
+
+def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *second]))
+
+
+def _encoded(image: ImageRecord) -> dict[str, Any]:
+    return {name: getattr(image, name) for name in ImageRecord.__dataclass_fields__}
+
+
+def _decoded(entry: dict[str, Any]) -> ImageRecord:
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    return ImageRecord(**fields)
