@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from machinery.api import messages, quantity
+from machinery.api.go_types import string_type
 from machinery.api.messages import Field, Message, message
 from machinery.api.timestamps import parse_time
 
@@ -123,6 +124,8 @@ class _Walk:
 
     def _mismatch(self, value: Any, where: str, stack: str, go_type: str, *, literal: bool = False) -> None:
         kind = _json_kind(value)
+        if go_type in ("string", "[]string"):
+            go_type = go_type.replace("string", string_type(where, stack.rpartition(".")[2]))
         if kind == "number" and (literal or go_type in ("int32", "int64")):
             kind = f"number {value}"
         self.types.append(f"json: cannot unmarshal {kind} into Go struct field {where}.{stack} of type {go_type}")

@@ -122,6 +122,11 @@ def test_unknown_fields_are_told_with_their_path() -> None:
             "json: cannot unmarshal number into Go struct field PodSpec.spec.template.spec.hostname of type string",
         ),
         (
+            {"template": {"spec": {"restartPolicy": 1}}},
+            "json: cannot unmarshal number into Go struct field PodSpec.spec.template.spec.restartPolicy"
+            " of type v1.RestartPolicy",
+        ),
+        (
             {"selector": {"matchLabels": {"a": 1}}},
             "json: cannot unmarshal number into Go struct field LabelSelector.spec.selector.matchLabels of type string",
         ),
