@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from apiserver.admission.chain import Admit
 from apiserver.admission.namespaces import namespace_lifecycle
+from apiserver.admission.pods import default_toleration_seconds, priority, service_account
+from apiserver.admission.storage_and_nodes import default_storage_class, protect_volumes, taint_new_nodes
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
 from apiserver.config import ApiServerConfig
@@ -71,7 +73,16 @@ class ApiServer:
         await self._listener.start(config.bind, config.port)
 
     def _chain(self) -> tuple[Admit, ...]:
-        return (namespace_lifecycle(self.cache),)
+        # In upstream's order; what else it has on by default comes between.
+        return (
+            namespace_lifecycle(self.cache),
+            service_account(self.cache),
+            taint_new_nodes,
+            priority(self.cache),
+            default_toleration_seconds,
+            default_storage_class(self.cache),
+            protect_volumes,
+        )
 
     async def run(self) -> None:
         """Serves until cancelled or the store ends; makes the cluster's own objects first."""

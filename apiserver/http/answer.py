@@ -32,7 +32,9 @@ def respond(
 ) -> web.Response:
     """The response with the headers that every answer has."""
     response = web.Response(status=status, body=body)
-    response.headers["Content-Type"] = content_type
+    if status != 304:
+        # Caches take the headers of a 304 for those of what they keep.
+        response.headers["Content-Type"] = content_type
     response.headers["Cache-Control"] = _CACHE_CONTROL
     response.headers["Audit-Id"] = audit_id(incoming)
     for name, value in (headers or {}).items():

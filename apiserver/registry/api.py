@@ -9,7 +9,7 @@ from typing import Any
 from apiserver.authz.escalation import check_escalation
 from apiserver.authz.rbac import Rbac, forbidden
 from apiserver.cache_entry import Entry
-from apiserver.registry import deletion
+from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.lists import ListOptions, Page, page
 from apiserver.registry.patches import patched
@@ -106,8 +106,9 @@ class Api:
 
     async def _review(self, call: Call, obj: Object) -> Object:
         resource = call.resource
-        named = {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
-        return await self._reviews.review(resource, named, call.user)
+        asked = strategy.received(obj, resource, call.target.namespace)
+        managed.track_create(asked, call, self._registry.clock.now())
+        return await self._reviews.review(resource, asked, call.user)
 
     async def update(self, call: Call, obj: Object) -> tuple[Object, bool]:
         """The written object, and whether the update created it."""

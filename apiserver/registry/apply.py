@@ -96,9 +96,7 @@ def _bare_config(patch: Object) -> Object:
 
 def _dressed(value: Object, live: Object, patch: Object, found: Owners) -> Object:
     """The bare value with the live object's identity, and the version only if the configuration names one."""
-    kept = {
-        key: each for key, each in live["metadata"].items() if key not in value["metadata"] and key in _IDENTITY
-    }
+    kept = {key: each for key, each in live["metadata"].items() if key not in value["metadata"] and key in _IDENTITY}
     version = (patch.get("metadata") or {}).get("resourceVersion")
     uid = (patch.get("metadata") or {}).get("uid")
     metadata = {**kept, **value["metadata"]}

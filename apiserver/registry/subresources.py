@@ -83,7 +83,9 @@ class Subresources:
     async def bind(self, call: Call, binding: Object) -> Object:
         target = Target(PODS, call.target.namespace, call.target.name or binding["metadata"]["name"], "binding")
         on_pod = replace(call, target=target)
-        await self._registry.update(on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all", is_tracked=False)
+        await self._registry.update(
+            on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all", is_tracked=False
+        )
         return SUCCESS
 
     async def _evict(self, call: Call, eviction: Object) -> Object:
