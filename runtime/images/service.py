@@ -47,10 +47,9 @@ class ImageService:
             parsed = parse_reference(reference)
         except InvalidArgument as error:
             raise error.within(f'failed to parse image reference "{reference}"') from error
-        async with self._holding():
-            async with self._pulls.turn(str(parsed)):
-                image = await self._puller.pull(parsed, auth, on_progress)
-                image = await asyncio.to_thread(self._store.put, image)
+        async with self._holding(), self._pulls.turn(str(parsed)):
+            image = await self._puller.pull(parsed, auth, on_progress)
+            image = await asyncio.to_thread(self._store.put, image)
         await self._collect_garbage()
         return image
 
