@@ -30,6 +30,7 @@ from apiserver.storage.store import Store
 from apiserver.watchcache import CacheView, WatchCache
 from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
+from machinery.pki import Pki
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class ApiServer:
         self._listener: Listener | None = None
         self._plain: PlainPaths | None = None
         self._rbac: Rbac | None = None
+
+    @property
+    def pki(self) -> Pki:
+        return self._config.pki
 
     @property
     def port(self) -> int:

@@ -24,7 +24,10 @@ Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
 """A handler of paths that are no resources; None where the path is not its own."""
 
 _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz", "/version")
-_LONG = {"watch"}
+_PANIC = (
+    'an error on the server ("This request caused apiserver to panic. Look in the logs for details.") '
+    "has prevented the request from succeeding"
+)
 
 
 class Handler:
@@ -45,8 +48,7 @@ class Handler:
         with contain("request", about=f"{incoming.method} {incoming.path}"):
             response = await self._answered(incoming)
         if response is None:
-            error = InternalError('an error on the server ("This request caused apiserver to panic. '
-                                  'Look in the logs for details.") has prevented the request from succeeding')  # fmt: skip
+            error = InternalError(_PANIC)
             response = answer.status_error(incoming, error)
         return response
 

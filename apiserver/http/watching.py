@@ -26,7 +26,7 @@ async def stream(
     media: Media,
     warnings: Sequence[str] = (),
 ) -> web.StreamResponse:
-    """Writes until the watch ends or the client leaves; an Expired start is told as an ERROR event, as upstream does."""
+    """Writes until the watch ends or the client leaves; an Expired start is an ERROR event, as upstream's."""
     response = web.StreamResponse(status=200)
     response.headers["Content-Type"] = "application/json"
     response.headers["Cache-Control"] = "no-cache, private"

@@ -165,7 +165,7 @@ class Api:
 
     async def delete_collection(
         self, call: Call, options: DeleteOptions, labels: str = "", fields: str = ""
-    ) -> list[Object]:
+    ) -> Sequence[Object]:
         """The objects that the selectors chose, as they were; each is deleted as alone."""
         self._authorize_collection(call, fields)
         chosen = selection(call.resource, labels, fields)

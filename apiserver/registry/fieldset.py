@@ -154,7 +154,7 @@ def is_member(node: Trie) -> bool:
 def union(left: Trie | None, right: Trie | None) -> Trie | None:
     if left is None or right is None or left is right:
         return right if left is None else left
-    below = dict(_below(left))
+    below: Trie = dict(_below(left))
     for path, node in _below(right):
         below[path] = union(below.get(path), node)
     return _node(below, is_member=is_member(left) or is_member(right))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.registry.fieldset import Trie, form_of, element, is_member
+from apiserver.registry.fieldset import Trie, element, form_of, is_member
 from machinery.api.schema import Definition
 
 

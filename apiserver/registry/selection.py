@@ -1,4 +1,4 @@
-"""Which objects a list or watch means: selectors compiled once, asked per entry without parsing where that is enough."""
+"""Which objects a list or watch means: selectors compiled once, asked per entry, parsing it only where need be."""
 
 from __future__ import annotations
 
