@@ -21,6 +21,11 @@ Write = Callable[[Any], Any]
 
 _ZEROS: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0, "bytes": None}
 
+# An upstream store keeps objects as protobuf, which has no empty list: it comes back as null. These groups it keeps as
+# JSON, and lists of objects are never stored.
+_EMPTY = frozenset(("list", "map"))
+_KEPT_AS_JSON = ("k8s.io.apiextensions_apiserver.", "k8s.io.kube_aggregator.")
+
 
 class Mismatch(Exception):
     """A value that Go could not decode into the field."""
@@ -62,6 +67,7 @@ def _struct(name: str) -> Callable[[Any], Object]:
     # Writers of nested messages are compiled at their first use, as some messages hold themselves.
     pending: dict[str, Field] = dict(described.fields)
     writers: dict[str, tuple[Write, bool]] = {}
+    is_stored = not name.endswith("List") and not name.startswith(_KEPT_AS_JSON)
     always = tuple((field.name, _absent(field)) for field in described.fields.values() if _is_always(field))
 
     def write(value: Any) -> Object:
@@ -74,7 +80,7 @@ def _struct(name: str) -> Callable[[Any], Object]:
                 field = pending.get(key)
                 if field is None:
                     continue
-                writer = writers[key] = (_value(field), _drops_empty(field))
+                writer = writers[key] = (_value(field), _drops_empty(field) or (is_stored and field.kind in _EMPTY))
             written = writer[0](item)
             if written or not writer[1]:
                 out[key] = written

@@ -21,6 +21,8 @@ MAGIC = b"k8s\0"
 Kind = tuple[str, str, str]
 """group, version, kind"""
 
+# No kind nests so deep; what does would exhaust the stack of whoever walks it.
+_MAX_DEPTH = 200
 _LEGACY_SCHEME = 'in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -85,7 +87,7 @@ def _decode(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, 
             "the body of the request was in an unknown format - accepted media types include: "
             f"{JSON}, {YAML}, {PROTOBUF}"
         )
-    return (_of_kind(obj, kind) if kind else obj), duplicates, media
+    return (_of_kind(obj, kind, body) if kind else obj), duplicates, media
 
 
 def _json(body: bytes, kind: Kind | None) -> Object:
@@ -97,8 +99,10 @@ def _json(body: bytes, kind: Kind | None) -> Object:
         said = syntax_error(body)
         if said:
             raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}") from error
-        # Numbers beyond 64 bits and lone surrogates: JSON to Go, not to the fast parser.
-        value = json.loads(body)
+        # Lone surrogates and bytes that are no UTF-8: JSON to Go, which replaces them, not to the fast parser.
+        value = _replaced(json.loads(body.decode("utf-8", "replace")))
+    if body.count(b"{") + body.count(b"[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+        raise _unrecognized(body, kind, "couldn't get version/kind; json parse error: exceeded max depth")
     if not isinstance(value, dict):
         what = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
         if value is None:
@@ -107,6 +111,30 @@ def _json(body: bytes, kind: Kind | None) -> Object:
         said += '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}")
     return value
+
+
+def _replaced(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_replaced(key): _replaced(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How deep the value nests, told without nesting calls."""
+    depth, level = 0, [value]
+    while level and depth <= _MAX_DEPTH:
+        depth += 1
+        level = [
+            item
+            for one in level
+            if isinstance(one, dict | list)
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
 
 
 def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
@@ -123,16 +151,15 @@ def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
     return value, ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines else []
 
 
-def _of_kind(obj: Object, kind: Kind) -> Object:
+def _of_kind(obj: Object, kind: Kind, body: bytes) -> Object:
     """The object with the expected kind filled in where it names none."""
     group, version, name = kind
     for key in ("kind", "apiVersion"):
         if not isinstance(obj.get(key, ""), str):
-            what = "number" if isinstance(obj[key], int) else "object"
-            raise BadRequest(
-                f"the object provided is unrecognized (must be of type {name}): couldn't get version/kind; json parse "
-                f"error: json: cannot unmarshal {what} into Go struct field .{key} of type string"
-            )
+            what = {dict: "object", list: "array", bool: "bool", type(None): "null"}.get(type(obj[key]), "number")
+            if what != "null":
+                said = f"json: cannot unmarshal {what} into Go struct field .{key} of type string"
+                raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}")
     api_version = f"{group}/{version}" if group else version
     if not obj.get("kind") or not obj.get("apiVersion"):
         obj = {**obj, "kind": obj.get("kind") or name, "apiVersion": obj.get("apiVersion") or api_version}

@@ -7,6 +7,7 @@ would omit it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -31,7 +32,8 @@ def decode(body: bytes) -> Object:
         raise BadRequest("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         return _decode_unknown(body[len(MAGIC) :])
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
+    except (IndexError, ValueError, OverflowError, RecursionError, AttributeError, TypeError, struct.error) as error:
+        # A field of another wire type than its own gives a value of another Python type.
         raise BadRequest(f"unable to decode the protobuf body: {error}") from error
 
 

@@ -18,6 +18,7 @@ _FLOAT = re.compile(
 _BOOL = re.compile(r"(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$")
 _NULL = re.compile(r"(?:~|null|Null|NULL|)$")
 _MERGE = re.compile(r"<<$")
+_MAX_NODES = 400_000
 _TRUE = frozenset(("y", "yes", "true", "on"))
 
 
@@ -52,6 +53,8 @@ def load(body: bytes | str) -> tuple[Any, list[str]]:
     loader = _Loader(body)
     try:
         value = loader.get_single_data()
+        if b"*" in body if isinstance(body, bytes) else "*" in body:
+            _check_aliases(value)
         return value, loader.duplicates
     finally:
         loader.dispose()
@@ -67,6 +70,24 @@ def load_all(body: bytes | str) -> list[Any]:
     finally:
         loader.dispose()
     return [document for document in documents if document is not None]
+
+
+def _check_aliases(value: Any) -> None:
+    """Raises YAMLError where aliases make a small text a huge object, or one that holds itself."""
+    sizes: dict[int, int] = {}
+
+    def size(one: Any, above: frozenset[int]) -> int:
+        if not isinstance(one, dict | list):
+            return 1
+        if id(one) in above:
+            raise yaml.YAMLError("anchor value contains itself")
+        if id(one) not in sizes:
+            items = one.values() if isinstance(one, dict) else one
+            sizes[id(one)] = 1 + sum(size(item, above | {id(one)}) for item in items)
+        return sizes[id(one)]
+
+    if size(value, frozenset()) > _MAX_NODES:
+        raise yaml.YAMLError("document contains excessive aliasing")
 
 
 def explain(error: yaml.YAMLError) -> str:
