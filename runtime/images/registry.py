@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -178,13 +179,30 @@ def _unreachable(method: str, url: str, error: Exception) -> RuntimeFault:
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return DeadlineExceeded(f"{request}: dial tcp: i/o timeout")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Unavailable(f"{request}: dial tcp: lookup {error.host}: {_lookup_failure(error.os_error)}")
+        return Unavailable(
+            f"{request}: dial tcp: lookup {error.host} on {_name_server()}: {_lookup_failure(error.os_error)}"
+        )
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return Unavailable(f"{request}: tls: failed to verify certificate: {error}")
     if isinstance(error, aiohttp.ClientConnectorError):
-        told = (error.os_error.strerror or str(error)).lower()
+        told = _reason(error.os_error, str(error))
         return Unavailable(f"{request}: dial tcp {error.host}:{error.port}: connect: {told}")
     return Unavailable(f"{request}: {error}" if str(error) else f"{request}: EOF")
+
+
+def _reason(error: OSError, otherwise: str) -> str:
+    # asyncio words its own messages; the errno's is the one that users search for.
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else otherwise
+
+
+def _name_server() -> str:
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as lines:
+            servers = [words[1] for line in lines if (words := line.split())[:1] == ["nameserver"] and words[1:]]
+    except OSError:
+        servers = []
+    server = servers[0] if servers else "127.0.0.1"
+    return f"[{server}]:53" if ":" in server else f"{server}:53"
 
 
 def _lookup_failure(error: OSError) -> str:

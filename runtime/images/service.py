@@ -9,6 +9,7 @@ from pathlib import Path
 
 from machinery.linux.mount import mount, unmount
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound
+from runtime.images.archive import read_archive
 from runtime.images.content import ContentStore
 from runtime.images.credentials import AuthConfig
 from runtime.images.download import Downloads, Progress
@@ -52,6 +53,20 @@ class ImageService:
             image = await asyncio.to_thread(self._store.put, image)
         await self._collect_garbage()
         return image
+
+    async def import_archive(self, path: Path) -> Sequence[ImageRecord]:
+        """The images of a `docker save` or OCI layout tar, unpacked and named as it names them."""
+        async with self._holding():
+            images = []
+            for found in await asyncio.to_thread(read_archive, path, self._content):
+                parent = ""
+                for chain_id, diff_id, layer in zip(
+                    chain_ids(found.diff_ids), found.diff_ids, found.layers, strict=True
+                ):
+                    await self._puller.unpack(chain_id, parent, layer, diff_id)
+                    parent = chain_id
+                images.append(await asyncio.to_thread(self._store.put, found))
+            return images
 
     def list(self) -> Sequence[ImageRecord]:
         """Every image; doesn't block."""
@@ -130,6 +145,11 @@ class ImageService:
         for key in active:
             if not key.startswith(ROOTFS):
                 self._snapshotter.remove(key)
+        # An image whose layers are gone (damage, another snapshotter) must look absent, or nothing pulls it again.
+        layers = {s.name for s in self._snapshotter.walk()}
+        for image in self._store.list():
+            if not layers.issuperset(chain_ids(image.diff_ids)):
+                self._store.remove(image.id)
         self._content.remove_stale_ingests()
 
     @asynccontextmanager

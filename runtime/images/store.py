@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import InvalidArgument
+from runtime.errors import FailedPrecondition, InvalidArgument
 from runtime.images.content import write_atomically
 from runtime.images.record import ImageRecord
 from runtime.images.reference import Reference, parse_reference
@@ -31,10 +31,7 @@ class ImageStore:
         self._path = path
         self._images: dict[str, ImageRecord] = {}
         if path.exists():
-            document = json.loads(path.read_bytes())
-            if document["schema"] != SCHEMA:
-                raise InvalidArgument(f"{path} was written by another version (schema {document['schema']})")
-            self._images = {entry["id"]: _decoded(entry) for entry in document["images"]}
+            self._images = _read(path)
 
     def list(self) -> list[ImageRecord]:
         return list(self._images.values())
@@ -81,6 +78,16 @@ class ImageStore:
         document = {"schema": SCHEMA, "images": [_encoded(image) for image in images.values()]}
         write_atomically(self._path, json.dumps(document).encode())
         self._images = images
+
+
+def _read(path: Path) -> dict[str, ImageRecord]:
+    try:
+        document = json.loads(path.read_bytes())
+        if document["schema"] != SCHEMA:
+            raise FailedPrecondition(f"{path} was written by another version (schema {document['schema']})")
+        return {entry["id"]: _decoded(entry) for entry in document["images"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FailedPrecondition(f"{path} is damaged ({error}); remove it and images are pulled anew") from error
 
 
 def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,89 @@
+"""The content store and the image store keep what they were given, whole."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import FailedPrecondition, NotFound
+from runtime.images.content import STALE_SECONDS, ContentStore, digest_of
+from runtime.images.media import Descriptor
+from runtime.images.record import ImageRecord
+from runtime.images.store import ImageStore
+
+BODY = b"layer" * 1000
+BLOB = Descriptor("", digest_of(BODY), len(BODY))
+
+
+def image(name: str, *tags: str) -> ImageRecord:
+    digests = tuple(f"{tag.rpartition(':')[0]}@{digest_of(name.encode())}" for tag in tags)
+    return ImageRecord(digest_of(name.encode()), tags, digests, 7, {"config": {"Cmd": [name]}}, diff_ids=("a",))
+
+
+def test_an_ingest_continues_where_it_stopped(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path)
+    first = store.ingest(BLOB)
+    first.write(BODY[:10])
+    first.close()
+    second = ContentStore(tmp_path).ingest(BLOB)
+    assert second.offset == 10
+    second.write(BODY[10:])
+    second.commit()
+    assert (store.read(BLOB.digest), list(store.digests())) == (BODY, [BLOB.digest])
+
+
+@pytest.mark.parametrize("sent", [BODY[:-1], BODY + b"x", BODY[:-1] + b"x"])
+def test_only_what_was_named_is_stored(tmp_path: Path, sent: bytes) -> None:
+    store = ContentStore(tmp_path)
+    ingest = store.ingest(BLOB)
+    with pytest.raises(FailedPrecondition, match="unexpected commit"):
+        ingest.write(sent)
+        ingest.commit()
+    assert not store.has(BLOB.digest)
+    again = store.ingest(BLOB)
+    again.close()
+    assert again.offset == 0
+    with pytest.raises(NotFound):
+        store.read(BLOB.digest)
+
+
+def test_ingests_that_nobody_continues_go(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path)
+    store.ingest(BLOB).close()
+    store.remove_stale_ingests()
+    (partial,) = (tmp_path / "ingest").iterdir()
+    store.remove_stale_ingests(now=os.stat(partial).st_mtime + STALE_SECONDS + 1)
+    assert list((tmp_path / "ingest").iterdir()) == []
+
+
+def test_a_tag_moves_to_the_image_that_was_pulled_last(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images.json")
+    store.put(image("old", "docker.io/library/a:latest"))
+    store.put(image("new", "docker.io/library/a:latest"))
+    found = store.get("a")
+    assert found and found.id == digest_of(b"new")
+    old = store.get(digest_of(b"old"))
+    assert old and old.repo_tags == () and old.repo_digests
+
+
+def test_images_are_found_by_every_name_after_a_restart(tmp_path: Path) -> None:
+    ImageStore(tmp_path / "images.json").put(image("one", "docker.io/library/a:1"))
+    ImageStore(tmp_path / "images.json").put(image("one", "docker.io/library/b:2"))
+    store = ImageStore(tmp_path / "images.json")
+    (record,) = store.list()
+    assert record.repo_tags == ("docker.io/library/a:1", "docker.io/library/b:2")
+    names = ["a:1", "docker.io/library/b:2", record.id, record.id.removeprefix("sha256:"), record.repo_digests[0]]
+    assert [store.get(name) for name in names] == [record] * len(names)
+    assert [store.get(name) for name in ("a", "A b", "sha256:0")] == [None] * 3
+    assert store.remove("a:1") == record
+    assert ImageStore(tmp_path / "images.json").list() == []
+    assert replace(record, config={}) != record
+
+
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "images.json").write_text('{"schema": 1, "ima')
+    with pytest.raises(FailedPrecondition, match="is damaged"):
+        ImageStore(tmp_path / "images.json")
