@@ -99,7 +99,7 @@ class _Walk:
 
     def _single(self, value: Any, kind: str, where: str, shown: str, stack: str) -> None:
         if kind in _CHECKS:
-            self._scalar(value, kind, where, stack)
+            self.scalar(value, kind, where, stack)
         elif kind in messages.RAW:
             self.untyped(value, shown)
         elif kind in messages.STRING_LISTS:
@@ -111,7 +111,7 @@ class _Walk:
         else:
             self.struct(value, message(kind), shown, stack)
 
-    def _scalar(self, value: Any, kind: str, where: str, stack: str) -> None:
+    def scalar(self, value: Any, kind: str, where: str, stack: str) -> None:
         expected = _CHECKS[kind]
         if not _is(value, expected):
             self._mismatch(value, where, stack, _go_type(kind) if kind in _SCALARS else expected)
@@ -146,6 +146,17 @@ _CHECKS = {
     messages.MICRO_TIME: "string",
     messages.DURATION: "string",
 }
+
+
+CHECKED = frozenset(_CHECKS)
+"""The types of which JSON holds one value, that `is_sound_value` knows."""
+
+
+def is_sound_value(value: Any, kind: str) -> bool:
+    """Whether the value can stand in a field of that type."""
+    walk = _Walk()
+    walk.scalar(value, kind, "", "")
+    return not walk.types
 
 
 def _is(value: Any, expected: str) -> bool:

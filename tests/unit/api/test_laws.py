@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machinery.api import messages
+from machinery.api.acceptance import is_sound, may_repeat_keys
 from machinery.api.canonical import canonical, canonical_kind
 from machinery.api.decoding import check_types, decode_body
 from machinery.api.errors import BadRequest
@@ -91,7 +92,10 @@ def test_canonical_form_is_final_and_survives_protobuf(obj: Object) -> None:
     group, _, version = obj["apiVersion"].rpartition("/")
     resource = BY_KIND[group, version, obj["kind"]]
     check_types(obj, resource)
-    assert complaints(obj, messages.resource_message(resource))[0] == []
+    name = messages.resource_message(resource)
+    assert name is not None
+    assert complaints(obj, name) == ([], [])
+    assert is_sound(obj, name)
     before = copy.deepcopy(obj)
     written = canonical(obj, resource)
     assert obj == before
@@ -129,6 +133,21 @@ def test_no_body_breaks_the_decoder(value: Any) -> None:
         canonical(obj, DEPLOYMENTS)
     except BadRequest as error:
         assert "cannot be handled as a Deployment" in error.message
+
+
+@given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "kind", "x"]), JSON_VALUES, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_the_quick_answer_agrees_with_the_thorough_one(obj: Object) -> None:
+    name = "k8s.io.api.apps.v1.Deployment"
+    assert is_sound(obj, name) == (complaints(obj, name) == ([], []))
+
+
+@given(st.lists(st.tuples(TEXT | st.sampled_from(['"', "\\", ":", '":']), TEXT), max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_no_repeated_key_goes_unseen(pairs: list[tuple[str, str]]) -> None:
+    body = ("{" + ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in pairs) + "}").encode()
+    repeats = len(dict(pairs)) < len(pairs)
+    assert may_repeat_keys(body, dict(pairs)) or not repeats
 
 
 @given(st.binary(max_size=60))
