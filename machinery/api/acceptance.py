@@ -22,7 +22,7 @@ _HEAD = ("kind", "apiVersion")
 
 def is_sound(obj: Any, name: str) -> bool:
     """Every field is known and has the type of its own."""
-    if any(not isinstance(obj.get(key) or "", str) for key in _HEAD):
+    if not all(isinstance(obj.get(key), str | None) for key in _HEAD):
         return False
     return _struct(name)({key: item for key, item in obj.items() if key not in _HEAD})
 
