@@ -15,7 +15,7 @@ from machinery.api import messages
 from machinery.api.acceptance import is_sound, may_repeat_keys
 from machinery.api.canonical import canonical, canonical_kind
 from machinery.api.decoding import check_types, decode_body
-from machinery.api.errors import BadRequest
+from machinery.api.errors import BadRequest, StatusError
 from machinery.api.messages import Field, message
 from machinery.api.patch import merge_patch
 from machinery.api.protobuf import decode, encode
@@ -117,10 +117,8 @@ def test_a_merge_patch_is_idempotent_and_changes_no_argument(doc: Object, patch:
 @settings(max_examples=60, deadline=None)
 def test_a_strategic_patch_changes_no_argument(doc: Object, patch: Object) -> None:
     before = copy.deepcopy((doc, patch))
-    try:
+    with contextlib.suppress(StatusError):
         strategic_merge(doc, patch, DEPLOYMENTS)
-    except Exception as error:  # noqa: BLE001 - whatever it refuses, it has changed nothing
-        assert "merge key" in str(error) or "merge lists" in str(error)
     assert (doc, patch) == before
 
 
