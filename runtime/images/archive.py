@@ -101,6 +101,7 @@ def _add(tar: tarfile.TarFile, files: dict[str, str], name: str, content: Conten
         descriptor = Descriptor("", f"sha256:{digest.hexdigest()}", size)
         if not content.has(descriptor.digest):
             ingest = content.ingest(descriptor)
+            ingest.resume()
             file.seek(ingest.offset)
             while chunk := file.read(CHUNK):
                 ingest.write(chunk)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -71,11 +72,18 @@ class ContentStore:
         """Stores a blob that is in memory; returns its digest."""
         digest = digest_of(body)
         if not self.has(digest):
-            write_atomically(self.path(digest), body)
+            # Two pulls may add the same document at once, so each writes a file of its own.
+            descriptor, name = tempfile.mkstemp(dir=self._ingest)
+            with open(descriptor, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(name, self.path(digest))
+            sync_directory(self._blobs)
         return digest
 
     def ingest(self, descriptor: Descriptor) -> Ingest:
-        """A writer for the blob, at the place where an earlier attempt stopped."""
+        """A writer for the blob; opens a file and no more, so it may be called on the event loop."""
         name = descriptor.digest.removeprefix("sha256:")
         return Ingest(self._ingest / name, self.path(descriptor.digest), descriptor)
 
@@ -98,18 +106,21 @@ class ContentStore:
 
 
 class Ingest:
-    """One download's file: `write` chunks at `offset`, then `commit`; or `close` and continue another time."""
+    """One download's file: `resume`, `write` from `offset`, then `commit`; or `close` and continue another time."""
 
     def __init__(self, partial: Path, final: Path, descriptor: Descriptor) -> None:
         self._partial, self._final, self._descriptor = partial, final, descriptor
         self._hash = hashlib.sha256()
         self.offset = 0
         self._file = open(partial, "a+b")  # noqa: SIM115 - closed by commit or close
+
+    def resume(self) -> None:
+        """Takes up what an earlier attempt wrote; `offset` is then where to go on."""
         self._file.seek(0)
         while chunk := self._file.read(CHUNK):
             self._hash.update(chunk)
             self.offset += len(chunk)
-        if self.offset > descriptor.size:
+        if self.offset > self._descriptor.size:
             self.restart()
 
     def restart(self) -> None:

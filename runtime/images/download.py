@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from runtime.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, RuntimeFault, Unavailable
+from runtime.errors import DeadlineExceeded, ResourceExhausted, RuntimeFault, Unavailable
 from runtime.images.content import ContentStore, Ingest
 from runtime.images.media import Descriptor
 from runtime.images.queue_by_key import QueueByKey
@@ -15,7 +15,7 @@ from runtime.images.registry import Registry
 Progress = Callable[[str, int, int], None]
 """Told digest, bytes so far and size as layers arrive."""
 
-PASSING = (Unavailable, DeadlineExceeded, ResourceExhausted, FailedPrecondition)
+PASSING = (Unavailable, DeadlineExceeded, ResourceExhausted)
 DELAYS = (0.2, 1.0, 3.0)
 log = logging.getLogger("images")
 
@@ -42,8 +42,9 @@ class Downloads:
             await self._attempt(registry, descriptor, on_progress)
 
     async def _attempt(self, registry: Registry, descriptor: Descriptor, on_progress: Progress | None) -> None:
-        ingest = await asyncio.to_thread(self._content.ingest, descriptor)
+        ingest = self._content.ingest(descriptor)
         try:
+            await asyncio.to_thread(ingest.resume)
             if ingest.offset < descriptor.size:
                 await _receive(registry, descriptor, ingest, on_progress)
             await asyncio.to_thread(ingest.commit)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ def tag_name(reference: Reference) -> str:
 class ImageStore:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writing = threading.Lock()
         self._images: dict[str, ImageRecord] = {}
         if path.exists():
             self._images = _read(path)
@@ -49,30 +51,21 @@ class ImageStore:
 
     def put(self, image: ImageRecord) -> ImageRecord:
         """Adds the image, or its names to what is there; its tags leave the images that had them."""
-        images = {
-            other.id: replace(other, repo_tags=tuple(tag for tag in other.repo_tags if tag not in image.repo_tags))
-            for other in self._images.values()
-        }
-        known = images.get(image.id)
-        merged = (
-            image
-            if known is None
-            else replace(
-                image,
-                repo_tags=_union(known.repo_tags, image.repo_tags),
-                repo_digests=_union(known.repo_digests, image.repo_digests),
-            )
-        )
-        images[image.id] = merged
-        self._write({key: value for key, value in images.items() if value.names})
-        return merged
+        with self._writing:
+            images = {other.id: _without(other, image.repo_tags) for other in self._images.values()}
+            known = images.get(image.id)
+            merged = _merged(known, image) if known else image
+            images[image.id] = merged
+            self._write({key: value for key, value in images.items() if value.names})
+            return merged
 
     def remove(self, ref_or_id: str) -> ImageRecord | None:
         """Forgets the image under all its names; what it was, or None."""
-        image = self.get(ref_or_id)
-        if image is not None:
-            self._write({key: value for key, value in self._images.items() if key != image.id})
-        return image
+        with self._writing:
+            image = self.get(ref_or_id)
+            if image is not None:
+                self._write({key: value for key, value in self._images.items() if key != image.id})
+            return image
 
     def _write(self, images: dict[str, ImageRecord]) -> None:
         document = {"schema": SCHEMA, "images": [_encoded(image) for image in images.values()]}
@@ -88,6 +81,15 @@ def _read(path: Path) -> dict[str, ImageRecord]:
         return {entry["id"]: _decoded(entry) for entry in document["images"]}
     except (ValueError, KeyError, TypeError) as error:
         raise FailedPrecondition(f"{path} is damaged ({error}); remove it and images are pulled anew") from error
+
+
+def _without(image: ImageRecord, tags: tuple[str, ...]) -> ImageRecord:
+    return replace(image, repo_tags=tuple(tag for tag in image.repo_tags if tag not in tags))
+
+
+def _merged(known: ImageRecord, image: ImageRecord) -> ImageRecord:
+    tags, digests = _union(known.repo_tags, image.repo_tags), _union(known.repo_digests, image.repo_digests)
+    return replace(image, repo_tags=tags, repo_digests=digests)
 
 
 def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
