@@ -33,9 +33,11 @@ def scale_of(obj: Object, resource: Resource) -> Object:
 
 def _selector(spec: Object, resource: Resource) -> str:
     selector = spec.get("selector") or {}
-    if resource.plural == "replicationcontrollers":
-        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    return str(from_label_selector(selector))
+    is_plain = resource.plural == "replicationcontrollers"
+    labels = selector if is_plain else selector.get("matchLabels") or {}
+    terms = [f"{key}={value}" for key, value in sorted(labels.items())]
+    expressions = None if is_plain else selector.get("matchExpressions")
+    return ",".join([*terms, str(from_label_selector({"matchExpressions": expressions}))] if expressions else terms)
 
 
 def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:

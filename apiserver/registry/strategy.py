@@ -17,6 +17,7 @@ from apiserver.registry.conversion import stored_resource, to_stored
 from machinery.api.canonical import canonical
 from machinery.api.errors import BadRequest, Cause, invalid
 from machinery.api.resource import Object, Resource
+from machinery.api.timestamps import rfc3339
 
 _CREATED_BY_UPDATE = {
     "endpoints", "events", "leases", "limitranges", "podtemplates", "resourcequotas", "services",
@@ -129,8 +130,17 @@ def fill_new(obj: Object, resource: Resource, now: datetime) -> None:
     meta.fill_on_create(metadata, now)
     kind_rules = rules(resource)
     kind_rules.prepare_create(obj)
+    _time_conditions(obj, now)
     if kind_rules.has_generation and resource.plural not in _COUNTED_FROM_UPDATES:
         metadata["generation"] = 1
+
+
+def _time_conditions(obj: Object, now: datetime) -> None:
+    """Conditions that the kind's preparation begins with know no clock."""
+    status = obj.get("status")
+    for condition in (status.get("conditions") if isinstance(status, dict) else None) or []:
+        if condition.get("lastTransitionTime") is None:
+            condition["lastTransitionTime"] = rfc3339(now)
 
 
 def check_new(obj: Object, resource: Resource) -> None:

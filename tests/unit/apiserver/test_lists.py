@@ -1,0 +1,127 @@
+"""Continue tokens, rules of list options, conversions and scale: the registry's small pure parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.registry.conversion import from_stored, to_stored
+from apiserver.registry.lists import ListOptions, check_options, read_token, write_token
+from apiserver.registry.metadata import validate
+from apiserver.registry.scale import scale_of, scaled
+from machinery.api.errors import BadRequest, Invalid
+from machinery.api.resource import Object
+from machinery.api.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS_V1,
+    HORIZONTAL_POD_AUTOSCALERS_V1,
+    NODES,
+)
+
+
+def test_a_continue_token_comes_back_as_it_was() -> None:
+    assert read_token(write_token(7, "default/a\0")) == (7, "default/a\0")
+    assert read_token(write_token(-1, "a")) == (-1, "a")
+
+
+@pytest.mark.parametrize("token", ["zzz", "!", "e30", write_token(0, "a"), write_token(3, "")])
+def test_a_token_of_somebody_else_is_refused(token: str) -> None:
+    with pytest.raises(BadRequest, match="invalid continue token"):
+        read_token(token)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_watch", "said"),
+    [
+        (ListOptions(resource_version_match="Exact"), False, "unless resourceVersion is provided"),
+        (ListOptions(resource_version_match="Exact", resource_version="0"), False, "is forbidden for resourceVersion"),
+        (ListOptions(resource_version_match="Any", resource_version="1"), False, "Unsupported value"),
+        (ListOptions(send_initial_events=True), False, "forbidden for list"),
+        (ListOptions(send_initial_events=True), True, "requires setting resourceVersionMatch"),
+        (ListOptions(resource_version_match="NotOlderThan"), True, "for watch unless sendInitialEvents"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: ListOptions, is_watch: bool, said: str) -> None:
+    with pytest.raises(Invalid, match=said):
+        check_options(options, is_watch=is_watch)
+
+
+def test_options_that_go_together_pass() -> None:
+    check_options(ListOptions(send_initial_events=True, resource_version_match="NotOlderThan"), is_watch=True)
+    check_options(ListOptions(resource_version="5", resource_version_match="Exact"), is_watch=False)
+
+
+HPA: Object = {
+    "kind": "HorizontalPodAutoscaler",
+    "apiVersion": "autoscaling/v1",
+    "metadata": {"name": "h", "annotations": {"mine": "kept"}},
+    "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3,
+             "targetCPUUtilizationPercentage": 70},
+    "status": {"currentReplicas": 1, "desiredReplicas": 2, "currentCPUUtilizationPercentage": 50},
+}  # fmt: skip
+
+
+def test_an_autoscaler_survives_both_conversions() -> None:
+    stored = to_stored(HPA, HORIZONTAL_POD_AUTOSCALERS_V1)
+    assert stored["apiVersion"] == "autoscaling/v2"
+    assert stored["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
+    assert from_stored(stored, HORIZONTAL_POD_AUTOSCALERS_V1) == HPA
+
+
+def test_what_the_old_version_lacks_hides_in_annotations() -> None:
+    stored = to_stored(HPA, HORIZONTAL_POD_AUTOSCALERS_V1)
+    memory = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization"}}}
+    stored = {
+        **stored,
+        "spec": {**stored["spec"], "metrics": [*stored["spec"]["metrics"], memory], "behavior": {"a": 1}},
+    }
+    old = from_stored(stored, HORIZONTAL_POD_AUTOSCALERS_V1)
+    assert set(old["metadata"]["annotations"]) == {
+        "mine",
+        "autoscaling.alpha.kubernetes.io/metrics",
+        "autoscaling.alpha.kubernetes.io/behavior",
+    }
+    again = to_stored(old, HORIZONTAL_POD_AUTOSCALERS_V1)
+    assert again["spec"] == stored["spec"]
+
+
+def test_an_event_has_two_vocabularies() -> None:
+    new: Object = {"kind": "Event", "apiVersion": "events.k8s.io/v1", "metadata": {"name": "e"}, "note": "said",
+                   "regarding": {"kind": "Pod"}, "reportingController": "c", "deprecatedCount": 2}  # fmt: skip
+    stored = to_stored(new, EVENTS_V1)
+    assert (stored["apiVersion"], stored["message"], stored["involvedObject"]) == ("v1", "said", {"kind": "Pod"})
+    assert (stored["count"], stored["reportingComponent"]) == (2, "c")
+    assert from_stored(stored, EVENTS_V1) == new
+
+
+def test_a_scale_shows_and_sets_the_replicas() -> None:
+    deployment: Object = {
+        "metadata": {"name": "d", "uid": "u", "resourceVersion": "3"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"b": "c", "a": "b"}}},
+        "status": {"replicas": 1},
+    }
+    scale = scale_of(deployment, DEPLOYMENTS)
+    assert scale["spec"] == {"replicas": 2}
+    assert scale["status"] == {"replicas": 1, "selector": "a=b,b=c"}
+    written = scaled({"metadata": {"name": "d"}, "spec": {"replicas": 0}}, DEPLOYMENTS)(deployment)
+    assert written["spec"]["replicas"] == 0
+    with pytest.raises(Invalid, match="must be greater than or equal to 0"):
+        scaled({"metadata": {"name": "d"}, "spec": {"replicas": -1}}, DEPLOYMENTS)(deployment)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "resource", "field"),
+    [
+        ({"name": "Upper", "namespace": "a"}, CONFIG_MAPS, "metadata.name"),
+        ({"namespace": "a"}, CONFIG_MAPS, "metadata.name"),
+        ({"name": "n"}, CONFIG_MAPS, "metadata.namespace"),
+        ({"name": "n", "namespace": "a"}, NODES, "metadata.namespace"),
+        ({"name": "n", "labels": {"a b": "c"}}, NODES, "metadata.labels"),
+        ({"name": "n", "annotations": {"a": "x" * 300_000}}, NODES, "metadata.annotations"),
+        ({"name": "n", "finalizers": ["bare"]}, NODES, "metadata.finalizers[0]"),
+        ({"name": "n", "ownerReferences": [{"kind": "K", "name": "n", "apiVersion": "v1"}]}, NODES,
+         "metadata.ownerReferences.uid"),
+    ],
+)  # fmt: skip
+def test_wrong_metadata_is_named_by_its_field(metadata: Object, resource: object, field: str) -> None:
+    assert [cause.field for cause in validate(metadata, resource)] == [field]  # type: ignore[arg-type]

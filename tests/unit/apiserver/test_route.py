@@ -1,0 +1,97 @@
+"""Paths and what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.http.negotiation import Media, is_pretty, negotiate
+from apiserver.http.route import resource_path
+from machinery.api.errors import NotAcceptable
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/api/v1/pods", ("", "pods", "", "", "")),
+        ("/api/v1/namespaces/a/pods/b", ("", "pods", "a", "b", "")),
+        ("/api/v1/namespaces/a/pods/b/log", ("", "pods", "a", "b", "log")),
+        ("/api/v1/namespaces/a", ("", "namespaces", "", "a", "")),
+        ("/api/v1/namespaces/a/status", ("", "namespaces", "", "a", "status")),
+        ("/api/v1/namespaces/a/finalize", ("", "namespaces", "", "a", "finalize")),
+        ("/apis/apps/v1/namespaces/a/deployments/b/scale", ("apps", "deployments", "a", "b", "scale")),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode", (
+            "rbac.authorization.k8s.io", "clusterroles", "", "system:node", "")),
+    ],
+)  # fmt: skip
+def test_a_path_names_a_resource(path: str, words: tuple[str, ...]) -> None:
+    found = resource_path(path)
+    assert found is not None
+    assert (found.group, found.plural, found.namespace, found.name, found.subresource) == words
+    assert found.target is not None
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/apis/apps/v1", "/apis/nope/v1/x", "/healthz", "/version"])
+def test_other_paths_are_no_resources(path: str) -> None:
+    assert resource_path(path) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/namespaces/a/nodes", "/api/v1/pods/b", "/api/v1/nothings", "/api/v1/namespaces/a/pods/b/nothing"],
+)
+def test_a_row_does_not_answer_to_every_path(path: str) -> None:
+    found = resource_path(path)
+    assert found is not None and found.target is None
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "is_watch", "verb", "is_allowed"),
+    [
+        ("/api/v1/pods", "GET", True, "watch", True),
+        ("/api/v1/pods", "POST", False, "create", False),
+        ("/api/v1/pods", "DELETE", False, "deletecollection", False),
+        ("/api/v1/namespaces/a/pods", "DELETE", False, "deletecollection", True),
+        ("/api/v1/namespaces/a/pods", "PUT", False, "update", False),
+        ("/api/v1/namespaces/a/pods/b", "POST", False, "create", False),
+        ("/api/v1/namespaces/a/pods/b/eviction", "POST", False, "create", True),
+        ("/api/v1/namespaces/a/pods/b/eviction", "GET", False, "get", False),
+        ("/api/v1/watch/pods", "GET", False, "watch", True),
+    ],
+)
+def test_methods_become_verbs(path: str, method: str, is_watch: bool, verb: str, is_allowed: bool) -> None:
+    found = resource_path(path)
+    assert found is not None
+    assert found.verb(method, is_watch=is_watch) == verb
+    assert found.is_allowed(verb) is is_allowed
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("", Media()),
+        ("*/*", Media()),
+        ("application/vnd.kubernetes.protobuf,application/json", Media()),
+        (f"{TABLE},application/json", Media("table", "v1")),
+        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Media("partial", "v1")),
+        ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Media()),
+        ("application/yaml", Media(is_yaml=True)),
+        ("application/yaml;q=0.1,application/json", Media()),
+    ],
+)
+def test_the_client_gets_the_form_it_prefers(accept: str, media: Media) -> None:
+    assert negotiate(accept) == media
+
+
+@pytest.mark.parametrize("accept", ["application/vnd.kubernetes.protobuf", "text/html"])
+def test_a_form_that_is_not_written_is_refused(accept: str) -> None:
+    with pytest.raises(NotAcceptable):
+        negotiate(accept)
+
+
+def test_humans_get_indented_json() -> None:
+    assert is_pretty(None, "curl/8")
+    assert not is_pretty("false", "curl/8")
+    assert is_pretty("1", "kubectl")
