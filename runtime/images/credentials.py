@@ -40,11 +40,13 @@ class Credentials:
 
 
 ANONYMOUS = Credentials()
+# `docker login` files the public registry under a name that serves no images.
+_ALIASES = {"index.docker.io": "docker.io", "registry-1.docker.io": "docker.io"}
 
 
 def credentials_for(auth: AuthConfig | None, host: str) -> Credentials:
     """What `auth` holds for `host`; anonymous where its server address names another host."""
-    if auth is None or (auth.server_address and _host(auth.server_address) != host):
+    if auth is None or (auth.server_address and _host(auth.server_address) != _ALIASES.get(host, host)):
         return ANONYMOUS
     if auth.username:
         return Credentials(username=auth.username, password=auth.password)
@@ -56,7 +58,8 @@ def credentials_for(auth: AuthConfig | None, host: str) -> Credentials:
 
 
 def _host(address: str) -> str:
-    return urlsplit(address if "://" in address else f"//{address}").netloc
+    host = urlsplit(address if "://" in address else f"//{address}").netloc
+    return _ALIASES.get(host, host)
 
 
 def _decoded(auth: str) -> Credentials:
