@@ -17,6 +17,7 @@ from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
+from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
 from machinery.api.canonical import canonical
@@ -46,6 +47,7 @@ class Registry:
         self._chain = chain
         self._addresses = addresses
         self._clock = clock
+        self._event_lease = SharedLease(store, clock)
 
     @property
     def clock(self) -> Clock:
@@ -232,7 +234,8 @@ class Registry:
         value = strategy.encode(final)
         # Heartbeats and events would each cost an fsync that nobody waits for.
         relaxed = row in (LEASES, EVENTS)
-        result = await self._store.put(key, value, expected=expected, relaxed=relaxed)
+        lease = await self._event_lease.get() if row == EVENTS else 0
+        result = await self._store.put(key, value, expected=expected, lease=lease, relaxed=relaxed)
         await self._seen(result)
         return result
 

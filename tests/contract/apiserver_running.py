@@ -1,4 +1,4 @@
-"""A running API server for tests: an in-memory store, any free port, keys made once a session."""
+"""A running API server for tests: an in-memory store or a given one, any free port, keys made once a session."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
 from apiserver.storage.sqlite import SqliteStore
+from apiserver.storage.store import Store
 from machinery.pki import Pki
 
 
 @asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[ApiServer]:
-    """Serves once the cluster's own objects are there; everything ends with the block."""
-    store = await SqliteStore.open(None)
+async def running(directory: Path, store: Store | None = None) -> AsyncIterator[ApiServer]:
+    """Serves once the cluster's own objects are there; everything ends with the block, the store too."""
+    if store is None:
+        store = await SqliteStore.open(None)
     server = ApiServer(ApiServerConfig(data_dir=directory, pki=Pki.load_or_create(directory / "pki"), port=0), store)
     await server.start()
     try:
