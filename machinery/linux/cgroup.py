@@ -1,0 +1,75 @@
+"""The cgroup hierarchies of this host, v1, v2 or hybrid: where a path's controllers are, reading and removing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+def is_unified() -> bool:
+    """Whether cgroup v2 carries the controllers."""
+    return (ROOT / "cgroup.controllers").exists()
+
+
+def hierarchies() -> list[Path]:
+    """The root folder of each hierarchy."""
+    if is_unified():
+        return [ROOT]
+    return [path for path in sorted(ROOT.iterdir()) if path.is_dir() and not path.is_symlink()]
+
+
+def folder(path: str, controller: str) -> Path:
+    """The folder of a cgroup path in the hierarchy of a v1 controller, or in the one of v2."""
+    return ROOT / path.lstrip("/") if is_unified() else ROOT / controller / path.lstrip("/")
+
+
+def read_int(path: Path) -> int:
+    """The file's number; 0 where there is no file, or no limit."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
+
+
+def remove(path: str) -> None:
+    """Removes the cgroup and those below it in every hierarchy; those that still hold processes stay."""
+    for root in hierarchies():
+        for found in _leaves_first(root / path.lstrip("/")):
+            try:
+                found.rmdir()
+            except OSError:
+                continue
+
+
+def processes(path: str) -> set[int]:
+    """The pids in the cgroup and below it."""
+    found: set[int] = set()
+    for root in hierarchies():
+        for each in _leaves_first(root / path.lstrip("/")):
+            try:
+                found |= {int(line) for line in (each / "cgroup.procs").read_text().split()}
+            except OSError:
+                continue
+    return found
+
+
+def oom_kills(path: str) -> int:
+    """How many processes of the cgroup the kernel has killed for lack of memory."""
+    where = folder(path, "memory")
+    for name in ("memory.events", "memory.oom_control"):
+        try:
+            lines = (where / name).read_text().splitlines()
+        except OSError:
+            continue
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0
+
+
+def _leaves_first(top: Path) -> Iterator[Path]:
+    if top.is_dir():
+        for where, _, _ in os.walk(top, topdown=False):
+            yield Path(where)

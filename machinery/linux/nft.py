@@ -1,0 +1,71 @@
+"""nftables through libnftables (ctypes), one transaction a call; `nft -f -` where the library is missing.
+
+Blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import shutil
+import subprocess
+from functools import cache
+from typing import Any
+
+
+class NftError(Exception):
+    """nftables refused the transaction; nothing of it was applied."""
+
+
+def run(commands: str) -> str:
+    """Applies the commands (nft's language) in one transaction; what they print. Raises NftError."""
+    library = _library()
+    return _by_program(commands) if library is None else _by_library(library, commands)
+
+
+@cache
+def _library() -> Any:
+    for name in ("libnftables.so.1", ctypes.util.find_library("nftables") or ""):
+        try:
+            library = ctypes.CDLL(name) if name else None
+        except OSError:
+            continue
+        if library is not None:
+            library.nft_ctx_new.restype = ctypes.c_void_p
+            library.nft_ctx_new.argtypes = [ctypes.c_uint32]
+            for function in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
+                getattr(library, function).argtypes = [ctypes.c_void_p]
+            for function in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+                getattr(library, function).argtypes = [ctypes.c_void_p]
+                getattr(library, function).restype = ctypes.c_char_p
+            library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+            return library
+    return None
+
+
+def _by_library(library: Any, commands: str) -> str:
+    context = library.nft_ctx_new(0)
+    if not context:
+        raise NftError("libnftables gives no context")
+    try:
+        library.nft_ctx_buffer_output(context)
+        library.nft_ctx_buffer_error(context)
+        status = library.nft_run_cmd_from_buffer(context, commands.encode())
+        if status:
+            error: bytes = library.nft_ctx_get_error_buffer(context) or b""
+            raise NftError(error.decode(errors="replace").strip() or f"libnftables returned {status}")
+        output: bytes = library.nft_ctx_get_output_buffer(context) or b""
+        return output.decode(errors="replace")
+    finally:
+        library.nft_ctx_free(context)
+
+
+def _by_program(commands: str) -> str:
+    program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        raise NftError("neither libnftables nor nft is there; apt-get install libnftables1")
+    done = subprocess.run([program, "-f", "-"], input=commands, capture_output=True, text=True)
+    if done.returncode:
+        raise NftError(done.stderr.strip())
+    return done.stdout

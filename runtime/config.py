@@ -1,0 +1,87 @@
+"""What a runtime must be told. Everything that it makes lies below `root` and `run` or carries `instance`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.errors import FailedPrecondition
+
+VERSION = "0.1.0"
+NAME = "minikube-py"
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """`root` outlives a reboot, `run` does not; both are this instance's own. `mirrors`: host -> URLs asked first."""
+
+    root: Path
+    run: Path
+    socket: Path
+    instance: str
+    pod_cidr: str = "10.244.0.0/16"
+    bridge: str = "mkpy0"
+    mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def namespaces(self) -> Path:
+        return self.run / "ns"
+
+    @property
+    def bundles(self) -> Path:
+        return self.run / "bundles"
+
+    @property
+    def exits(self) -> Path:
+        """Where conmon writes a file with the exit code when a container ends."""
+        return self.run / "exits"
+
+    @property
+    def sockets(self) -> Path:
+        return self.run / "conmon"
+
+    @property
+    def runc_root(self) -> Path:
+        return self.run / "runc"
+
+    @property
+    def sandboxes(self) -> Path:
+        return self.root / "sandboxes"
+
+    @property
+    def containers(self) -> Path:
+        return self.root / "containers"
+
+    @property
+    def leases(self) -> Path:
+        return self.root / "addresses.json"
+
+    @property
+    def table(self) -> str:
+        """The nftables table."""
+        return f"mkpy-{self.instance}"
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        return ipaddress.IPv4Network(self.pod_cidr)
+
+    @property
+    def gateway(self) -> ipaddress.IPv4Address:
+        return self.network[1]
+
+    @property
+    def cgroup_root(self) -> str:
+        """The tree that the kubelet is told to use; what is left of it is the instance's."""
+        return f"/minikube-py-{self.instance}"
+
+
+def program(name: str) -> str:
+    """The full path of a program that the runtime needs; raises FailedPrecondition with how to get it."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise FailedPrecondition(f"{name} is missing; apt-get install {name}")
+    return found

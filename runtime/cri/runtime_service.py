@@ -1,0 +1,192 @@
+"""CRI's RuntimeService over sandboxes and containers: messages in, messages out, faults as gRPC codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from machinery.rpc.wire import CRI
+from runtime.config import NAME, VERSION
+from runtime.cri.answers import (
+    CONTAINER_STATES,
+    SANDBOX_STATES,
+    chosen,
+    container,
+    container_status,
+    make,
+    sandbox,
+    sandbox_status,
+)
+from runtime.cri.events import Events
+from runtime.cri.stats import container_stats, sandbox_stats
+from runtime.network.bridge import BridgeNetwork
+from runtime.sandbox.containers import Containers
+from runtime.sandbox.sandboxes import Sandboxes
+
+
+class RuntimeService:
+    """One method an RPC, named as the RPC."""
+
+    def __init__(
+        self, sandboxes: Sandboxes, containers: Containers, network: BridgeNetwork, events: Events, images: Any
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._containers = containers
+        self._network = network
+        self._events = events
+        self._images = images
+
+    async def Version(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
+        return make(
+            "VersionResponse",
+            version="0.1.0",
+            runtime_name=NAME,
+            runtime_version=VERSION,
+            runtime_api_version="v1",
+        )
+
+    async def Status(self, request: Any, context: Any) -> Any:  # noqa: N802
+        network = make("RuntimeCondition", type="NetworkReady", status=self._network.ready)
+        if not self._network.ready:
+            network.reason, network.message = "NetworkPluginNotReady", "the bridge is not up"
+        conditions = [make("RuntimeCondition", type="RuntimeReady", status=True), network]
+        return make("StatusResponse", status=make("RuntimeStatus", conditions=conditions))
+
+    async def RuntimeConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        cgroupfs = CRI.enum("runtime.v1.CgroupDriver")["CGROUPFS"]
+        linux = make("LinuxRuntimeConfiguration", cgroup_driver=cgroupfs)
+        return make("RuntimeConfigResponse", linux=linux)
+
+    async def UpdateRuntimeConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        # The addresses of sandboxes are this runtime's own configuration.
+        return make("UpdateRuntimeConfigResponse")
+
+    async def RunPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
+        sandbox_id = await self._sandboxes.run(request.config, request.runtime_handler)
+        record = self._sandboxes.known(sandbox_id)
+        self._events.sandbox(record, "started")
+        return make("RunPodSandboxResponse", pod_sandbox_id=sandbox_id)
+
+    async def StopPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._sandboxes.records.get(request.pod_sandbox_id)
+        if record is not None:
+            running = self._containers.of_sandbox(record.id)
+            await asyncio.gather(*(self._containers.stop(each, 0) for each in running))
+            await self._sandboxes.stop(record)
+            self._events.sandbox(record, "stopped")
+        return make("StopPodSandboxResponse")
+
+    async def RemovePodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._sandboxes.records.get(request.pod_sandbox_id)
+        if record is not None:
+            await asyncio.gather(*(self._containers.remove(each) for each in self._containers.of_sandbox(record.id)))
+            await self._sandboxes.remove(record)
+            self._events.sandbox(record, "deleted")
+        return make("RemovePodSandboxResponse")
+
+    async def PodSandboxStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._sandboxes.known(request.pod_sandbox_id)
+        statuses = [container_status(each) for each in self._containers.of_sandbox(record.id)]
+        return make("PodSandboxStatusResponse", status=sandbox_status(record), containers_statuses=statuses)
+
+    async def ListPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
+        wanted = request.filter
+        state = wanted.state.state if wanted.HasField("state") else None
+        items = [
+            sandbox(record)
+            for record in self._sandboxes.records
+            if record.id.startswith(wanted.id)
+            and state in (None, SANDBOX_STATES[record.state])
+            and chosen(record.labels, wanted.label_selector)
+        ]
+        return make("ListPodSandboxResponse", items=items)
+
+    async def CreateContainer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._sandboxes.known(request.pod_sandbox_id)
+        container_id = await self._containers.create(record, request.config)
+        return make("CreateContainerResponse", container_id=container_id)
+
+    async def StartContainer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._containers.start(self._containers.known(request.container_id))
+        return make("StartContainerResponse")
+
+    async def StopContainer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._containers.stop(self._containers.known(request.container_id), request.timeout)
+        return make("StopContainerResponse")
+
+    async def RemoveContainer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._containers.records.get(request.container_id)
+        if record is not None:
+            await self._containers.remove(record)
+        return make("RemoveContainerResponse")
+
+    async def ListContainers(self, request: Any, context: Any) -> Any:  # noqa: N802
+        wanted = request.filter
+        state = wanted.state.state if wanted.HasField("state") else None
+        found = [
+            container(record)
+            for record in self._containers.records
+            if record.id.startswith(wanted.id)
+            and record.sandbox_id.startswith(wanted.pod_sandbox_id)
+            and state in (None, CONTAINER_STATES[record.state])
+            and chosen(record.labels, wanted.label_selector)
+        ]
+        return make("ListContainersResponse", containers=found)
+
+    async def ContainerStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._containers.known(request.container_id)
+        return make("ContainerStatusResponse", status=container_status(record))
+
+    async def ReopenContainerLog(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._containers.reopen_log(self._containers.known(request.container_id))
+        return make("ReopenContainerLogResponse")
+
+    async def ExecSync(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._containers.known(request.container_id)
+        done = await self._containers.execute(record, list(request.cmd), request.timeout)
+        return make("ExecSyncResponse", stdout=done.stdout, stderr=done.stderr, exit_code=done.status)
+
+    async def ContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._containers.known(request.container_id)
+        stats = await asyncio.to_thread(container_stats, record)
+        return make("ContainerStatsResponse", stats=stats)
+
+    async def ListContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        wanted = request.filter
+        records = [
+            record
+            for record in self._containers.records
+            if record.state == "running"
+            and record.id.startswith(wanted.id)
+            and record.sandbox_id.startswith(wanted.pod_sandbox_id)
+            and chosen(record.labels, wanted.label_selector)
+        ]
+        stats = await asyncio.to_thread(lambda: [container_stats(record) for record in records])
+        return make("ListContainerStatsResponse", stats=stats)
+
+    async def PodSandboxStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        record = self._sandboxes.known(request.pod_sandbox_id)
+        inside = self._containers.of_sandbox(record.id)
+        stats = await asyncio.to_thread(sandbox_stats, record, inside)
+        return make("PodSandboxStatsResponse", stats=stats)
+
+    async def ListPodSandboxStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        wanted = request.filter
+        records = [
+            record
+            for record in self._sandboxes.records
+            if record.state == "ready"
+            and record.id.startswith(wanted.id)
+            and chosen(record.labels, wanted.label_selector)
+        ]
+
+        def stats() -> list[Any]:
+            return [sandbox_stats(record, self._containers.of_sandbox(record.id)) for record in records]
+
+        return make("ListPodSandboxStatsResponse", stats=await asyncio.to_thread(stats))
+
+    async def GetContainerEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        with self._events.subscribed() as queue:
+            while True:
+                yield await queue.get()

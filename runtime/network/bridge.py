@@ -1,0 +1,134 @@
+"""The sandboxes' network: one bridge an instance, a veth pair a sandbox, masquerade on the way out.
+
+Everything is made so that it can be made again: what is there already is taken. Blocks: use threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from machinery.linux import netlink, nft
+from runtime.config import RuntimeConfig
+from runtime.errors import Internal
+from runtime.network.ipam import Leases
+
+LOG = logging.getLogger("network")
+INTERFACE = "eth0"
+
+
+def veth_name(instance: str, sandbox_id: str) -> str:
+    """The host's end: 15 bytes at most, and the instance's."""
+    return f"v{instance}{sandbox_id[:8]}"
+
+
+class BridgeNetwork:
+    """Attaches sandboxes to `config.bridge`."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self._config = config
+        self._leases = Leases(config.leases, config.network)
+        self.ready = False
+
+    def set_up(self) -> None:
+        """Makes the bridge, forwarding and the masquerade; raises Internal with what the kernel said."""
+        try:
+            netlink.here(self._make_bridge)
+            for path, value in (
+                ("/proc/sys/net/ipv4/ip_forward", "1"),
+                (f"/proc/sys/net/ipv4/conf/{self._config.bridge}/route_localnet", "1"),
+            ):
+                if Path(path).read_text().strip() != value:
+                    Path(path).write_text(value)
+            nft.run(self._rules())
+        except (OSError, nft.NftError, netlink_errors()) as error:
+            raise Internal(f"failed to set up the network: {error}") from error
+        self.ready = True
+
+    def _make_bridge(self, route: Any) -> None:
+        name = self._config.bridge
+        if not netlink.index(route, name):
+            route.link("add", ifname=name, kind="bridge", br_stp_state=0)
+        link = netlink.index(route, name)
+        gateway, length = str(self._config.gateway), self._config.network.prefixlen
+        addresses = {dict(entry["attrs"]).get("IFA_ADDRESS") for entry in route.get_addr(index=link)}
+        if gateway not in addresses:
+            route.addr("add", index=link, address=gateway, prefixlen=length)
+        route.link("set", index=link, state="up")
+
+    def _rules(self) -> str:
+        """Emptied and filled in one transaction, so that a second start changes nothing."""
+        table, bridge, cidr = self._config.table, self._config.bridge, self._config.pod_cidr
+        return (
+            f"add table ip {table}\nflush table ip {table}\n"
+            f"add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
+            f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade\n'
+        )
+
+    def attach(self, sandbox_id: str, namespace: Path) -> str:
+        """The sandbox's address; raises Internal or ResourceExhausted."""
+        address = self._leases.take(sandbox_id)
+        host_end = veth_name(self._config.instance, sandbox_id)
+        try:
+            netlink.here(lambda route: self._make_pair(route, host_end, namespace))
+            netlink.in_namespace(namespace, lambda route: self._configure(route, address))
+        except (OSError, netlink_errors()) as error:
+            self.detach(sandbox_id)
+            raise Internal(f"failed to set up the network of the sandbox: {error}") from error
+        return address
+
+    def _make_pair(self, route: Any, host_end: str, namespace: Path) -> None:
+        with namespace.open() as file:
+            peer = {"ifname": INTERFACE, "net_ns_fd": file.fileno()}
+            route.link("add", ifname=host_end, kind="veth", peer=peer)
+        link, bridge = netlink.index(route, host_end), netlink.index(route, self._config.bridge)
+        route.link("set", index=link, master=bridge, state="up")
+
+    def _configure(self, route: Any, address: str) -> None:
+        link = netlink.index(route, INTERFACE)
+        route.addr("add", index=link, address=address, prefixlen=self._config.network.prefixlen)
+        route.link("set", index=link, state="up")
+        route.route("add", dst="default", gateway=str(self._config.gateway))
+
+    def detach(self, sandbox_id: str) -> None:
+        """Removes the pair and frees the address; nothing where there is none."""
+        name = veth_name(self._config.instance, sandbox_id)
+        netlink.here(lambda route: _remove_link(route, name))
+        self._leases.give_back(sandbox_id)
+
+    def keep_only(self, sandbox_ids: set[str]) -> None:
+        """Removes the pairs and addresses of all sandboxes but these."""
+        kept = {veth_name(self._config.instance, sandbox_id) for sandbox_id in sandbox_ids}
+        prefix = f"v{self._config.instance}"
+
+        def sweep(route: Any) -> None:
+            for link in route.get_links():
+                name = dict(link["attrs"]).get("IFLA_IFNAME", "")
+                if name.startswith(prefix) and name not in kept:
+                    _remove_link(route, name)
+
+        netlink.here(sweep)
+        self._leases.keep_only(sandbox_ids)
+
+    def tear_down(self) -> None:
+        """Removes bridge and rules."""
+        netlink.here(lambda route: _remove_link(route, self._config.bridge))
+        with contextlib.suppress(nft.NftError):
+            nft.run(f"delete table ip {self._config.table}\n")
+
+
+def _remove_link(route: Any, name: str) -> None:
+    link = netlink.index(route, name)
+    if link:
+        with contextlib.suppress(netlink_errors()):
+            # Gone in the meantime, with the namespace that held its other end.
+            route.link("del", index=link)
+
+
+def netlink_errors() -> type[Exception]:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    found: type[Exception] = NetlinkError
+    return found

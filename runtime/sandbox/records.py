@@ -1,0 +1,106 @@
+"""What is written down of sandboxes and containers before anything is done for them: a start finishes or undoes it.
+
+One JSON file each, on the disk before the first side effect (intent) and after each change that must be remembered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from machinery.linux.durable import sync_folder, write_durably
+
+
+@dataclass
+class SandboxRecord:
+    """`state` is creating, ready or stopped; times are Unix nanoseconds."""
+
+    id: str
+    name: str
+    uid: str
+    namespace: str
+    attempt: int
+    created_at: int
+    boot_id: str
+    state: str = "creating"
+    hostname: str = ""
+    log_directory: str = ""
+    cgroup_parent: str = ""
+    runtime_handler: str = ""
+    on_host_network: bool = False
+    shares_pid: int = 1
+    shares_ipc: int = 0
+    address: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class ContainerRecord:
+    """`state` is created, running or exited; `pid` with `pid_start` names its first process for good."""
+
+    id: str
+    sandbox_id: str
+    name: str
+    attempt: int
+    created_at: int
+    boot_id: str
+    image: str = ""
+    image_ref: str = ""
+    log_path: str = ""
+    state: str = "created"
+    pid: int = 0
+    pid_start: int = 0
+    started_at: int = 0
+    finished_at: int = 0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    stop_signal: str = ""
+    cgroup_path: str = ""
+    tty: bool = False
+    stdin: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+
+
+R = TypeVar("R", SandboxRecord, ContainerRecord)
+
+
+class Records(Generic[R]):
+    """The records of one sort by id, in memory and in a folder. Writing blocks until it is on the disk."""
+
+    def __init__(self, folder: Path, sort: type[R]) -> None:
+        self._folder = folder
+        self._sort: type[R] = sort
+        self._known: dict[str, R] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in fields(sort)}
+        for path in sorted(folder.glob("*.json")):
+            told = json.loads(path.read_text())
+            record = sort(**{key: value for key, value in told.items() if key in names})
+            self._known[record.id] = record
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(list(self._known.values()))
+
+    def get(self, record_id: str) -> R | None:
+        """By id, or by a prefix of it that names just one."""
+        found = self._known.get(record_id)
+        if found is not None or len(record_id) < 4:
+            return found
+        alike = [record for known, record in self._known.items() if known.startswith(record_id)]
+        return alike[0] if len(alike) == 1 else None
+
+    def write(self, record: R) -> None:
+        self._known[record.id] = record
+        write_durably(self._folder / f"{record.id}.json", json.dumps(asdict(record)).encode())
+
+    def remove(self, record_id: str) -> None:
+        if self._known.pop(record_id, None) is not None:
+            (self._folder / f"{record_id}.json").unlink(missing_ok=True)
+            sync_folder(self._folder)

@@ -1,0 +1,167 @@
+"""Sandboxes: pinned namespaces, an address, and the files that their containers share."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from machinery.linux import cgroup
+from machinery.linux.boot import boot_id
+from machinery.linux.mount import Mount, is_mount_point, mount, unmount
+from runtime.config import RuntimeConfig
+from runtime.errors import NotFound, RuntimeFault
+from runtime.network.bridge import BridgeNetwork
+from runtime.sandbox import namespaces
+from runtime.sandbox.records import Records, SandboxRecord
+
+NODE = 2
+SHM_BYTES = 64 << 20
+
+
+class Sandboxes:
+    """All sandboxes of an instance; what they hold on the host is made and removed here."""
+
+    def __init__(self, config: RuntimeConfig, network: BridgeNetwork) -> None:
+        self._config = config
+        self._network = network
+        self.records: Records[SandboxRecord] = Records(config.sandboxes, SandboxRecord)
+
+    def folder(self, sandbox_id: str) -> Path:
+        return self._config.run / "sandboxes" / sandbox_id
+
+    def known(self, sandbox_id: str) -> SandboxRecord:
+        found = self.records.get(sandbox_id)
+        if found is None:
+            raise NotFound(f'an error occurred when try to find sandbox "{sandbox_id}": not found')
+        return found
+
+    def namespace_files(self, record: SandboxRecord) -> dict[str, Path]:
+        """OCI namespace type -> file, of those that the sandbox has of its own."""
+        folder = self._config.namespaces / record.id
+        found = {"network": folder / "net", "uts": folder / "uts", "ipc": folder / "ipc"}
+        return {kind: path for kind, path in found.items() if path.exists()}
+
+    def files(self, record: SandboxRecord) -> dict[str, Path]:
+        """Path in a container -> what of the sandbox is mounted there."""
+        folder = self.folder(record.id)
+        shared = Path("/dev/shm") if record.shares_ipc == NODE else folder / "shm"  # noqa: S108 - the host's own
+        found = {"/dev/shm": shared, "/etc/resolv.conf": folder / "resolv.conf"}  # noqa: S108
+        return {**found, "/etc/hostname": folder / "hostname", "/etc/hosts": folder / "hosts"}
+
+    async def run(self, config: Any, handler: str) -> str:
+        """A ready sandbox's id; what was made is undone where it fails."""
+        options = config.linux.security_context.namespace_options
+        record = SandboxRecord(
+            id=uuid.uuid4().hex + uuid.uuid4().hex,
+            name=config.metadata.name,
+            uid=config.metadata.uid,
+            namespace=config.metadata.namespace,
+            attempt=config.metadata.attempt,
+            created_at=time.time_ns(),
+            boot_id=boot_id(),
+            hostname=config.hostname,
+            log_directory=config.log_directory,
+            cgroup_parent=config.linux.cgroup_parent or self._config.cgroup_root,
+            runtime_handler=handler,
+            on_host_network=options.network == NODE,
+            shares_pid=options.pid,
+            shares_ipc=options.ipc,
+            labels=dict(config.labels),
+            annotations=dict(config.annotations),
+        )
+        await asyncio.to_thread(self.records.write, record)
+        try:
+            await self._make(record, config.dns_config)
+        except (RuntimeFault, OSError):
+            await self._unmake(record)
+            await asyncio.to_thread(self.records.remove, record.id)
+            raise
+        record.state = "ready"
+        await asyncio.to_thread(self.records.write, record)
+        return record.id
+
+    async def _make(self, record: SandboxRecord, dns: Any) -> None:
+        kinds = [] if record.on_host_network else ["network", "uts"]
+        if record.shares_ipc != NODE:
+            kinds.append("ipc")
+        await asyncio.to_thread(self._write_files, record, dns)
+        files = await namespaces.pin(self._config.namespaces / record.id, kinds, record.hostname)
+        if "network" in files:
+            record.address = await asyncio.to_thread(self._network.attach, record.id, files["network"])
+
+    def _write_files(self, record: SandboxRecord, dns: Any) -> None:
+        folder = self.folder(record.id)
+        (folder / "shm").mkdir(parents=True, exist_ok=True)
+        if record.log_directory:
+            Path(record.log_directory).mkdir(parents=True, exist_ok=True)
+        hosts = Path("/etc/hosts").read_text() if record.on_host_network else "127.0.0.1\tlocalhost\n"
+        (folder / "hosts").write_text(hosts)
+        (folder / "hostname").write_text(
+            f"{record.hostname or Path('/proc/sys/kernel/hostname').read_text().strip()}\n"
+        )
+        (folder / "resolv.conf").write_text(resolv_conf(dns))
+        if record.shares_ipc != NODE:
+            size = f"size={SHM_BYTES}"
+            mount(Mount("tmpfs", "shm", str(folder / "shm"), ("nosuid", "nodev", "noexec", "mode=1777", size)))
+
+    async def stop(self, record: SandboxRecord) -> None:
+        """Takes network and namespaces away; containers have been ended before. Again is harmless."""
+        await self._unmake(record)
+        if record.state != "stopped":
+            record.state = "stopped"
+            await asyncio.to_thread(self.records.write, record)
+
+    async def _unmake(self, record: SandboxRecord) -> None:
+        if not record.on_host_network:
+            await asyncio.to_thread(self._network.detach, record.id)
+        await asyncio.to_thread(self._clear, record)
+
+    def _clear(self, record: SandboxRecord) -> None:
+        namespaces.unpin(self._config.namespaces / record.id)
+        shm = self.folder(record.id) / "shm"
+        if is_mount_point(shm):
+            unmount(shm, lazily=True)
+
+    async def remove(self, record: SandboxRecord) -> None:
+        await self.stop(record)
+
+        def forget() -> None:
+            shutil.rmtree(self.folder(record.id), ignore_errors=True)
+            if record.cgroup_parent.rstrip("/") != self._config.cgroup_root:
+                cgroup.remove(record.cgroup_parent)
+            self.records.remove(record.id)
+
+        await asyncio.to_thread(forget)
+
+    async def adopt(self) -> None:
+        """After a start: half-made sandboxes are undone, those of another boot are stopped, the rest are kept."""
+        now = boot_id()
+        for record in self.records:
+            if record.state == "creating":
+                await self._unmake(record)
+                await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
+                await asyncio.to_thread(self.records.remove, record.id)
+            elif record.state == "ready" and (record.boot_id != now or self._lost_namespaces(record)):
+                await self.stop(record)
+        kept = {record.id for record in self.records if record.state == "ready"}
+        await asyncio.to_thread(self._network.keep_only, kept)
+
+    def _lost_namespaces(self, record: SandboxRecord) -> bool:
+        return not record.on_host_network and "network" not in self.namespace_files(record)
+
+
+def resolv_conf(dns: Any) -> str:
+    """The file's text; the host's own where nothing is asked for."""
+    if not dns.servers and not dns.searches and not dns.options:
+        try:
+            return Path("/etc/resolv.conf").read_text()
+        except OSError:
+            return ""
+    lines = [f"search {' '.join(dns.searches)}"] if dns.searches else []
+    lines += [f"nameserver {server}" for server in dns.servers]
+    lines += [f"options {' '.join(dns.options)}"] if dns.options else []
+    return "\n".join(lines) + "\n"

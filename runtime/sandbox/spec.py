@@ -1,0 +1,188 @@
+"""The OCI runtime specification of a container, from CRI's configuration, the image's, and the sandbox. Pure.
+
+https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.sandbox.users import Identity
+
+DEFAULT_CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+)  # fmt: skip
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOSHARE = ["nosuid", "noexec", "nodev"]
+_PROPAGATION = {0: "rprivate", 1: "rslave", 2: "rshared"}
+_NODE, _TARGET = 2, 3
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this machine lets a container have: its capabilities, and the lowest OOM score that may be set."""
+
+    capabilities: frozenset[str]
+    lowest_oom_score: int
+    is_unified: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The sandbox around a container: its namespaces' files, files that are mounted, and where it counts."""
+
+    namespaces: Mapping[str, Path]
+    """OCI namespace type -> pinned file, for those that are not the host's."""
+    cgroup_path: str
+    files: Mapping[str, Path]
+    """Path in the container -> file or folder of the sandbox, as /etc/resolv.conf."""
+    target_pid: int = 0
+
+
+def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host) -> dict[str, Any]:
+    """The `process` object. Command and arguments replace the image's as CRI says: a command drops the image's both."""
+    entrypoint, default = list(image.get("Entrypoint") or []), list(image.get("Cmd") or [])
+    command, arguments = list(config.command), list(config.args)
+    argv = [*command, *arguments] if command else [*entrypoint, *(arguments or default)]
+    environment = dict(entry.partition("=")[::2] for entry in image.get("Env") or [])
+    environment.setdefault("PATH", _PATH)
+    environment |= {entry.key: entry.value for entry in config.envs}
+    environment.setdefault("HOME", user.home)
+    if config.tty:
+        environment.setdefault("TERM", "xterm")
+    security = config.linux.security_context
+    capabilities = sorted(_capabilities(security, host))
+    # Ambient and inheritable stay empty, as containerd leaves them: a user other than root gains nothing by exec.
+    sets = {name: capabilities for name in ("bounding", "effective", "permitted")}
+    return {
+        "terminal": bool(config.tty),
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+        "args": argv,
+        "env": [f"{key}={value}" for key, value in environment.items()],
+        "cwd": config.working_dir or image.get("WorkingDir") or "/",
+        "capabilities": sets,
+        "noNewPrivileges": bool(security.no_new_privs),
+        "oomScoreAdj": max(config.linux.resources.oom_score_adj, host.lowest_oom_score),
+    }
+
+
+def _capabilities(security: Any, host: Host) -> set[str]:
+    if security.privileged:
+        return set(host.capabilities)
+    wanted = set(DEFAULT_CAPABILITIES)
+    dropped = {_capability(name) for name in security.capabilities.drop_capabilities}
+    added = {_capability(name) for name in security.capabilities.add_capabilities}
+    wanted = set() if "CAP_ALL" in dropped else wanted - dropped
+    wanted |= set(host.capabilities) if "CAP_ALL" in added else added
+    return (wanted - dropped if "CAP_ALL" in added else wanted) & host.capabilities
+
+
+def _capability(name: str) -> str:
+    upper = name.upper()
+    return upper if upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def container_spec(
+    config: Any,
+    image: Mapping[str, Any],
+    rootfs: Path,
+    user: Identity,
+    around: Surroundings,
+    host: Host,
+) -> dict[str, Any]:
+    """The whole specification; `image` is the `config` object of the image's configuration."""
+    security = config.linux.security_context
+    linux: dict[str, Any] = {
+        "namespaces": _namespaces(config, around, host),
+        "cgroupsPath": around.cgroup_path,
+        "resources": _resources(config.linux.resources, privileged=security.privileged),
+        "maskedPaths": [] if security.privileged else list(security.masked_paths),
+        "readonlyPaths": [] if security.privileged else list(security.readonly_paths),
+    }
+    return {
+        "ociVersion": "1.0.2",
+        "process": process(config, image, user, host),
+        "root": {"path": str(rootfs), "readonly": bool(security.readonly_rootfs)},
+        "mounts": mounts(config, around, host),
+        "linux": linux,
+        "annotations": {},
+    }
+
+
+def _namespaces(config: Any, around: Surroundings, host: Host) -> list[dict[str, str]]:
+    options = config.linux.security_context.namespace_options
+    found = [{"type": "mount"}]
+    found += [{"type": kind, "path": str(path)} for kind, path in around.namespaces.items()]
+    if options.pid == _TARGET and around.target_pid:
+        found.append({"type": "pid", "path": f"/proc/{around.target_pid}/ns/pid"})
+    elif options.pid != _NODE and "pid" not in around.namespaces:
+        found.append({"type": "pid"})
+    if host.is_unified and not config.linux.security_context.privileged:
+        found.append({"type": "cgroup"})
+    return found
+
+
+def mounts(config: Any, around: Surroundings, host: Host) -> list[dict[str, Any]]:
+    """The kernel's file systems first, then the sandbox's files, then what was asked for, outer paths before inner."""
+    privileged = config.linux.security_context.privileged
+    access = "rw" if privileged else "ro"
+    found: list[dict[str, Any]] = [
+        _mount("/proc", "proc", "proc", _NOSHARE),
+        _mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        _mount(
+            "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+        ),
+        _mount("/dev/mqueue", "mqueue", "mqueue", _NOSHARE),
+        _mount("/sys", "sysfs", "sysfs", [*_NOSHARE, access]),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", [*_NOSHARE, "relatime", access]),
+    ]
+    asked = {entry.container_path: entry for entry in config.mounts}
+    for target, source in around.files.items():
+        if target not in asked:
+            options = ["rbind", "rprivate", "rw"]
+            found.append(_mount(target, "bind", str(source), options))
+    for target in sorted(asked, key=lambda path: path.count("/")):
+        entry = asked[target]
+        options = ["rbind", _PROPAGATION.get(entry.propagation, "rprivate"), "ro" if entry.readonly else "rw"]
+        found.append(_mount(target, "bind", entry.host_path, options))
+    shadowed = set(asked)
+    return [each for each in found if each["type"] == "bind" or each["destination"] not in shadowed]
+
+
+def _mount(target: str, kind: str, source: str, options: Sequence[str]) -> dict[str, Any]:
+    return {"destination": target, "type": kind, "source": source, "options": list(options)}
+
+
+_DEVICES = (("c", 1, 3), ("c", 1, 5), ("c", 1, 7), ("c", 1, 8), ("c", 1, 9), ("c", 5, 0), ("c", 5, 2), ("c", 136, None))
+
+
+def _resources(asked: Any, *, privileged: bool) -> dict[str, Any]:
+    if privileged:
+        devices: list[dict[str, Any]] = [{"allow": True, "access": "rwm"}]
+    else:
+        devices = [{"allow": False, "access": "rwm"}]
+        for kind, major, minor in _DEVICES:
+            rule = {"allow": True, "type": kind, "major": major, "access": "rwm"}
+            devices.append(rule if minor is None else {**rule, "minor": minor})
+    cpu = {
+        key: value
+        for key, value in (
+            ("shares", asked.cpu_shares),
+            ("quota", asked.cpu_quota),
+            ("period", asked.cpu_period if asked.cpu_quota else 0),
+            ("cpus", asked.cpuset_cpus),
+            ("mems", asked.cpuset_mems),
+        )
+        if value
+    }
+    found: dict[str, Any] = {"devices": devices}
+    if cpu:
+        found["cpu"] = cpu
+    if asked.memory_limit_in_bytes:
+        found["memory"] = {"limit": asked.memory_limit_in_bytes}
+    return found

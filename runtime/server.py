@@ -1,0 +1,128 @@
+"""The CRI server on its unix socket: `serve` leaves containers running, `destroy` removes all that it made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from machinery.linux import cgroup
+from machinery.linux.boot import start_time
+from machinery.linux.mount import mount_points, unmount
+from machinery.rpc.wire import CRI
+from runtime.config import RuntimeConfig
+from runtime.cri.events import Events
+from runtime.cri.faults import guarded
+from runtime.cri.image_service import ImageService as CriImages
+from runtime.cri.runtime_service import RuntimeService
+from runtime.images.service import ImageService
+from runtime.network.bridge import BridgeNetwork
+from runtime.sandbox.containers import Containers
+from runtime.sandbox.sandboxes import Sandboxes
+from runtime.snapshots.selection import open_snapshotter
+
+LOG = logging.getLogger("runtime")
+
+
+async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) -> None:
+    """Serves until cancelled; sets `ready` once the socket answers and what ran before is adopted."""
+    import grpc.aio
+
+    await asyncio.to_thread(_make_folders, config)
+    snapshotter = await asyncio.to_thread(open_snapshotter, config.root / "snapshots")
+    images = await asyncio.to_thread(ImageService, config.root, snapshotter, config.mirrors)
+    network = BridgeNetwork(config)
+    await asyncio.to_thread(network.set_up)
+    sandboxes = Sandboxes(config, network)
+    events = Events(sandboxes.records.get)
+    containers = Containers(config, sandboxes, images, events.container)
+    await sandboxes.adopt()
+    await containers.adopt()
+    await images.recover([record.id for record in containers.records])
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
+    runtime_service = RuntimeService(sandboxes, containers, network, events, images)
+    image_service = CriImages(images, config.root)
+    server.add_generic_rpc_handlers(
+        (
+            CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service)),
+            CRI.handler("runtime.v1.ImageService", guarded(image_service)),
+        )
+    )
+    config.socket.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{config.socket}")
+    await server.start()
+    config.socket.chmod(0o600)
+    LOG.info("serving CRI on %s", config.socket)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(containers.run())
+            if ready is not None:
+                ready.set()
+    finally:
+        await server.stop(grace=None)
+        config.socket.unlink(missing_ok=True)
+
+
+def _make_folders(config: RuntimeConfig) -> None:
+    for folder in (config.root, config.run):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    for folder in (config.namespaces, config.bundles, config.exits, config.sockets, config.runc_root):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+async def destroy(config: RuntimeConfig) -> None:
+    """Removes everything of the instance from this machine, also where it was half gone; its server must not run."""
+    if not config.root.exists() and not config.run.exists():
+        return
+    pids = await asyncio.to_thread(_processes, config)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    await asyncio.gather(*(_gone(pid) for pid in pids))
+    await asyncio.to_thread(_remove, config)
+
+
+def _processes(config: RuntimeConfig) -> list[int]:
+    """Containers' processes by their cgroups, and the conmons that watch them by their bundles."""
+    found = cgroup.processes(config.cgroup_root)
+    mark = f"{config.bundles}/".encode()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = command.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if Path(os.fsdecode(words[0])).name == "conmon" and any(word.startswith(mark) for word in words):
+            found.add(int(command.parent.name))
+    return sorted(found)
+
+
+async def _gone(pid: int) -> None:
+    """Returns when the process has ended, for ten seconds at most."""
+    for _ in range(500):
+        if not start_time(pid):
+            return
+        await asyncio.sleep(0.02)
+
+
+def _remove(config: RuntimeConfig) -> None:
+    network = BridgeNetwork(config)
+    network.keep_only(set())
+    network.tear_down()
+    for folder in (config.run, config.root):
+        for point in reversed(mount_points(folder)):
+            unmount(point, lazily=True)
+    cgroup.remove(config.cgroup_root)
+    for folder in (
+        config.run / "sandboxes",
+        config.namespaces,
+        config.bundles,
+        config.exits,
+        config.sockets,
+        config.runc_root,
+        config.root,
+    ):
+        shutil.rmtree(folder, ignore_errors=True)

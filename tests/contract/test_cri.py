@@ -1,0 +1,216 @@
+"""The embedded runtime through its CRI socket: real runc, conmon, namespaces and network; root is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from machinery.linux.mount import mount_points
+from machinery.rpc.wire import CRI
+from runtime.config import RuntimeConfig
+from runtime.images.layout import write_layout
+from runtime.images.service import ImageService
+from runtime.server import destroy
+from runtime.snapshots.selection import open_snapshotter
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cri_serving import config as serving_config
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
+
+SERVING = Path(__file__).with_name("cri_serving.py")
+BUSYBOX = Path("/bin/busybox")
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:500:600:web:/srv:/bin/sh\n"
+GROUP = "root:x:0:\nweb:x:600:\nextra:x:700:web\n"
+
+
+def make(name: str, **values: Any) -> Any:
+    return CRI.message(f"runtime.v1.{name}")(**values)
+
+
+def state(name: str) -> int:
+    return CRI.enum("runtime.v1.ContainerState")[f"CONTAINER_{name}"]
+
+
+class Node:
+    """A client of a CRI server in a process of its own."""
+
+    def __init__(self, config: RuntimeConfig, directory: Path) -> None:
+        self.config, self.directory = config, directory
+        self.process: subprocess.Popen[bytes] | None = None
+        self.runtime: Any = None
+        self.images: Any = None
+        self._channel: Any = None
+
+    async def start(self) -> None:
+        arguments = [str(self.directory), self.config.instance, self.config.pod_cidr]
+        self.process = subprocess.Popen(
+            [sys.executable, str(SERVING), *arguments], stdout=subprocess.PIPE, stderr=open(self.directory / "log", "ab")
+        )
+        assert self.process.stdout
+        line = await asyncio.to_thread(self.process.stdout.readline)
+        assert line == b"ready\n", (self.directory / "log").read_text()
+        self._channel = grpc.aio.insecure_channel(f"unix:{self.config.socket}")
+        self.runtime = CRI.stub(self._channel, "runtime.v1.RuntimeService")
+        self.images = CRI.stub(self._channel, "runtime.v1.ImageService")
+
+    async def kill(self) -> None:
+        assert self.process and self.process.stdout
+        await self._channel.close()
+        self.process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(self.process.wait)
+        self.process.stdout.close()
+
+    def sandbox_config(self, name: str, **linux: Any) -> Any:
+        return make(
+            "PodSandboxConfig",
+            metadata=make("PodSandboxMetadata", name=name, uid=f"uid-{name}", namespace="default"),
+            hostname=name,
+            log_directory=str(self.directory / "logs" / name),
+            labels={"app": name},
+            linux=make("LinuxPodSandboxConfig", **linux),
+        )
+
+    async def sandbox(self, name: str, config: Any = None) -> str:
+        config = config or self.sandbox_config(name)
+        return str((await self.runtime.RunPodSandbox(make("RunPodSandboxRequest", config=config))).pod_sandbox_id)
+
+    async def create(self, sandbox: str, script: str, name: str = "c", **values: Any) -> str:
+        linux = values.pop("linux", None) or make("LinuxContainerConfig")
+        if not linux.security_context.HasField("namespace_options"):
+            linux.security_context.namespace_options.pid = CRI.enum("runtime.v1.NamespaceMode")["CONTAINER"]
+        defaults: dict[str, Any] = {
+            "metadata": make("ContainerMetadata", name=name),
+            "image": make("ImageSpec", image="busybox:latest"),
+            "command": ["sh", "-c", script],
+            "log_path": f"{name}.log",
+            "linux": linux,
+        }
+        config = make("ContainerConfig", **{**defaults, **values})
+        answer = await self.runtime.CreateContainer(
+            make("CreateContainerRequest", pod_sandbox_id=sandbox, config=config)
+        )
+        return str(answer.container_id)
+
+    async def begin(self, container: str) -> str:
+        await self.runtime.StartContainer(make("StartContainerRequest", container_id=container))
+        return container
+
+    async def run(self, sandbox: str, script: str, name: str = "c", **values: Any) -> str:
+        return await self.begin(await self.create(sandbox, script, name, **values))
+
+    async def status(self, container: str) -> Any:
+        return (await self.runtime.ContainerStatus(make("ContainerStatusRequest", container_id=container))).status
+
+    async def ended(self, container: str) -> Any:
+        """The status of a container once it has exited, waiting on the stream of events."""
+        async with asyncio.timeout(20):
+            stream = self.runtime.GetContainerEvents(make("GetEventsRequest"))
+            await stream.initial_metadata()
+            try:
+                if (found := await self.status(container)).state == state("EXITED"):
+                    return found
+                async for event in stream:
+                    if event.container_id == container and event.container_event_type == 2:
+                        return await self.status(container)
+            finally:
+                stream.cancel()
+        raise AssertionError("the stream of events ended")
+
+    async def execute(self, container: str, script: str, timeout: int = 10) -> Any:
+        request = make("ExecSyncRequest", container_id=container, cmd=["sh", "-c", script], timeout=timeout)
+        return await self.runtime.ExecSync(request)
+
+    async def stop(self, container: str, grace: int = 0) -> None:
+        await self.runtime.StopContainer(make("StopContainerRequest", container_id=container, timeout=grace))
+
+    async def remove_sandbox(self, sandbox: str) -> None:
+        await self.runtime.StopPodSandbox(make("StopPodSandboxRequest", pod_sandbox_id=sandbox))
+        await self.runtime.RemovePodSandbox(make("RemovePodSandboxRequest", pod_sandbox_id=sandbox))
+
+    async def address(self, sandbox: str) -> str:
+        answer = await self.runtime.PodSandboxStatus(make("PodSandboxStatusRequest", pod_sandbox_id=sandbox))
+        return str(answer.status.network.ip)
+
+    def logged(self, sandbox: str, name: str = "c") -> list[list[str]]:
+        """The container's log as [stream, tag, text] a line."""
+        lines = (self.directory / "logs" / sandbox / f"{name}.log").read_text().splitlines()
+        return [line.split(" ", 3)[1:] for line in lines]
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """What there is on the host of sandboxes and containers of this instance."""
+        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+        cgroups = [str(found) for found in Path("/sys/fs/cgroup").glob(f"**/*{self.config.instance}*/*/")]
+        kept = ("ns", "bundles", "exits", "conmon", "runc", "sandboxes")
+        return {
+            "links": [line for line in links.splitlines() if f": v{self.config.instance}" in line],
+            "mounts": [*mount_points(self.config.run), *mount_points(self.config.root)],
+            "cgroups": cgroups,
+            "folders": [str(found) for name in kept for found in (self.config.run / name).glob("*")],
+            "records": [str(found) for name in ("sandboxes", "containers") for found in (self.config.root / name).glob("*")],
+        }
+
+
+NOTHING: dict[str, list[str]] = {"links": [], "mounts": [], "cgroups": [], "folders": [], "records": []}
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """busybox as an OCI layout in a tar."""
+    directory = tmp_path_factory.mktemp("image")
+    rootfs = directory / "rootfs"
+    for name in ("bin", "etc", "tmp", "root", "srv"):
+        (rootfs / name).mkdir(parents=True)
+    shutil.copy(BUSYBOX, rootfs / "bin/busybox")
+    for applet in subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if applet != "busybox":
+            (rootfs / "bin" / applet).symlink_to("busybox")
+    (rootfs / "etc/passwd").write_text(PASSWD)
+    (rootfs / "etc/group").write_text(GROUP)
+    layout = write_layout(directory / "layout", rootfs, {"Cmd": ["sh"], "Env": ["FROM=image"], "WorkingDir": "/srv"})
+    index = layout.directory / "index.json"
+    named = index.read_text().replace('"manifests":', '"manifests":', 1)
+    index.write_text(named)
+    target = directory / "busybox.tar"
+    with tarfile.open(target, "w") as tar:
+        tar.add(layout.directory, ".")
+    return target
+
+
+@asynccontextmanager
+async def serving(directory: Path, archive: Path) -> AsyncIterator[Node]:
+    instance = uuid.uuid4().hex[:6]
+    number = int(instance, 16)
+    config = serving_config(str(directory), instance, f"10.{128 + number % 100}.{number // 100 % 256}.0/24")
+    config.root.mkdir(parents=True)
+    images = ImageService(config.root, open_snapshotter(config.root / "snapshots"), {})
+    await images.import_archive(archive)
+    node = Node(config, directory)
+    try:
+        await node.start()
+        yield node
+    finally:
+        if node.process and node.process.poll() is None:
+            await node.kill()
+        await destroy(config)
+
+
+@pytest.fixture
+async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
+    async with serving(tmp_path, archive) as found:
+        yield found
