@@ -13,12 +13,6 @@ from apiserver.columns import core, network, policy, storage, workloads
 from apiserver.columns.cell import Cell, age, created, name
 from machinery.api.resource import Object, Resource
 
-_NAME_DESCRIPTION = (
-    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a "
-    "client to request the generation of an appropriate name automatically. Name is primarily intended for creation "
-    "idempotence and configuration definition. Cannot be updated. More info: "
-    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
-)
 _ALWAYS: dict[str, Cell] = {"Name": name, "Age": age, "Created At": created}
 _CELLS: dict[str, dict[str, Cell]] = {
     **core.CELLS,
@@ -64,13 +58,27 @@ def column_definitions(resource: Resource) -> list[Object]:
     rows = _columns().get(f"{resource.group}/{resource.version}/{resource.plural}")
     rows = rows or [["Name", "string", "name", 0], ["Created At", "date", "", 0]]
     return [
-        {"name": title, "type": kind, "format": form, "description": _description(title), "priority": priority}
+        {
+            "name": title,
+            "type": kind,
+            "format": form,
+            "description": _description(resource, title),
+            "priority": priority,
+        }
         for title, kind, form, priority in rows
     ]
 
 
-def _description(title: str) -> str:
-    return _NAME_DESCRIPTION if title == "Name" else ""
+def _description(resource: Resource, title: str) -> str:
+    texts = _descriptions()
+    return texts.get(resource.plural, {}).get(title) or texts["*"].get(title, "")
+
+
+@cache
+def _descriptions() -> dict[str, dict[str, str]]:
+    """What each column is about; `scripts/columns` takes that from the API's own descriptions."""
+    texts: dict[str, dict[str, str]] = json.loads((files("apiserver.columns") / "data/descriptions.json").read_bytes())
+    return texts
 
 
 @cache
