@@ -23,6 +23,7 @@ from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
 
+_DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions")
 _STREAMS = ("exec", "attach", "portforward", "proxy")
 
 
@@ -105,6 +106,9 @@ class ResourceHandler:
         # Forbidden comes before what is wrong with the body.
         self._api.authorize(call.attributes())
         row = _body_row(call)
+        if body.strip() == b"null":
+            # Go decodes null into an object without anything in it.
+            body = b"{}"
         obj, duplicates = decode_strict(body, incoming.content_type, (row.group, row.version, row.kind))
         if not isinstance(obj.get("metadata"), dict):
             obj["metadata"] = {}
@@ -155,6 +159,7 @@ class ResourceHandler:
         if body:
             # kubectl's typed clients name the kind's own group in the options.
             given = decode_body(body, incoming.content_type, ("meta.k8s.io", "v1", "DeleteOptions"))
+            check_fields(given, _DELETE_OPTIONS, call, ())
         else:
             given = _query_options(incoming)
         return DeleteOptions.of(given)

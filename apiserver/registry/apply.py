@@ -41,6 +41,7 @@ def check_apply(call: Call, patch: Any) -> None:
             f"failed to create typed patch object: {patch.get('apiVersion', '')}, Kind={patch.get('kind', '')} "
             f"is not {resource.api_version}, Kind={resource.kind}"
         )
+    check_fields(patch, resource, call)
     metadata = patch.get("metadata") or {}
     if metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
@@ -48,7 +49,6 @@ def check_apply(call: Call, patch: Any) -> None:
         raise BadRequest(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.target.name})"
         )
-    check_fields(patch, resource, call)
 
 
 def applied_owner(call: Call, patch: Object, now: datetime) -> Owners:

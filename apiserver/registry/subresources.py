@@ -14,7 +14,7 @@ from apiserver.registry.scale import scale_of, scaled
 from apiserver.request import Target
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
-from machinery.api.errors import MethodNotAllowed
+from machinery.api.errors import BadRequest, MethodNotAllowed
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from machinery.client.client import PatchType
@@ -81,7 +81,10 @@ class Subresources:
         return await self._registry.update(call, _of_part(change, part), part="all", is_tracked=is_tracked)
 
     async def bind(self, call: Call, binding: Object) -> Object:
-        target = Target(PODS, call.target.namespace, call.target.name or binding["metadata"]["name"], "binding")
+        name = call.target.name or (binding.get("metadata") or {}).get("name") or ""
+        if not name:
+            raise BadRequest("name is required")
+        target = Target(PODS, call.target.namespace, name, "binding")
         on_pod = replace(call, target=target)
         await self._registry.update(
             on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all", is_tracked=False
