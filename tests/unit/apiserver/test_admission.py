@@ -1,0 +1,145 @@
+"""Admission as a table: what a new object looks like afterwards, and what is refused in which words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from apiserver.admission.chain import Admit, Review, admit
+from apiserver.admission.namespaces import namespace_lifecycle
+from apiserver.admission.pods import default_toleration_seconds, priority, service_account
+from apiserver.admission.storage_and_nodes import protect_volumes, taint_new_nodes
+from apiserver.registry.call import Call
+from apiserver.request import LOOPBACK, Target
+from machinery.api.errors import Forbidden, NotFound, StatusError
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    PRIORITY_CLASSES,
+    SERVICE_ACCOUNTS,
+)
+from machinery.client.cache import Change
+
+
+class Objects:
+    """A cache of what the test says."""
+
+    revision = 1
+
+    def __init__(self, *objects: tuple[Resource, Object]) -> None:
+        self._objects = objects
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        found = (each for row, each in self._objects if row == resource and each["metadata"]["name"] == name)
+        return next(found, None)
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        return [each for row, each in self._objects if row == resource]
+
+    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
+        return []
+
+    def on_node(self, node: str) -> Sequence[Object]:
+        return []
+
+    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def wait_for(self, revision: int) -> None:
+        return
+
+
+ACCOUNT = (SERVICE_ACCOUNTS, {"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]})
+HIGH = (PRIORITY_CLASSES, {"metadata": {"name": "high"}, "value": 9, "preemptionPolicy": "Never"})
+
+
+def pod(**spec: object) -> Object:
+    return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}], **spec}}
+
+
+def run(each: Admit, resource: Resource, obj: Object | None, *, operation: str = "CREATE", name: str = "") -> None:
+    namespace = "default" if resource.namespaced else ""
+    call = Call(LOOPBACK, operation.lower(), Target(resource, namespace))
+    name = name or (obj["metadata"]["name"] if obj else "")
+    asyncio.run(admit([each], Review(operation, call, resource, namespace, name, obj=obj)))  # type: ignore[arg-type]
+
+
+def test_a_pod_gets_its_account_token_and_pull_secrets() -> None:
+    made = pod()
+    run(service_account(Objects(ACCOUNT)), PODS, made)
+    spec = made["spec"]
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    volume = spec["volumes"][0]
+    assert volume["name"].startswith("kube-api-access-")
+    assert spec["containers"][0]["volumeMounts"][0]["name"] == volume["name"]
+
+
+@pytest.mark.parametrize("made", [pod(automountServiceAccountToken=False)])
+def test_a_pod_may_do_without_a_token(made: Object) -> None:
+    run(service_account(Objects(ACCOUNT)), PODS, made)
+    assert "volumes" not in made["spec"]
+
+
+def test_a_priority_class_becomes_a_number() -> None:
+    made, plain = pod(priorityClassName="high"), pod()
+    run(priority(Objects(HIGH)), PODS, made)
+    run(priority(Objects(HIGH)), PODS, plain)
+    assert (made["spec"]["priority"], made["spec"]["preemptionPolicy"]) == (9, "Never")
+    assert (plain["spec"]["priority"], plain["spec"]["preemptionPolicy"]) == (0, "PreemptLowerPriority")
+
+
+def test_lost_nodes_are_tolerated_for_a_while_unless_the_pod_says_how_long() -> None:
+    own = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    made = pod(tolerations=[own])
+    run(default_toleration_seconds, PODS, made)
+    assert [each["key"] for each in made["spec"]["tolerations"]] == [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ]
+    assert made["spec"]["tolerations"][0] == own
+
+
+def test_new_nodes_are_tainted_and_claims_protected() -> None:
+    node: Object = {"metadata": {"name": "n"}}
+    claim: Object = {"metadata": {"name": "c"}}
+    run(taint_new_nodes, NODES, node)
+    run(protect_volumes, PERSISTENT_VOLUME_CLAIMS, claim)
+    assert node["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+    assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+
+
+ENDING = (NAMESPACES, {"metadata": {"name": "default", "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+
+
+@pytest.mark.parametrize(
+    ("each", "resource", "obj", "error", "said"),
+    [
+        (service_account(Objects()), PODS, pod(), Forbidden,
+         'pods "p" is forbidden: error looking up service account default/default: serviceaccount "default" not found'),
+        (priority(Objects()), PODS, pod(priorityClassName="none"), Forbidden,
+         'pods "p" is forbidden: no PriorityClass with name none was found'),
+        (namespace_lifecycle(Objects()), CONFIG_MAPS, {"metadata": {"name": "c"}}, NotFound,
+         'namespaces "default" not found'),
+        (namespace_lifecycle(Objects(ENDING)), CONFIG_MAPS, {"metadata": {"name": "c"}}, Forbidden,
+         'configmaps "c" is forbidden: unable to create new content in namespace default because it is being '
+         "terminated"),
+    ],
+)  # fmt: skip
+def test_what_may_not_be_is_refused(
+    each: Admit, resource: Resource, obj: Object, error: type[StatusError], said: str
+) -> None:
+    with pytest.raises(error) as caught:
+        run(each, resource, obj)
+    assert caught.value.message == said
+
+
+def test_the_first_namespaces_never_end() -> None:
+    with pytest.raises(Forbidden, match="this namespace may not be deleted"):
+        run(namespace_lifecycle(Objects()), NAMESPACES, None, operation="DELETE", name="kube-system")
