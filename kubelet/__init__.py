@@ -1,0 +1,1 @@
+"""Runs the pods bound to this node: knows the API by its client, containers by CRI alone."""

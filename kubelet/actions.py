@@ -1,0 +1,221 @@
+"""Decides what a pod's worker does next, from the pod, the runtime's view of it and the probes' verdicts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kubelet import podspec
+from kubelet.podstate import ContainerPhase, ContainerState, PodState
+from machinery.api.resource import Object
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What probes say of running containers, by container id; a container without probe has no entry."""
+
+    started: Mapping[str, bool] = field(default_factory=dict)
+    ready: Mapping[str, bool] = field(default_factory=dict)
+    unhealthy: Mapping[str, str] = field(default_factory=dict)
+    """Container id -> the event's message: its liveness or startup probe failed."""
+
+    def is_started(self, state: ContainerState) -> bool:
+        return state.is_running and self.started.get(state.id, True)
+
+    def is_ready(self, state: ContainerState) -> bool:
+        return self.is_started(state) and self.ready.get(state.id, True)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`message` becomes the Killing event's."""
+
+    container: ContainerState
+    message: str
+
+
+@dataclass(frozen=True)
+class Start:
+    name: str
+    attempt: int
+    ended: ContainerState | None = None
+    """The container that it replaces; back-off counts from its end."""
+
+
+@dataclass(frozen=True)
+class PodActions:
+    """In this order: stop sandboxes, kill containers, create a sandbox, start containers."""
+
+    stop_sandboxes: tuple[str, ...] = ()
+    kill: tuple[Kill, ...] = ()
+    new_sandbox: int | None = None
+    start: tuple[Start, ...] = ()
+    remove: tuple[str, ...] = ()
+    finished: bool = False
+    """Nothing will run again: the pod has succeeded or failed."""
+    look_again: datetime | None = None
+
+
+def compute_pod_actions(
+    pod: Object,
+    state: PodState,
+    now: datetime,
+    verdicts: Verdicts = Verdicts(),  # noqa: B008 - frozen
+) -> PodActions:
+    """What brings the containers to what the spec wants; an empty value where they are."""
+    if has_finished(pod, state) or _deadline_passed(pod, now):
+        return PodActions(finished=True)
+    again = _deadline(pod)
+    sandbox = state.sandbox
+    if sandbox is None:
+        return _begin(pod, state, again)
+    kill, start = _init_steps(pod, state, verdicts)
+    if start is None:
+        kill_main, start = _main_steps(pod, state, verdicts)
+        kill = (*kill, *kill_main)
+    spare = tuple(box.id for box in state.sandboxes if box.is_ready and box.id != sandbox.id)
+    return PodActions(stop_sandboxes=spare, kill=kill, start=start, remove=_superseded(pod, state), look_again=again)
+
+
+def has_finished(pod: Object, state: PodState) -> bool:
+    """Whether no container of the pod will run again under its restart policy."""
+    if podspec.restart_policy(pod) == "Always":
+        return False
+    for spec in podspec.init_containers(pod):
+        if podspec.is_sidecar(spec):
+            continue
+        newest = state.newest(spec["name"])
+        if newest is not None and newest.has_ended and not newest.has_succeeded and not _restarts(pod, newest):
+            return True
+    newest_of = [state.newest(spec["name"]) for spec in podspec.containers(pod)]
+    return bool(newest_of) and all(c is not None and c.has_ended and not _restarts(pod, c) for c in newest_of)
+
+
+def _restarts(pod: Object, ended: ContainerState) -> bool:
+    policy = podspec.restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and not ended.has_succeeded)
+
+
+def should_restart(pod: Object, spec: Object, state: PodState) -> bool:
+    """Whether the container, by name, is to run (again): not running, and its policy asks for it."""
+    newest = state.newest(spec["name"])
+    if podspec.is_deleted(pod):
+        return False
+    if newest is None or newest.phase is ContainerPhase.CREATED:
+        return True
+    if newest.is_running:
+        return False
+    return spec.get("restartPolicy") == "Always" or _restarts(pod, newest)
+
+
+def _deadline(pod: Object) -> datetime | None:
+    seconds, started = pod["spec"].get("activeDeadlineSeconds"), pod.get("status", {}).get("startTime")
+    if seconds is None or not started:
+        return None
+    return datetime.fromisoformat(started) + timedelta(seconds=int(seconds))
+
+
+def _deadline_passed(pod: Object, now: datetime) -> bool:
+    deadline = _deadline(pod)
+    return deadline is not None and now >= deadline
+
+
+def _begin(pod: Object, state: PodState, again: datetime | None) -> PodActions:
+    """No ready sandbox: what still runs in an old one dies with it, and all begins with the first init container."""
+    attempt = state.sandboxes[0].attempt + 1 if state.sandboxes else 0
+    stale = tuple(box.id for box in state.sandboxes)
+    specs = podspec.init_containers(pod)[:1] or [
+        spec for spec in podspec.containers(pod) if should_restart_in_new_sandbox(pod, spec, state)
+    ]
+    start = tuple(_start(spec["name"], state) for spec in specs)
+    kill = tuple(Kill(c, f"Stopping container {c.name}") for c in state.running)
+    return PodActions(stop_sandboxes=stale, kill=kill, new_sandbox=attempt, start=start, look_again=again)
+
+
+def should_restart_in_new_sandbox(pod: Object, spec: Object, state: PodState) -> bool:
+    newest = state.newest(spec["name"])
+    return newest is None or not newest.has_ended or _restarts(pod, newest)
+
+
+def _start(name: str, state: PodState) -> Start:
+    history = state.history(name)
+    ended = next((c for c in history if c.has_ended), None)
+    return Start(name, max((c.attempt for c in history), default=-1) + 1, ended)
+
+
+def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...] | None]:
+    """Kills and starts among the init containers; None where the main containers may run."""
+    kill: list[Kill] = []
+    sidecars: list[Start] = []
+    is_past = any(state.in_sandbox(spec["name"]) for spec in podspec.containers(pod))
+    for spec in podspec.init_containers(pod):
+        current = state.in_sandbox(spec["name"])
+        if podspec.is_sidecar(spec):
+            if current is None or not current.is_running:
+                # A dead sidecar comes back beside whatever runs; a new one is waited for, as the next may need it.
+                sidecars.append(_start(spec["name"], state))
+                if not is_past and current is None:
+                    return tuple(kill), tuple(sidecars)
+                continue
+            if current.id in verdicts.unhealthy:
+                kill.append(Kill(current, verdicts.unhealthy[current.id]))
+            if not is_past and not verdicts.is_started(current):
+                return tuple(kill), tuple(sidecars)
+            continue
+        if is_past or (current is not None and current.has_succeeded):
+            continue
+        if current is None or not current.is_running:
+            sidecars.append(_start(spec["name"], state))
+        return tuple(kill), tuple(sidecars)
+    if sidecars and not is_past:
+        return tuple(kill), tuple(sidecars)
+    return tuple(kill), None if not sidecars else _with_main(pod, state, verdicts, sidecars, kill)
+
+
+def _with_main(
+    pod: Object, state: PodState, verdicts: Verdicts, sidecars: list[Start], kill: list[Kill]
+) -> tuple[Start, ...]:
+    more, start = _main_steps(pod, state, verdicts)
+    kill.extend(more)
+    return (*sidecars, *start)
+
+
+def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...]]:
+    kill: list[Kill] = []
+    start: list[Start] = []
+    for spec in podspec.containers(pod):
+        current = state.in_sandbox(spec["name"])
+        if current is not None and current.is_running:
+            why = _why_kill(spec, current, verdicts)
+            if why:
+                kill.append(Kill(current, why))
+                if podspec.restart_policy(pod) != "Never":
+                    start.append(_start(spec["name"], state))
+            continue
+        newest = state.newest(spec["name"])
+        if newest is None or newest.phase is ContainerPhase.CREATED or _restarts(pod, newest):
+            start.append(_start(spec["name"], state))
+    for spec in podspec.ephemeral_containers(pod):
+        if state.newest(spec["name"]) is None:
+            start.append(_start(spec["name"], state))
+    return tuple(kill), tuple(start)
+
+
+def _why_kill(spec: Object, current: ContainerState, verdicts: Verdicts) -> str:
+    if current.id in verdicts.unhealthy:
+        return verdicts.unhealthy[current.id]
+    if current.hash and current.hash != podspec.container_hash(spec):
+        return f"Container {spec['name']} definition changed, will be restarted"
+    return ""
+
+
+def _superseded(pod: Object, state: PodState) -> tuple[str, ...]:
+    """Dead containers that neither `logs --previous` nor `lastState` needs: all but the newest dead one of a name."""
+    spare: list[str] = []
+    for name in {c.name for c in state.containers}:
+        dead = [c for c in state.history(name) if not c.is_running]
+        newest = state.newest(name)
+        keep = 2 if newest is not None and not newest.is_running else 1
+        spare.extend(c.id for c in dead[keep:])
+    return tuple(sorted(spare))

@@ -1,0 +1,32 @@
+"""What a kubelet must be told. Everything else it finds out by itself: from the host, the runtime, the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KUBELET_VERSION = "v1.36.2"
+
+
+@dataclass(frozen=True)
+class KubeletConfig:
+    """`pod_logs_dir` is the runtime's view too: CRI is told paths below it. No certificate: no HTTPS server."""
+
+    node_name: str
+    node_ip: str
+    root_dir: Path = Path("/var/lib/minikube-py/kubelet")
+    pod_logs_dir: Path = Path("/var/log/pods")
+    runtime_endpoint: str = "unix:///run/minikube-py/cri.sock"
+    port: int = 10250
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    cgroup_root: str = "/kubepods"
+    pod_cidr: str = "10.244.0.0/24"
+    max_pods: int = 110
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+
+    @property
+    def pods_dir(self) -> Path:
+        return self.root_dir / "pods"

@@ -1,0 +1,279 @@
+"""The runtime as the kubelet uses it: values in, values out, gRPC inside. The one file that knows CRI's messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelet import podstate
+from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
+from machinery.rpc.wire import CRI
+
+_CALL_SECONDS = 120.0
+_PULL_SECONDS = 3600.0
+_RPC_CODES = {
+    "CANCELLED": "Canceled",
+    "UNKNOWN": "Unknown",
+    "INVALID_ARGUMENT": "InvalidArgument",
+    "DEADLINE_EXCEEDED": "DeadlineExceeded",
+    "NOT_FOUND": "NotFound",
+    "ALREADY_EXISTS": "AlreadyExists",
+    "PERMISSION_DENIED": "PermissionDenied",
+    "RESOURCE_EXHAUSTED": "ResourceExhausted",
+    "FAILED_PRECONDITION": "FailedPrecondition",
+    "ABORTED": "Aborted",
+    "UNIMPLEMENTED": "Unimplemented",
+    "INTERNAL": "Internal",
+    "UNAVAILABLE": "Unavailable",
+    "UNAUTHENTICATED": "Unauthenticated",
+}
+
+
+class RuntimeFailure(Exception):
+    """A CRI call that failed; `str()` is the runtime's own text, `rpc_text` adds the code as kubectl shows it."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def rpc_text(self) -> str:
+        return f"rpc error: code = {self.code} desc = {self}"
+
+
+@dataclass(frozen=True)
+class RuntimeVersion:
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Image:
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    size: int
+    uid: int | None
+    username: str
+    pinned: bool
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+class Cri:
+    """One channel to the runtime's socket. Use as an async context manager."""
+
+    def __init__(self, endpoint: str) -> None:
+        import grpc.aio
+
+        # Every kubelet of a test run has a socket of its own; a shared subchannel would outlive the socket.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
+        self._channel = grpc.aio.insecure_channel(endpoint, options=options)
+        self._runtime = CRI.stub(self._channel, "runtime.v1.RuntimeService")
+        self._images = CRI.stub(self._channel, "runtime.v1.ImageService")
+
+    async def __aenter__(self) -> Cri:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+
+    async def version(self) -> RuntimeVersion:
+        answer = await self._call(self._runtime.Version, "VersionRequest", {"version": "v1"})
+        return RuntimeVersion(answer.runtime_name, answer.runtime_version)
+
+    async def not_ready(self) -> tuple[str, ...]:
+        """Why the runtime can't run pods yet; nothing where it can."""
+        answer = await self._call(self._runtime.Status, "StatusRequest", {})
+        wanted = [c for c in answer.status.conditions if c.type in ("RuntimeReady", "NetworkReady") and not c.status]
+        return tuple(f"{c.type}=false reason:{c.reason} message:{c.message}" for c in wanted)
+
+    async def pod_uids(self) -> dict[str, tuple[object, ...]]:
+        """Every pod that the runtime knows, with a fingerprint that changes when its pod must be looked at."""
+        sandboxes = await self._call(self._runtime.ListPodSandbox, "ListPodSandboxRequest", {})
+        containers = await self._call(self._runtime.ListContainers, "ListContainersRequest", {})
+        found: dict[str, list[object]] = {}
+        for item in (*sandboxes.items, *containers.containers):
+            uid = item.labels.get(podstate.POD_UID, "")
+            if uid:
+                found.setdefault(uid, []).append((item.id, int(item.state)))
+        return {uid: tuple(sorted(states, key=str)) for uid, states in found.items()}
+
+    async def pod(self, uid: str) -> PodState:
+        """All that the runtime holds of one pod; containers that vanish between two calls are left out."""
+        selector = {"label_selector": {podstate.POD_UID: uid}}
+        sandboxes = await self._call(self._runtime.ListPodSandbox, "ListPodSandboxRequest", {"filter": selector})
+        listed = await self._call(self._runtime.ListContainers, "ListContainersRequest", {"filter": selector})
+        boxes = [box for item in sandboxes.items if (box := await self._sandbox(item.id)) is not None]
+        containers = [
+            state for item in listed.containers if (state := await self._container(item.id, item.pod_sandbox_id))
+        ]
+        labels: Mapping[str, str] = next((item.labels for item in (*sandboxes.items, *listed.containers)), {})
+        return PodState(
+            uid=uid,
+            name=labels.get(podstate.POD_NAME, ""),
+            namespace=labels.get(podstate.POD_NAMESPACE, ""),
+            sandboxes=tuple(sorted(boxes, key=lambda box: (box.attempt, box.created_at), reverse=True)),
+            containers=tuple(sorted(containers, key=lambda c: (c.created_at, c.attempt), reverse=True)),
+        )
+
+    async def _sandbox(self, sandbox_id: str) -> SandboxState | None:
+        try:
+            answer = await self._call(
+                self._runtime.PodSandboxStatus, "PodSandboxStatusRequest", {"pod_sandbox_id": sandbox_id}
+            )
+        except RuntimeFailure as failure:
+            if failure.code == "NotFound":
+                return None
+            raise
+        status = answer.status
+        ips = (status.network.ip, *(other.ip for other in status.network.additional_ips))
+        return SandboxState(
+            id=status.id,
+            is_ready=CRI.enum_name("runtime.v1.PodSandboxState", status.state) == "SANDBOX_READY",
+            attempt=status.metadata.attempt,
+            created_at=status.created_at,
+            ips=tuple(ip for ip in ips if ip),
+            on_host_network=status.linux.namespaces.options.network == CRI.enum("runtime.v1.NamespaceMode")["NODE"],
+        )
+
+    async def _container(self, container_id: str, sandbox_id: str) -> ContainerState | None:
+        try:
+            answer = await self._call(
+                self._runtime.ContainerStatus, "ContainerStatusRequest", {"container_id": container_id}
+            )
+        except RuntimeFailure as failure:
+            if failure.code == "NotFound":
+                return None
+            raise
+        status = answer.status
+        annotations = dict(status.annotations)
+        return ContainerState(
+            id=status.id,
+            name=status.labels.get(podstate.CONTAINER_NAME, status.metadata.name),
+            sandbox_id=sandbox_id,
+            phase=ContainerPhase(CRI.enum_name("runtime.v1.ContainerState", status.state)),
+            attempt=int(annotations.get(podstate.RESTART_COUNT, status.metadata.attempt)),
+            created_at=status.created_at,
+            started_at=_time(status.started_at),
+            finished_at=_time(status.finished_at),
+            exit_code=status.exit_code,
+            reason=status.reason,
+            message=status.message,
+            image=status.image.image,
+            image_id=status.image_ref or status.image_id,
+            hash=annotations.get(podstate.CONTAINER_HASH, ""),
+            log_path=status.log_path,
+            annotations=annotations,
+        )
+
+    async def run_sandbox(self, config: Mapping[str, Any], handler: str = "") -> str:
+        body = {"config": config, "runtime_handler": handler}
+        answer = await self._call(self._runtime.RunPodSandbox, "RunPodSandboxRequest", body)
+        return str(answer.pod_sandbox_id)
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        await self._call(self._runtime.StopPodSandbox, "StopPodSandboxRequest", {"pod_sandbox_id": sandbox_id})
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        await self._call(self._runtime.RemovePodSandbox, "RemovePodSandboxRequest", {"pod_sandbox_id": sandbox_id})
+
+    async def create_container(
+        self, sandbox_id: str, config: Mapping[str, Any], sandbox_config: Mapping[str, Any]
+    ) -> str:
+        body = {"pod_sandbox_id": sandbox_id, "config": config, "sandbox_config": sandbox_config}
+        answer = await self._call(self._runtime.CreateContainer, "CreateContainerRequest", body)
+        return str(answer.container_id)
+
+    async def start_container(self, container_id: str) -> None:
+        await self._call(self._runtime.StartContainer, "StartContainerRequest", {"container_id": container_id})
+
+    async def stop_container(self, container_id: str, grace_seconds: int) -> None:
+        """Returns when it has ended; one that is gone already is fine."""
+        body = {"container_id": container_id, "timeout": grace_seconds}
+        try:
+            await self._call(
+                self._runtime.StopContainer, "StopContainerRequest", body, seconds=grace_seconds + _CALL_SECONDS
+            )
+        except RuntimeFailure as failure:
+            if failure.code != "NotFound":
+                raise
+
+    async def remove_container(self, container_id: str) -> None:
+        await self._call(self._runtime.RemoveContainer, "RemoveContainerRequest", {"container_id": container_id})
+
+    async def reopen_log(self, container_id: str) -> None:
+        await self._call(self._runtime.ReopenContainerLog, "ReopenContainerLogRequest", {"container_id": container_id})
+
+    async def exec_sync(self, container_id: str, command: Sequence[str], seconds: int) -> ExecResult:
+        body = {"container_id": container_id, "cmd": list(command), "timeout": seconds}
+        answer = await self._call(self._runtime.ExecSync, "ExecSyncRequest", body, seconds=seconds + 10)
+        return ExecResult(answer.stdout, answer.stderr, answer.exit_code)
+
+    async def image(self, image: str) -> Image | None:
+        answer = await self._call(self._images.ImageStatus, "ImageStatusRequest", {"image": {"image": image}})
+        return _image(answer.image) if answer.HasField("image") and answer.image.id else None
+
+    async def images(self) -> list[Image]:
+        answer = await self._call(self._images.ListImages, "ListImagesRequest", {})
+        return [_image(image) for image in answer.images]
+
+    async def pull(self, image: str, auth: Mapping[str, str] | None, sandbox_config: Mapping[str, Any]) -> str:
+        """The image's reference by digest or id."""
+        body: dict[str, Any] = {"image": {"image": image}, "sandbox_config": sandbox_config}
+        if auth:
+            body["auth"] = auth
+        answer = await self._call(self._images.PullImage, "PullImageRequest", body, seconds=_PULL_SECONDS)
+        return str(answer.image_ref)
+
+    async def events(self) -> AsyncIterator[str]:
+        """The uid of a pod whenever something in it has changed; raises RuntimeFailure where the stream breaks."""
+        import grpc
+
+        stream = self._runtime.GetContainerEvents(CRI.message("runtime.v1.GetEventsRequest")())
+        try:
+            async for event in stream:
+                uid = event.pod_sandbox_status.metadata.uid or next(
+                    (status.labels.get(podstate.POD_UID, "") for status in event.containers_statuses), ""
+                )
+                yield str(uid)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from error
+        finally:
+            stream.cancel()
+
+    async def _call(self, method: Any, message: str, body: Mapping[str, Any], *, seconds: float = _CALL_SECONDS) -> Any:
+        import grpc
+
+        request = CRI.message(f"runtime.v1.{message}")(**body)
+        try:
+            return await method(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from error
+
+
+def _failure(error: Any) -> RuntimeFailure:
+    return RuntimeFailure(_RPC_CODES.get(error.code().name, "Unknown"), error.details() or "")
+
+
+def _image(image: Any) -> Image:
+    return Image(
+        id=image.id,
+        tags=tuple(image.repo_tags),
+        digests=tuple(image.repo_digests),
+        size=image.size,
+        uid=image.uid.value if image.HasField("uid") else None,
+        username=image.username,
+        pinned=image.pinned,
+    )
+
+
+def _time(nanoseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None

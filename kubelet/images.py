@@ -1,0 +1,196 @@
+"""Brings a container's image to the node by its pull policy, with the events and errors that people know."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kubelet import podspec
+from kubelet.backoff import Backoff
+from kubelet.cri import Cri, Image, RuntimeFailure
+from kubelet.imagenames import InvalidImageName, default_pull_policy, with_default_tag
+from kubelet.podstatus import Trouble
+from machinery.api.resource import Object
+from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
+from machinery.client.cache import Cache
+from machinery.client.clock import Clock
+
+Tell = Callable[[str, str, str], None]
+"""Records an event about the container: type, reason, message."""
+
+_SIMULTANEOUS_PULLS = 4
+
+
+class ImageUnavailable(Exception):
+    """Why the container waits, and when another try makes sense."""
+
+    def __init__(self, trouble: Trouble, retry_at: datetime | None = None) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+        self.retry_at = retry_at
+
+
+@dataclass(frozen=True)
+class Pulled:
+    image: Image
+    name: str
+
+
+class ImagePuller:
+    def __init__(self, cri: Cri, cache: Cache, clock: Clock) -> None:
+        self._cri, self._cache, self._clock = cri, cache, clock
+        self._backoff = Backoff()
+        self._slots = asyncio.Semaphore(_SIMULTANEOUS_PULLS)
+        self._failures: dict[str, str] = {}
+        self._retry_at: dict[str, datetime] = {}
+
+    async def ensure(self, pod: Object, spec: Object, sandbox: Mapping[str, Any], tell: Tell) -> Pulled:
+        """The image, present on the node; raises ImageUnavailable after telling why."""
+        given = spec.get("image", "")
+        try:
+            name = with_default_tag(given)
+        except InvalidImageName as error:
+            tell("Warning", "InspectFailed", str(error))
+            raise ImageUnavailable(Trouble("InvalidImageName", str(error))) from error
+        policy = spec.get("imagePullPolicy") or default_pull_policy(given)
+        present = await self._present(name, given, tell)
+        if present is not None and policy != "Always":
+            said = f'Container image "{given}" already present on machine and can be accessed by the pod'
+            tell("Normal", "Pulled", said)
+            return Pulled(present, name)
+        if policy == "Never":
+            said = f'Container image "{given}" is not present with pull policy of Never'
+            tell("Warning", "ErrImageNeverPull", said)
+            raise ImageUnavailable(Trouble("ErrImageNeverPull", said))
+        return await self._pull(pod, given, name, sandbox, tell)
+
+    async def _present(self, name: str, given: str, tell: Tell) -> Image | None:
+        try:
+            return await self._cri.image(name)
+        except RuntimeFailure as failure:
+            said = f'Failed to inspect image "{given}": {failure.rpc_text}'
+            tell("Warning", "InspectFailed", said)
+            raise ImageUnavailable(Trouble("ImageInspectError", said)) from failure
+
+    async def _pull(self, pod: Object, given: str, name: str, sandbox: Mapping[str, Any], tell: Tell) -> Pulled:
+        key = f"{podspec.uid(pod)}/{given}"
+        retry_at = self._retry_at.get(key)
+        if retry_at is not None and retry_at > self._clock.now():
+            said = f'Back-off pulling image "{given}"'
+            tell("Normal", "BackOff", said)
+            message = f"{said}: ErrImagePull: {self._failures[key]}" if key in self._failures else said
+            raise ImageUnavailable(Trouble("ImagePullBackOff", message), retry_at)
+        tell("Normal", "Pulling", f'Pulling image "{given}"')
+        asked = self._clock.monotonic()
+        try:
+            async with self._slots:
+                began = self._clock.monotonic()
+                image = await self._fetch(pod, name, sandbox)
+        except RuntimeFailure as failure:
+            tell("Warning", "Failed", f'Failed to pull image "{given}": {failure.rpc_text}')
+            raise ImageUnavailable(*self._failed(key, failure)) from failure
+        now = self._clock.monotonic()
+        self._failures.pop(key, None)
+        self._retry_at.pop(key, None)
+        self._backoff.forget(key)
+        tell(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{given}" in {_seconds(now - began)} ({_seconds(now - asked)} including '
+            f"waiting). Image size: {image.size} bytes.",
+        )
+        return Pulled(image, name)
+
+    def _failed(self, key: str, failure: RuntimeFailure) -> tuple[Trouble, datetime]:
+        now = self._clock.now()
+        self._backoff.advance(key, now)
+        self._failures[key] = failure.rpc_text
+        self._retry_at[key] = now + self._backoff.delay(key)
+        return Trouble("ErrImagePull", failure.rpc_text), self._retry_at[key]
+
+    async def _fetch(self, pod: Object, name: str, sandbox: Mapping[str, Any]) -> Image:
+        failure: RuntimeFailure | None = None
+        for auth in (*credentials(pod, name, self._cache), None):
+            try:
+                reference = await self._cri.pull(name, auth, sandbox)
+            except RuntimeFailure as error:
+                failure = failure or error
+                continue
+            image = await self._cri.image(name) or await self._cri.image(reference)
+            if image is not None:
+                return image
+            failure = RuntimeFailure("Unknown", f'image "{name}" was pulled but is gone')
+        assert failure is not None
+        raise failure
+
+    def forget(self, pod_uid: str) -> None:
+        self._backoff.forget(f"{pod_uid}/")
+        for known in (self._failures, self._retry_at):
+            for key in [key for key in known if key.startswith(f"{pod_uid}/")]:
+                known.pop(key, None)
+
+
+def credentials(pod: Object, image: str, cache: Cache) -> list[dict[str, str]]:
+    """The `imagePullSecrets` of the pod and of its service account that fit the image's registry."""
+    namespace = podspec.namespace(pod)
+    references = list(pod["spec"].get("imagePullSecrets") or ())
+    if not references:
+        account = cache.get(SERVICE_ACCOUNTS, namespace, pod["spec"].get("serviceAccountName", "default"))
+        references = list((account or {}).get("imagePullSecrets") or ())
+    found: list[dict[str, str]] = []
+    for reference in references:
+        secret = cache.get(SECRETS, namespace, reference.get("name", ""))
+        for registry, entry in _entries(secret).items():
+            if _fits(registry, image):
+                found.append(_auth(registry, entry))
+    return found
+
+
+def _entries(secret: Object | None) -> dict[str, Object]:
+    data = (secret or {}).get("data") or {}
+    try:
+        if ".dockerconfigjson" in data:
+            auths = json.loads(base64.b64decode(data[".dockerconfigjson"])).get("auths", {})
+        else:
+            auths = json.loads(base64.b64decode(data[".dockercfg"])) if ".dockercfg" in data else {}
+    except ValueError:
+        return {}
+    return auths if isinstance(auths, dict) else {}
+
+
+def _fits(registry: str, image: str) -> bool:
+    host = registry.removeprefix("https://").removeprefix("http://").removesuffix("/v1/").removesuffix("/")
+    if host in ("index.docker.io", "docker.io"):
+        first, slash, _ = image.partition("/")
+        return not slash or first in ("docker.io", "index.docker.io") or not any(c in first for c in ".:")
+    return image.startswith((f"{host}/", f"{host}:"))
+
+
+def _auth(registry: str, entry: Object) -> dict[str, str]:
+    made = {"server_address": registry}
+    for field, key in (
+        ("username", "username"),
+        ("password", "password"),
+        ("auth", "auth"),
+        ("identitytoken", "identity_token"),
+    ):  # noqa: E501
+        if entry.get(field):
+            made[key] = str(entry[field])
+    if "auth" in made and "username" not in made:
+        user, _, password = base64.b64decode(made["auth"]).decode(errors="replace").partition(":")
+        made |= {"username": user, "password": password}
+    return made
+
+
+def _seconds(value: float) -> str:
+    """As Go prints a duration rounded to milliseconds: `512ms`, `1.2s`, `1m3.5s`."""
+    if value < 1:
+        return f"{round(value * 1000)}ms"
+    minutes, seconds = divmod(round(value, 3), 60)
+    text = f"{seconds:.3f}".rstrip("0").rstrip(".")
+    return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

@@ -1,0 +1,232 @@
+"""The node as the API knows it: registered with what the machine has, kept alive by a Lease."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from kubelet.config import KUBELET_VERSION, KubeletConfig
+from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
+from machinery.api.resource import Object
+from machinery.api.resources import LEASES, NODES
+from machinery.api.timestamps import rfc3339, rfc3339_micro
+from machinery.client.cache import Cache
+from machinery.client.client import Client
+from machinery.client.clock import Clock
+from machinery.contain import contain
+
+LEASE_SECONDS, RENEW, REPORT = 40, 10.0, 300.0
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+_CONDITIONS = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What this machine is; memory and disk in bytes."""
+
+    hostname: str
+    cpus: int
+    memory: int
+    disk: int
+    architecture: str
+    kernel: str
+    os_image: str
+    machine_id: str
+    boot_id: str
+
+
+def facts(root: Path) -> Facts:
+    """Reads the machine; `root` is where the kubelet keeps its data, whose disk counts."""
+    memory = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal:")
+    )
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    disk = os.statvfs(existing)
+    return Facts(
+        hostname=platform.node().lower(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory=memory,
+        disk=disk.f_blocks * disk.f_frsize,
+        architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        kernel=platform.release(),
+        os_image=_os_image(),
+        machine_id=_read(Path("/etc/machine-id")),
+        boot_id=_read(Path("/proc/sys/kernel/random/boot_id")),
+    )
+
+
+def _os_image() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def node_labels(config: KubeletConfig, found: Facts) -> dict[str, str]:
+    return {
+        "beta.kubernetes.io/arch": found.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": found.architecture,
+        "kubernetes.io/hostname": config.node_name,
+        "kubernetes.io/os": "linux",
+        "node-role.kubernetes.io/control-plane": "",
+    }
+
+
+def node_status(config: KubeletConfig, found: Facts, runtime: str, old: Object, now: datetime) -> Object:
+    """The whole status; conditions keep the time of their last change."""
+    capacity = {
+        "cpu": str(found.cpus),
+        "ephemeral-storage": f"{found.disk // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "memory": f"{found.memory // 1024}Ki",
+        "pods": str(config.max_pods),
+    }
+    # Upstream's hard eviction thresholds are what pods can't have: 100Mi of memory, a tenth of the disk.
+    allocatable = {
+        **capacity,
+        "ephemeral-storage": str(found.disk * 9 // 10),
+        "memory": f"{(found.memory - (100 << 20)) // 1024}Ki",
+    }
+    return {
+        **{key: value for key, value in old.items() if key in ("images", "volumesInUse", "volumesAttached")},
+        "capacity": capacity,
+        "allocatable": allocatable,
+        "conditions": _conditions(old, rfc3339(now)),
+        "addresses": [
+            {"type": "InternalIP", "address": config.node_ip},
+            {"type": "Hostname", "address": config.node_name},
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
+        "nodeInfo": {
+            "machineID": found.machine_id,
+            "systemUUID": found.machine_id,
+            "bootID": found.boot_id,
+            "kernelVersion": found.kernel,
+            "osImage": found.os_image,
+            "containerRuntimeVersion": runtime,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": found.architecture,
+        },
+    }
+
+
+def _conditions(old: Object, now: str) -> list[Object]:
+    before = {condition["type"]: condition for condition in old.get("conditions") or []}
+    made = []
+    for kind, status, reason, message in _CONDITIONS:
+        same = before.get(kind, {}).get("status") == status
+        made.append(
+            {
+                "type": kind,
+                "status": status,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": before[kind]["lastTransitionTime"] if same else now,
+                "reason": reason,
+                "message": message,
+            }
+        )
+    return made + [condition for kind, condition in before.items() if kind not in {row[0] for row in _CONDITIONS}]
+
+
+async def run(config: KubeletConfig, client: Client, cache: Cache, clock: Clock, runtime: str) -> None:
+    """Registers the node, then keeps it; runs until cancelled."""
+    found = await asyncio.to_thread(facts, config.root_dir)
+    reporter = Reporter(config, client, cache, clock, found, runtime)
+    reported = None
+    while True:
+        with contain("node status"):
+            if reported is None or clock.now() - reported >= timedelta(seconds=REPORT) or reporter.is_missing():
+                await reporter.report()
+                reported = clock.now()
+            await reporter.renew()
+        await clock.sleep(RENEW if reported is not None else 1.0)
+
+
+class Reporter:
+    """Writes this machine's Node and Lease."""
+
+    def __init__(
+        self, config: KubeletConfig, client: Client, cache: Cache, clock: Clock, found: Facts, runtime: str
+    ) -> None:
+        self._config = config
+        self._client = client
+        self._cache = cache
+        self._clock = clock
+        self._facts = found
+        self._runtime = runtime
+
+    def is_missing(self) -> bool:
+        return self._cache.get(NODES, "", self._config.node_name) is None
+
+    async def report(self) -> None:
+        """The Node as it is now, made where there is none."""
+        name = self._config.node_name
+        old = self._cache.get(NODES, "", name)
+        if old is None:
+            await self._register()
+            old = await self._client.get(NODES, name)
+        wanted = node_labels(self._config, self._facts)
+        status = node_status(self._config, self._facts, self._runtime, old.get("status") or {}, self._clock.now())
+        if wanted.items() - (old["metadata"].get("labels") or {}).items():
+            await self._client.patch(NODES, name, {"metadata": {"labels": wanted}})
+        await self._client.patch(NODES, name, {"status": status}, subresource="status")
+
+    async def _register(self) -> None:
+        name = self._config.node_name
+        metadata = {"name": name, "labels": node_labels(self._config, self._facts)}
+        status = node_status(self._config, self._facts, self._runtime, {}, self._clock.now())
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
+        try:
+            await self._client.create(NODES, node)
+        except AlreadyExists:
+            return
+
+    async def renew(self) -> None:
+        """Renews the Lease by which the control plane sees that the node lives."""
+        name, namespace = self._config.node_name, "kube-node-lease"
+        spec = {
+            "holderIdentity": name,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": rfc3339_micro(self._clock.now()),
+        }
+        lease = self._cache.get(LEASES, namespace, name)
+        try:
+            if lease is None:
+                await self._client.create(LEASES, self._new_lease(name, namespace, spec), namespace)
+            else:
+                await self._client.update(LEASES, {**lease, "spec": {**lease["spec"], **spec}})
+        except (AlreadyExists, Conflict, NotFound):
+            # Another write came between; the next renewal is soon enough.
+            return
+        except StatusError as error:
+            raise RuntimeError(f"the lease can't be renewed: {error.message}") from error
+
+    def _new_lease(self, name: str, namespace: str, spec: Object) -> Object:
+        node = self._cache.get(NODES, "", name)
+        metadata: Object = {"name": name, "namespace": namespace}
+        if node is not None:
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
+            metadata["ownerReferences"] = [owner]
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

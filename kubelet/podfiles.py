@@ -1,0 +1,116 @@
+"""The files that the kubelet itself puts into containers: /etc/hosts and the termination log; and the mounts' list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubelet import podspec
+from kubelet.environment import expand
+from kubelet.podstate import ContainerState
+from kubelet.sandboxconfig import hostname
+from kubelet.volumecontent import VolumeFailure
+from kubelet.volumes import sub_path
+from machinery.api.resource import Object
+from machinery.rpc.wire import CRI
+
+_MESSAGE_LIMIT = 4096
+_LOG_MESSAGE_BYTES, _LOG_MESSAGE_LINES = 2048, 80
+_PROPAGATION = {
+    "None": "PROPAGATION_PRIVATE",
+    "HostToContainer": "PROPAGATION_HOST_TO_CONTAINER",
+    "Bidirectional": "PROPAGATION_BIDIRECTIONAL",
+}
+
+
+def hosts_file(pod: Object, pod_ips: tuple[str, ...], domain: str, host_text: str) -> str:
+    """The pod's /etc/hosts; on the host's network it is the host's own."""
+    aliases = [_alias(alias) for alias in pod["spec"].get("hostAliases") or ()]
+    extra = "\n# Entries added by HostAliases.\n" + "".join(aliases) if aliases else ""
+    if podspec.is_host_network(pod):
+        return f"# Kubernetes-managed hosts file (host network).\n{host_text}{extra}"
+    name = hostname(pod, "")
+    subdomain = pod["spec"].get("subdomain")
+    full = f"{name}.{subdomain}.{podspec.namespace(pod)}.svc.{domain}\t" if subdomain else ""
+    lines = [
+        "# Kubernetes-managed hosts file.",
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::0\tip6-localnet",
+        "fe00::0\tip6-mcastprefix",
+        "fe00::1\tip6-allnodes",
+        "fe00::2\tip6-allrouters",
+        *(f"{ip}\t{full}{name}" for ip in pod_ips),
+    ]
+    return "\n".join(lines) + "\n" + extra
+
+
+def _alias(alias: Object) -> str:
+    return alias["ip"] + "\t" + "\t".join(alias.get("hostnames") or ()) + "\n"
+
+
+def termination_log(pod_dir: Path, container: str, attempt: int) -> Path:
+    return pod_dir / "containers" / container / str(attempt)
+
+
+def container_mounts(
+    pod: Object, spec: Object, volumes: Mapping[str, Path], pod_dir: Path, attempt: int, environment: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """CRI mounts; makes the termination log. Raises VolumeFailure for a mount without volume or a bad subPath."""
+    mounts = [_mount(mount, volumes, environment) for mount in spec.get("volumeMounts") or ()]
+    taken = {mount["container_path"] for mount in mounts}
+    if "/etc/hosts" not in taken and (pod_dir / "etc-hosts").exists():
+        mounts.append({"container_path": "/etc/hosts", "host_path": str(pod_dir / "etc-hosts")})
+    path = spec.get("terminationMessagePath", "/dev/termination-log")
+    if path:
+        log = termination_log(pod_dir, spec["name"], attempt)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        log.chmod(0o666)
+        mounts.append({"container_path": path, "host_path": str(log)})
+    return mounts
+
+
+def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str]) -> dict[str, Any]:
+    source = volumes.get(mount["name"])
+    if source is None:
+        raise VolumeFailure(f'no volume "{mount["name"]}"')
+    relative = mount.get("subPath") or expand(mount.get("subPathExpr", ""), environment)
+    if relative:
+        source = sub_path(source, relative)
+    propagation = _PROPAGATION[mount.get("mountPropagation") or "None"]
+    path = mount["mountPath"]
+    return {
+        "container_path": path if path.startswith("/") else f"/{path}",
+        "host_path": str(source),
+        "readonly": bool(mount.get("readOnly")),
+        "propagation": CRI.enum("runtime.v1.MountPropagation")[propagation],
+        "recursive_read_only": mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
+    }
+
+
+def termination_message(pod_dir: Path, state: ContainerState, policy: str) -> str:
+    """What the container said of its end: its termination log, or its output's tail where the policy says so."""
+    log = termination_log(pod_dir, state.name, state.attempt)
+    try:
+        with log.open("rb") as file:
+            text = file.read(_MESSAGE_LIMIT).decode(errors="replace")
+    except OSError:
+        text = ""
+    if not text and policy == "FallbackToLogsOnError" and state.exit_code != 0:
+        text = _tail(Path(state.log_path))
+    return text or state.message
+
+
+def _tail(path: Path) -> str:
+    from kubelet.logs import parse_line
+
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - 4 * _LOG_MESSAGE_BYTES, 0))
+            lines = file.read().split(b"\n")[-_LOG_MESSAGE_LINES - 1 :]
+    except OSError:
+        return ""
+    entries = [entry for line in lines if (entry := parse_line(line)) is not None]
+    return b"".join(entry.text for entry in entries)[-_LOG_MESSAGE_BYTES:].decode(errors="replace")

@@ -1,0 +1,115 @@
+"""The kubelet's own HTTPS server: logs and pods, for callers with a certificate of the cluster's authority alone."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from kubelet import podspec
+from kubelet.config import KubeletConfig
+from kubelet.logs import LogOptions, read
+from machinery.api.resource import Object
+
+LogPath = Callable[[str, str, str, bool], Path | None]
+"""(namespace, pod, container, whether the run before is meant) -> the log's file."""
+
+
+class KubeletServer:
+    """Serves on `config.port` on all addresses; does nothing without a certificate."""
+
+    def __init__(self, config: KubeletConfig, pods: Callable[[], Sequence[Object]], log_path: LogPath) -> None:
+        self._config = config
+        self._pods = pods
+        self._log_path = log_path
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        if self._config.tls_cert is None or self._config.tls_key is None or self._config.client_ca is None:
+            return
+        application = web.Application(middlewares=[_only_the_api_server])
+        application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
+        application.router.add_get("/pods", self._list)
+        application.router.add_get("/healthz", _healthy)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._config.client_ca))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(self._config.tls_cert, self._config.tls_key)
+        site = web.TCPSite(self._runner, None, self._config.port, ssl_context=context, shutdown_timeout=1)
+        await site.start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(self._pods())})
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        where = request.match_info
+        query = request.query
+        previous = query.get("previous") == "true"
+        path = self._log_path(where["namespace"], where["pod"], where["container"], previous)
+        if path is None or not path.exists():
+            said = f'container "{where["container"]}" in pod "{where["pod"]}" has no logs'
+            if previous:
+                said = f'previous terminated container "{where["container"]}" in pod "{where["pod"]}" not found'
+            return web.Response(status=400 if previous else 404, text=said)
+        try:
+            options = _options(query)
+        except ValueError as error:
+            return web.Response(status=400, text=str(error))
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+
+        def is_over() -> bool:
+            return previous or not self._runs(where["namespace"], where["pod"], where["container"])
+
+        async for piece in read(path, options, is_over):
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
+    def _runs(self, namespace: str, name: str, container: str) -> bool:
+        """Whether the container may still write, by the status that its worker told last."""
+        for pod in self._pods():
+            if (podspec.namespace(pod), podspec.name(pod)) == (namespace, name):
+                status: Any = pod.get("status") or {}
+                told = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+                return any(each["name"] == container and "running" in each["state"] for each in told)
+        return False
+
+
+def _options(query: Any) -> LogOptions:
+    since = None
+    if query.get("sinceSeconds"):
+        since = datetime.now(UTC) - timedelta(seconds=int(query["sinceSeconds"]))
+    elif query.get("sinceTime"):
+        since = datetime.fromisoformat(query["sinceTime"])
+    return LogOptions(
+        follow=query.get("follow") == "true",
+        tail=int(query["tailLines"]) if query.get("tailLines") else None,
+        since=since,
+        timestamps=query.get("timestamps") == "true",
+        limit=int(query["limitBytes"]) if query.get("limitBytes") else None,
+    )
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+@web.middleware
+async def _only_the_api_server(request: web.Request, handler: Any) -> web.StreamResponse:
+    """The certificate was verified by TLS; this asks whose it is: the administrators' group alone may look in."""
+    certificate = request.transport.get_extra_info("peercert") if request.transport else None
+    subject = {key: value for part in (certificate or {}).get("subject", ()) for key, value in part}
+    if subject.get("organizationName") != "system:masters":
+        return web.Response(status=403, text=f"Forbidden (user={subject.get('commonName', '')})")
+    response: web.StreamResponse = await handler(request)
+    return response

@@ -1,0 +1,143 @@
+"""Sets a pod's volumes up below its directory, updates what may change, and takes all of it down again.
+
+Everything here is blocking file work: the worker runs it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from kubelet import podspec
+from kubelet.atomicfiles import write_atomically
+from kubelet.volumecontent import CONTENT_KINDS, Sources, VolumeFailure, volume_files
+from machinery.api.resource import Object
+from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+
+_PLUGINS = {
+    "emptyDir": "kubernetes.io~empty-dir",
+    "configMap": "kubernetes.io~configmap",
+    "secret": "kubernetes.io~secret",
+    "downwardAPI": "kubernetes.io~downward-api",
+    "projected": "kubernetes.io~projected",
+}
+_HOST_PATH_TESTS = {
+    "Directory": (stat.S_ISDIR, "a directory"),
+    "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
+    "File": (stat.S_ISREG, "a file"),
+    "FileOrCreate": (stat.S_ISREG, "a file"),
+    "Socket": (stat.S_ISSOCK, "a socket"),
+    "CharDevice": (stat.S_ISCHR, "a character device"),
+    "BlockDevice": (stat.S_ISBLK, "a block device"),
+}
+
+
+class MountFailed(Exception):
+    """One volume could not be set up; the message is the FailedMount event's."""
+
+    def __init__(self, volume: str, why: str) -> None:
+        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
+
+
+def set_up(pod: Object, pod_dir: Path, sources: Sources) -> dict[str, Path]:
+    """Volume name -> host path; raises MountFailed for the first one that can't be had."""
+    paths: dict[str, Path] = {}
+    for volume in pod["spec"].get("volumes") or ():
+        try:
+            paths[volume["name"]] = _set_up(pod, volume, pod_dir, sources)
+        except (VolumeFailure, OSError) as error:
+            raise MountFailed(volume["name"], str(error)) from error
+    return paths
+
+
+def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Path:
+    gid = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    if "hostPath" in volume:
+        return _host_path(volume["hostPath"])
+    if "persistentVolumeClaim" in volume:
+        return _claimed(pod, volume["persistentVolumeClaim"], sources)
+    kind = next((kind for kind in _PLUGINS if kind in volume), None)
+    if kind is None:
+        raise VolumeFailure(f"no volume plugin matched: {', '.join(set(volume) - {'name'})}")
+    directory = pod_dir / "volumes" / _PLUGINS[kind] / volume["name"]
+    if kind in CONTENT_KINDS:
+        write_atomically(directory, volume_files(pod, volume, sources), gid)
+    else:
+        _empty_dir(directory, volume[kind] or {}, gid)
+    return directory
+
+
+def _empty_dir(directory: Path, spec: Object, gid: int | None) -> None:
+    if directory.is_dir() and (spec.get("medium") != "Memory" or os.path.ismount(directory)):
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    if spec.get("medium") == "Memory":
+        from kubelet.resources import whole
+
+        limit = f",size={whole(spec['sizeLimit'])}" if spec.get("sizeLimit") else ""
+        _run("mount", "-t", "tmpfs", "-o", f"rw,relatime,mode=0777{limit}", "tmpfs", str(directory))
+    directory.chmod(0o777)
+    if gid is not None:
+        os.chown(directory, -1, gid)
+        directory.chmod(0o2777)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise VolumeFailure(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+def _host_path(spec: Object) -> Path:
+    path, kind = Path(spec["path"]), spec.get("type") or ""
+    if kind == "DirectoryOrCreate" and not path.exists():
+        path.mkdir(mode=0o755, parents=True)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    if kind in _HOST_PATH_TESTS:
+        is_right, noun = _HOST_PATH_TESTS[kind]
+        if not path.exists() or not is_right(path.stat().st_mode):
+            raise VolumeFailure(f"hostPath type check failed: {path} is not {noun}")
+    elif not kind and not path.exists():
+        # Without a type the runtime of old made the directory, and manifests rely on it.
+        path.mkdir(mode=0o755, parents=True)
+    return path
+
+
+def _claimed(pod: Object, reference: Object, sources: Sources) -> Path:
+    claim = sources.cache.get(PERSISTENT_VOLUME_CLAIMS, podspec.namespace(pod), reference["claimName"])
+    if claim is None:
+        raise VolumeFailure(f'persistentvolumeclaim "{reference["claimName"]}" not found')
+    bound = sources.cache.get(PERSISTENT_VOLUMES, "", claim["spec"].get("volumeName", ""))
+    if bound is None:
+        raise VolumeFailure(f'persistentvolumeclaim "{reference["claimName"]}" is not bound')
+    source = bound["spec"].get("hostPath") or bound["spec"].get("local")
+    if not source:
+        raise VolumeFailure(f'persistentvolume "{bound["metadata"]["name"]}" is not on this node')
+    return _host_path({"path": source["path"], "type": source.get("type", "")})
+
+
+def sub_path(volume: Path, relative: str) -> Path:
+    """The path below the volume, made where it lacks; never outside it, whatever links a container has left there."""
+    if relative.startswith("/") or ".." in Path(relative).parts:
+        raise VolumeFailure(f"invalid subPath {relative}")
+    root = volume.resolve()
+    wanted = (root / relative).resolve()
+    if wanted != root and root not in wanted.parents:
+        raise VolumeFailure(f"subPath {relative} is outside of the volume")
+    if not wanted.exists():
+        wanted.mkdir(mode=0o750, parents=True)
+    return wanted
+
+
+def take_down(pod_dir: Path) -> None:
+    """Unmounts and removes all that the pod had below its directory."""
+    if not pod_dir.exists():
+        return
+    for directory in sorted((pod_dir / "volumes").glob("*/*"), reverse=True):
+        if os.path.ismount(directory):
+            _run("umount", str(directory))
+    shutil.rmtree(pod_dir)
