@@ -11,25 +11,12 @@ from kubelet.config import KubeletConfig
 from kubelet.cri import Cri
 from kubelet.cri_config import Resolver, log_directory
 from kubelet.start import ImagePuller
+from kubelet.tokens import Tokens
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, SECRETS
 from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
-
-
-class CachedReferences:
-    """ConfigMaps and Secrets that pods refer to, read from the cache."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    def config_map(self, namespace: str, name: str) -> Object | None:
-        return self._cache.get(CONFIG_MAPS, namespace, name)
-
-    def secret(self, namespace: str, name: str) -> Object | None:
-        return self._cache.get(SECRETS, namespace, name)
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class Context:
     clock: Clock
     recorder: EventRecorder
     puller: ImagePuller
-    references: CachedReferences
+    tokens: Tokens
     resolver: Resolver
     runtime_name: str
     memory_capacity: int

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from kubelet import node_status, podspec
 from kubelet.config import KubeletConfig
-from kubelet.context import CachedReferences, Context, host_resolver, memory_capacity
+from kubelet.context import Context, host_resolver, memory_capacity
 from kubelet.cri import Cri, RuntimeFailure
 from kubelet.cri_config import log_directory
 from kubelet.server import KubeletServer
 from kubelet.start import ImagePuller
+from kubelet.tokens import Tokens
 from kubelet.worker import PodWorker
 from machinery.api.resource import Object
 from machinery.api.resources import PODS
@@ -55,7 +56,7 @@ class Kubelet:
                 clock=self._clock,
                 recorder=EventRecorder(self._client, "kubelet", config.node_name, self._clock),
                 puller=ImagePuller(cri, self._clock),
-                references=CachedReferences(self._cache),
+                tokens=Tokens(self._client, self._clock),
                 resolver=host_resolver(),
                 runtime_name=version[0],
                 memory_capacity=memory_capacity(),

@@ -23,7 +23,8 @@ from kubelet.podstate import ContainerState, PodState
 from kubelet.podstatus import StatusInput, Trouble, pod_status
 from kubelet.start import Failed, Room, start_container
 from kubelet.termination import with_messages
-from kubelet.volumes import VolumeError, set_up, tear_down
+from kubelet.volumecontent import Sources
+from kubelet.volumes import MountFailed, set_up, take_down
 from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import PODS
@@ -175,14 +176,25 @@ class PodWorker:
         if self._memory.volumes is not None:
             return self._memory.volumes
         try:
-            self._memory.volumes = await set_up(
-                pod, self._dir / "volumes", self._context.references, self._context.client
-            )
-        except VolumeError as error:
+            tokens = await self._tokens(pod)
+            sources = Sources(self._context.cache, lambda audience, seconds: tokens[audience, seconds])
+            self._memory.volumes = await asyncio.to_thread(set_up, pod, self._dir, sources)
+        except MountFailed as error:
             await self._context.recorder.record(pod, "Warning", "FailedMount", str(error))
             self._retry()
             return None
         return self._memory.volumes
+
+    async def _tokens(self, pod: Object) -> dict[tuple[str, int], str]:
+        """The ServiceAccount tokens that the pod's volumes want, by audience and seconds."""
+        wanted = [
+            source["serviceAccountToken"]
+            for volume in pod["spec"].get("volumes") or []
+            for source in (volume.get("projected") or {}).get("sources") or []
+            if source.get("serviceAccountToken") is not None
+        ]
+        keys = [(each.get("audience", ""), each.get("expirationSeconds", 3600)) for each in wanted]
+        return {key: await self._context.tokens.get(pod, *key) for key in keys}
 
     async def _room(
         self, pod: Object, sandbox_id: str, config: dict[str, object], volumes: dict[str, Path], ips: tuple[str, ...]
@@ -271,7 +283,7 @@ class PodWorker:
         """A pod that has succeeded or failed keeps its dead containers for their logs, and nothing else."""
         state = await self._stop_all(pod, state)
         await self._tell_status(pod, state, has_ended=True)
-        await tear_down(self._dir / "volumes")
+        await asyncio.to_thread(take_down, self._dir)
         self._memory.volumes = None
 
     async def _terminate(self, pod: Object, state: PodState) -> None:
@@ -293,7 +305,8 @@ class PodWorker:
             await self._context.cri.remove_container(container.id)
         for sandbox in state.sandboxes:
             await self._context.cri.remove_sandbox(sandbox.id)
-        await tear_down(self._dir / "volumes")
+        await asyncio.to_thread(take_down, self._dir)
+        self._context.tokens.forget(self.uid)
         await asyncio.to_thread(self._context.remove_folders, self.pod)
         self._context.puller.forget(self.uid)
 

@@ -17,7 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from minikube_py.kubeconfig import KubeconfigError
 
     try:
-        return arguments.command(arguments)
+        status: int = arguments.command(arguments)
+        return status
     except (ConfigError, InstanceError, ApiError, KubeconfigError, PermissionError) as error:
         print(f"minikube-py: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ mirrors docker.io, and pulled from there: the pull's code path is the same.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import os
 import select
@@ -105,9 +106,10 @@ def _store(config: Config) -> str:
     if not config.etcd_servers:
         return f"the embedded store ({config.data_dir})"
     from apiserver.storage import etcd_operator
+    from apiserver.storage.etcd_channel import EtcdAccess
 
-    status = etcd_operator.status(config.etcd_servers[0])
-    return f"etcd {config.etcd_servers[0]}: member {status.member}, revision {status.revision}"
+    (member,) = asyncio.run(etcd_operator.status(EtcdAccess(config.etcd_servers)))[:1]
+    return f"etcd {member.server}: member {member.name} ({member.member_id:x}), revision {member.revision}"
 
 
 def _follow(api: Api, begun: float) -> dict[str, Any]:

@@ -38,11 +38,12 @@ def run(config: Config) -> int:
     gc.set_threshold(50_000, 20, 50)
     try:
         _run_loop(config, state)
-    except* InstanceError as group:
-        return _failed(config, state, lock, str(group.exceptions[0]), again=False)
-    except* Exception as group:  # noqa: BLE001 - process main: whatever ended a component is told and restarted
+    except Exception as error:  # noqa: BLE001 - process main: whatever ended a component is told and restarted
+        first = _first(error)
+        if isinstance(first, InstanceError):
+            return _failed(config, state, lock, str(first), again=False)
         logging.getLogger("minikube_py").exception("a component ended")
-        return _failed(config, state, lock, _first(group), again=True)
+        return _failed(config, state, lock, f"{type(first).__name__}: {first}", again=True)
     config.state_file.unlink(missing_ok=True)
     lock.release()
     return 0
@@ -51,14 +52,16 @@ def run(config: Config) -> int:
 def _run_loop(config: Config, state: State) -> None:
     from minikube_py import cluster
 
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_until_signalled(config, state, cluster.run))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
-
-        factory = uvloop.new_event_loop
     except ImportError:
-        factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_until_signalled(config, state, cluster.run))
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
 
 
 async def _until_signalled(config: Config, state: State, run_cluster: ClusterRunner) -> None:
@@ -93,8 +96,8 @@ def _failed(config: Config, state: State, lock: Lock, reason: str, *, again: boo
     return 1
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
+    """The failure inside the groups that TaskGroups wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return error
