@@ -20,7 +20,8 @@ from machinery.api.errors import NotAcceptable
 from machinery.api.resources import RESOURCES
 from machinery.client.clock import Clock
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _JSON_RANGES = ("application/json", "application/*", "*/*")
 _JSON = "application/json"
 _SERVED = frozenset((row.group, row.version) for row in RESOURCES)
@@ -32,8 +33,8 @@ async def respond(
     """The answer to a GET below `/openapi`, None for paths that aren't there; raises NotAcceptable."""
     path = path.rstrip("/")
     if path == "/openapi/v2":
-        # Old clients name the type with the version after a dot instead of @.
-        wanted = _accepted(accept, (V2_PROTOBUF, V2_PROTOBUF.replace("@", "."), *_JSON_RANGES))
+        # Clients ask with the version after an @, which a media type may not hold: the answer has a dot.
+        wanted = _accepted(accept, (V2_PROTOBUF, _V2_ASKED, *_JSON_RANGES))
         kind = V2_PROTOBUF if wanted.startswith("application/com.github") else _JSON
         return _unless_known(await asyncio.to_thread(_v2, kind), if_none_match)
     if not path.startswith("/openapi/v3"):
