@@ -78,6 +78,11 @@ class RuntimeConfig:
         """The tree that the kubelet is told to use; what is left of it is the instance's."""
         return f"/minikube-py-{self.instance}"
 
+    @property
+    def conmon_cgroup(self) -> str:
+        """What outlives this process must not be in its cgroup: a supervisor ends that as a whole."""
+        return f"{self.cgroup_root}/conmon"
+
 
 def program(name: str) -> str:
     """The full path of a program that the runtime needs; raises FailedPrecondition with how to get it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,22 @@ def read_int(path: Path) -> int:
     except OSError:
         return 0
     return int(text) if text.isdigit() else 0
+
+
+def exists(path: str) -> bool:
+    """Whether any hierarchy has the cgroup."""
+    return any((root / path.lstrip("/")).is_dir() for root in hierarchies())
+
+
+def enter(path: str, pid: int) -> None:
+    """Moves the process into the cgroup, made where it is absent, in every hierarchy that lets it."""
+    for root in hierarchies():
+        # A new cpuset has no CPUs, and nothing may enter it before it is given some.
+        if root.name != "cpuset":
+            found = root / path.lstrip("/")
+            with contextlib.suppress(OSError):
+                found.mkdir(parents=True, exist_ok=True)
+                (found / "cgroup.procs").write_text(str(pid))
 
 
 def remove(path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import threading
 from collections.abc import Collection
 from pathlib import Path
 
@@ -33,28 +34,33 @@ class Leases:
         self._path = path
         self._pool = pool
         self._last = ""
+        # Sandboxes are made in threads side by side.
+        self._lock = threading.Lock()
         try:
             self._held: dict[str, str] = json.loads(path.read_text())
         except FileNotFoundError:
             self._held = {}
 
     def take(self, sandbox_id: str) -> str:
-        if sandbox_id not in self._held:
-            self._held[sandbox_id] = self._last = allocate(self._pool, set(self._held.values()), self._last)
-            self._write()
-        return self._held[sandbox_id]
+        with self._lock:
+            if sandbox_id not in self._held:
+                self._held[sandbox_id] = self._last = allocate(self._pool, set(self._held.values()), self._last)
+                self._write()
+            return self._held[sandbox_id]
 
     def give_back(self, sandbox_id: str) -> None:
-        if self._held.pop(sandbox_id, None) is not None:
-            self._write()
+        with self._lock:
+            if self._held.pop(sandbox_id, None) is not None:
+                self._write()
 
     def keep_only(self, sandbox_ids: Collection[str]) -> None:
         """Frees the addresses of all others."""
-        gone = set(self._held) - set(sandbox_ids)
-        if gone:
-            for sandbox_id in gone:
-                del self._held[sandbox_id]
-            self._write()
+        with self._lock:
+            gone = set(self._held) - set(sandbox_ids)
+            if gone:
+                for sandbox_id in gone:
+                    del self._held[sandbox_id]
+                self._write()
 
     def _write(self) -> None:
         write_durably(self._path, json.dumps(self._held, indent=1).encode())

@@ -7,23 +7,19 @@ the exit code when the container ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import signal
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from machinery.linux import cgroup, child
+from machinery.linux.child import Output
 from runtime.config import RuntimeConfig, program
 from runtime.errors import Unknown
-
-
-@dataclass(frozen=True)
-class Output:
-    status: int
-    stdout: bytes
-    stderr: bytes
 
 
 class Conmon:
@@ -42,7 +38,6 @@ class Conmon:
 
     async def create(self, container_id: str, bundle: Path, log: Path, *, tty: bool, stdin: bool) -> int:
         """The pid of the created container's first process; raises Unknown in runc's words."""
-        reader, writer = os.pipe()
         command = [
             self._conmon,
             *("--api-version", "1"),
@@ -61,25 +56,37 @@ class Conmon:
         ]
         command += ["--terminal"] if tty else []
         command += ["--stdin"] if stdin else []
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=bundle,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "_OCI_SYNCPIPE": str(writer)},
-                pass_fds=(writer,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writer)
-        answer = await _read_line(reader)
-        await child.wait()
-        pid = int(answer.get("data", answer.get("pid", -1)))
+        answer = await self._answer(command, bundle)
+        pid = int(str(answer.get("data", answer.get("pid", -1))))
         if pid <= 0:
             raise Unknown(_words(str(answer.get("message", "conmon told nothing"))))
         return pid
+
+    async def _answer(self, command: Sequence[str], bundle: Path) -> dict[str, object]:
+        """What conmon says of the container, once it is created or was refused."""
+        reader, writer = os.pipe()
+        gate, opener = os.pipe()
+        environment = {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "_OCI_SYNCPIPE": str(writer),
+            "_OCI_STARTPIPE": str(gate),
+        }
+        try:
+            process = await child.spawn(
+                command, pass_fds=(writer, gate), directory=bundle, environment=environment, own_session=True
+            )
+            # conmon waits at the gate, so that it and what it starts are in a cgroup of their own from the beginning.
+            await asyncio.to_thread(cgroup.enter, self._config.conmon_cgroup, process.pid)
+        finally:
+            for descriptor in (writer, gate):
+                os.close(descriptor)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(opener, b"\0")
+            os.close(opener)
+            answer = await asyncio.to_thread(_read_line, reader)
+        await child.ended(process.pid)
+        process.wait()
+        return answer
 
     async def start(self, container_id: str) -> None:
         done = await self.runc("start", container_id)
@@ -95,49 +102,52 @@ class Conmon:
         await self.runc("delete", "--force", container_id)
 
     async def execute(self, container_id: str, command: Sequence[str], seconds: int) -> Output:
-        """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never)."""
-        return await self.runc("exec", container_id, *command, seconds=seconds)
+        """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never), it killed."""
+        pid_file = self._config.bundles / container_id / f"exec-{uuid.uuid4().hex}"
+        try:
+            return await self.runc("exec", "--pid-file", str(pid_file), container_id, *command, seconds=seconds)
+        except (TimeoutError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(pid_file.read_text()), signal.SIGKILL)
+            raise
+        finally:
+            pid_file.unlink(missing_ok=True)
+
+    async def update(self, container_id: str, resources: dict[str, object]) -> None:
+        """Changes the limits of a running container; raises Unknown in runc's words."""
+        path = self._config.bundles / container_id / f"update-{uuid.uuid4().hex}"
+        await asyncio.to_thread(path.write_text, json.dumps(resources))
+        try:
+            done = await self.runc("update", "--resources", str(path), container_id)
+        finally:
+            path.unlink(missing_ok=True)
+        if done.status:
+            raise Unknown(f"failed to update resources: {_message(done.stderr.decode(errors='replace'))}")
 
     async def runc(self, *arguments: str, seconds: int = 0) -> Output:
-        child = await asyncio.create_subprocess_exec(
-            self._runc,
-            f"--root={self._config.runc_root}",
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(seconds or None):
-                stdout, stderr = await child.communicate()
-        except (TimeoutError, asyncio.CancelledError):
-            child.kill()
-            await child.wait()
-            raise
-        return Output(child.returncode or 0, stdout, stderr)
+        return await child.run(self._runc, f"--root={self._config.runc_root}", *arguments, seconds=seconds)
 
 
-async def _read_line(descriptor: int) -> dict[str, Any]:
-    """The JSON object that conmon writes, without blocking the loop."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor))
+def _read_line(descriptor: int) -> dict[str, object]:
+    """The JSON object that conmon writes; empty where it ended without. Blocks."""
+    with os.fdopen(descriptor) as pipe:
+        line = pipe.readline()
     try:
-        line = await reader.readline()
-    finally:
-        transport.close()
-    try:
-        found: dict[str, Any] = json.loads(line)
+        found: dict[str, object] = json.loads(line)
     except ValueError:
         return {}
     return found
 
 
-def _words(said: str) -> str:
-    """runc's own message out of its log line, as containerd passes it on."""
+def _message(said: str) -> str:
+    """runc's own words out of its log line."""
     found = re.search(r'msg="((?:[^"\\]|\\.)*)"', said)
-    message = found[1].encode().decode("unicode_escape") if found else said.strip()
-    message = message.removeprefix("container_linux.go")
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else said.strip()
+
+
+def _words(said: str) -> str:
+    """As containerd passes runc's words on."""
+    message = _message(said).removeprefix("container_linux.go")
     return (
         f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {message}: unknown"
     )

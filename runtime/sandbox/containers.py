@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from machinery.linux import cgroup
 from machinery.linux.boot import boot_id, start_time
+from machinery.linux.child import Output
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
-from runtime.sandbox.conmon import Conmon, Output
+from runtime.sandbox.conmon import Conmon
 from runtime.sandbox.exits import ExitWatch
 from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord
@@ -247,8 +248,9 @@ class Containers:
         def clear() -> None:
             cgroup.remove(record.cgroup_path)
             self._conmon.exit_file(record.id).unlink(missing_ok=True)
-            for folder in (self._bundle(record.id), self._config.sockets / record.id):
-                shutil.rmtree(folder, ignore_errors=True)
+            # conmon links its sockets' folder to the bundle.
+            (self._config.sockets / record.id).unlink(missing_ok=True)
+            shutil.rmtree(self._bundle(record.id), ignore_errors=True)
 
         await asyncio.to_thread(clear)
 

@@ -9,13 +9,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from machinery.linux import cgroup
+from machinery.linux import cgroup, namespaces
 from machinery.linux.boot import boot_id
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
 from runtime.config import RuntimeConfig
 from runtime.errors import NotFound, RuntimeFault
 from runtime.network.bridge import BridgeNetwork
-from runtime.sandbox import namespaces
 from runtime.sandbox.records import Records, SandboxRecord
 
 NODE = 2
@@ -75,7 +74,7 @@ class Sandboxes:
         )
         await asyncio.to_thread(self.records.write, record)
         try:
-            await self._make(record, config.dns_config)
+            await self._make(record, config.dns_config, dict(config.linux.sysctls))
         except (RuntimeFault, OSError):
             await self._unmake(record)
             await asyncio.to_thread(self.records.remove, record.id)
@@ -84,14 +83,15 @@ class Sandboxes:
         await asyncio.to_thread(self.records.write, record)
         return record.id
 
-    async def _make(self, record: SandboxRecord, dns: Any) -> None:
-        kinds = [] if record.on_host_network else ["network", "uts"]
+    async def _make(self, record: SandboxRecord, dns: Any, sysctls: dict[str, str]) -> None:
+        kinds = [] if record.on_host_network else ["net", "uts"]
         if record.shares_ipc != NODE:
             kinds.append("ipc")
         await asyncio.to_thread(self._write_files, record, dns)
-        files = await namespaces.pin(self._config.namespaces / record.id, kinds, record.hostname)
-        if "network" in files:
-            record.address = await asyncio.to_thread(self._network.attach, record.id, files["network"])
+        files = {kind: self._config.namespaces / record.id / kind for kind in kinds}
+        await asyncio.to_thread(namespaces.pin, files, hostname=record.hostname, sysctls=sysctls)
+        if "net" in files:
+            record.address = await asyncio.to_thread(self._network.attach, record.id, files["net"])
 
     def _write_files(self, record: SandboxRecord, dns: Any) -> None:
         folder = self.folder(record.id)

@@ -51,7 +51,7 @@ def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host) -
     argv = [*command, *arguments] if command else [*entrypoint, *(arguments or default)]
     environment = dict(entry.partition("=")[::2] for entry in image.get("Env") or [])
     environment.setdefault("PATH", _PATH)
-    environment |= {entry.key: entry.value for entry in config.envs}
+    environment |= {entry.key: entry.value.decode(errors="surrogateescape") for entry in config.envs}
     environment.setdefault("HOME", user.home)
     if config.tty:
         environment.setdefault("TERM", "xterm")

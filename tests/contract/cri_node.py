@@ -1,24 +1,21 @@
-"""The embedded runtime through its CRI socket: real runc, conmon, namespaces and network; root is needed."""
+"""A CRI server in a process of its own, its client, and what it may leave on the host: for the contract tests."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import grpc.aio
-import pytest
 
 from machinery.linux.mount import mount_points
 from machinery.rpc.wire import CRI
@@ -27,11 +24,7 @@ from runtime.images.layout import write_layout
 from runtime.images.service import ImageService
 from runtime.server import destroy
 from runtime.snapshots.selection import open_snapshotter
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cri_serving import config as serving_config
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
+from tests.contract.cri_serving import config as serving_config
 
 SERVING = Path(__file__).with_name("cri_serving.py")
 BUSYBOX = Path("/bin/busybox")
@@ -39,7 +32,7 @@ PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:500:600:web:/srv:/bin/sh\n"
 GROUP = "root:x:0:\nweb:x:600:\nextra:x:700:web\n"
 
 
-def make(name: str, **values: Any) -> Any:
+def make(name: str, /, **values: Any) -> Any:
     return CRI.message(f"runtime.v1.{name}")(**values)
 
 
@@ -59,9 +52,10 @@ class Node:
 
     async def start(self) -> None:
         arguments = [str(self.directory), self.config.instance, self.config.pod_cidr]
-        self.process = subprocess.Popen(
-            [sys.executable, str(SERVING), *arguments], stdout=subprocess.PIPE, stderr=open(self.directory / "log", "ab")
-        )
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(SERVING), *arguments], stdout=subprocess.PIPE, stderr=log
+            )
         assert self.process.stdout
         line = await asyncio.to_thread(self.process.stdout.readline)
         assert line == b"ready\n", (self.directory / "log").read_text()
@@ -155,24 +149,24 @@ class Node:
     def leftovers(self) -> dict[str, list[str]]:
         """What there is on the host of sandboxes and containers of this instance."""
         links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-        cgroups = [str(found) for found in Path("/sys/fs/cgroup").glob(f"**/*{self.config.instance}*/*/")]
+        cgroups = [str(found) for found in Path("/sys/fs/cgroup").glob(f"*/*{self.config.instance}*/*/")]
         kept = ("ns", "bundles", "exits", "conmon", "runc", "sandboxes")
         return {
             "links": [line for line in links.splitlines() if f": v{self.config.instance}" in line],
             "mounts": [*mount_points(self.config.run), *mount_points(self.config.root)],
-            "cgroups": cgroups,
+            "cgroups": [path for path in cgroups if not path.endswith("/conmon")],
             "folders": [str(found) for name in kept for found in (self.config.run / name).glob("*")],
-            "records": [str(found) for name in ("sandboxes", "containers") for found in (self.config.root / name).glob("*")],
+            "records": [
+                str(found) for name in ("sandboxes", "containers") for found in (self.config.root / name).glob("*")
+            ],
         }
 
 
 NOTHING: dict[str, list[str]] = {"links": [], "mounts": [], "cgroups": [], "folders": [], "records": []}
 
 
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """busybox as an OCI layout in a tar."""
-    directory = tmp_path_factory.mktemp("image")
+def busybox_archive(directory: Path) -> Path:
+    """busybox:latest as a `docker save` would write it, with users and groups."""
     rootfs = directory / "rootfs"
     for name in ("bin", "etc", "tmp", "root", "srv"):
         (rootfs / name).mkdir(parents=True)
@@ -182,10 +176,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (rootfs / "bin" / applet).symlink_to("busybox")
     (rootfs / "etc/passwd").write_text(PASSWD)
     (rootfs / "etc/group").write_text(GROUP)
-    layout = write_layout(directory / "layout", rootfs, {"Cmd": ["sh"], "Env": ["FROM=image"], "WorkingDir": "/srv"})
-    index = layout.directory / "index.json"
-    named = index.read_text().replace('"manifests":', '"manifests":', 1)
-    index.write_text(named)
+    settings = {"Cmd": ["sh"], "Env": ["FROM=image"], "WorkingDir": "/srv"}
+    layout = write_layout(directory / "layout", rootfs, settings)
+    index = json.loads((layout.directory / "index.json").read_text())
+    index["manifests"][0]["annotations"] = {"io.containerd.image.name": "docker.io/library/busybox:latest"}
+    (layout.directory / "index.json").write_text(json.dumps(index))
     target = directory / "busybox.tar"
     with tarfile.open(target, "w") as tar:
         tar.add(layout.directory, ".")
@@ -208,9 +203,3 @@ async def serving(directory: Path, archive: Path) -> AsyncIterator[Node]:
         if node.process and node.process.poll() is None:
             await node.kill()
         await destroy(config)
-
-
-@pytest.fixture
-async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
-    async with serving(tmp_path, archive) as found:
-        yield found

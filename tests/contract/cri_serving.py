@@ -1,0 +1,39 @@
+"""Serves CRI until it is killed: the process that the contract tests of the runtime start, kill and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from runtime.config import RuntimeConfig
+from runtime.server import serve
+
+
+def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
+    """An instance of its own below `directory`; sockets' paths must stay short, so they lie in /run."""
+    run = Path("/run/minikube-py-test") / instance
+    return RuntimeConfig(
+        root=Path(directory) / "runtime",
+        run=run,
+        socket=run / "cri.sock",
+        instance=instance,
+        pod_cidr=cidr,
+        bridge=f"mk-{instance}",
+    )
+
+
+async def main(settings: RuntimeConfig) -> None:
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve(settings, ready=ready))
+        await ready.wait()
+        print("ready", flush=True)
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main(config(*sys.argv[1:4])))

@@ -1,0 +1,319 @@
+"""The embedded runtime through its CRI socket: real runc, conmon, namespaces and network; root is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, serving, state
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
+WAIT_FOREVER = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return busybox_archive(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
+    async with serving(tmp_path, archive) as found:
+        yield found
+
+
+async def test_a_container_runs_logs_ends_and_leaves_nothing(node: Node) -> None:
+    sandbox = await node.sandbox("life")
+    container = await node.run(sandbox, "echo out; echo err >&2; echo $FROM $(hostname) $(pwd); exit 3")
+    status = await node.ended(container)
+    assert (status.exit_code, status.reason) == (3, "Error")
+    assert status.created_at <= status.started_at <= status.finished_at
+    assert sorted(node.logged("life")) == [
+        ["stderr", "F", "err"],
+        ["stdout", "F", "image life /srv"],
+        ["stdout", "F", "out"],
+    ]
+    done = await node.ended(await node.run(sandbox, "true", "ok"))
+    assert (done.exit_code, done.reason) == (0, "Completed")
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_a_command_that_is_missing_fails_at_the_start_in_runcs_words(node: Node) -> None:
+    sandbox = await node.sandbox("missing")
+    container = await node.create(sandbox, "", command=["/no/such/thing"])
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await node.begin(container)
+    words = 'exec: "/no/such/thing": stat /no/such/thing: no such file or directory'
+    assert words in (failure.value.details() or "")
+    status = await node.status(container)
+    assert (status.state, status.exit_code, status.reason) == (state("EXITED"), 128, "StartError")
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_a_stop_grants_the_grace_and_kills_after_it(node: Node) -> None:
+    sandbox = await node.sandbox("stop")
+    polite = await node.run(sandbox, "trap 'exit 5' TERM; echo up; while :; do sleep 1000 & wait $!; done", "polite")
+    deaf = await node.run(sandbox, "trap '' TERM; echo up; while :; do sleep 1; done", "deaf")
+    for name in ("polite", "deaf"):
+        await says(node, "stop", name, "up")
+    await asyncio.gather(node.stop(polite, 20), node.stop(deaf, 1))
+    assert (await node.status(polite)).exit_code == 5
+    assert (await node.status(deaf)).exit_code == 137
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_commands_run_in_a_container(node: Node) -> None:
+    sandbox = await node.sandbox("exec")
+    container = await node.run(sandbox, WAIT_FOREVER, envs=[make("KeyValue", key="A", value=b"b c")])
+    answer = await node.execute(container, "echo $A; echo e >&2; exit 7")
+    assert (answer.stdout, answer.stderr, answer.exit_code) == (b"b c\n", b"e\n", 7)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await node.execute(container, "sleep 100", timeout=1)
+    assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert b"sleep 100\n" not in (await node.execute(container, "ps -o args | grep -v grep")).stdout
+
+
+async def test_containers_go_on_while_the_server_is_killed(node: Node, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    volume = make("Mount", container_path="/shared", host_path=str(shared))
+    sandbox = await node.sandbox("adopt")
+    runs = await node.run(sandbox, f"echo $$ > /shared/started; {WAIT_FOREVER}", "runs", mounts=[volume])
+    os.mkfifo(shared / "end")
+    ends = await node.run(sandbox, "read x < /shared/end; echo bye; exit 7", "ends", mounts=[volume])
+    ended = await node.run(sandbox, "exit 4", "ended")
+    await node.ended(ended)
+    created = await node.create(sandbox, "true", "created")
+    address = await node.address(sandbox)
+    before = await node.status(runs)
+    await node.kill()
+    await asyncio.to_thread((shared / "end").write_text, "now\n")
+    await exit_file(node, ends)
+    await node.start()
+    listed = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
+    assert {found.id: found.state for found in listed} == {
+        runs: state("RUNNING"),
+        ends: state("EXITED"),
+        ended: state("EXITED"),
+        created: state("CREATED"),
+    }
+    assert (await node.status(runs)).started_at == before.started_at
+    assert [(await node.status(ends)).exit_code, (await node.status(ended)).exit_code] == [7, 4]
+    assert await node.address(sandbox) == address
+    assert (await node.execute(runs, "echo alive")).stdout == b"alive\n"
+    assert node.logged("adopt", "ends")[-1] == ["stdout", "F", "bye"]
+    await node.begin(created)
+    assert (await node.ended(created)).exit_code == 0
+    await node.stop(runs, 20)
+    assert (await node.status(runs)).exit_code == 0
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_what_ends_unseen_while_nobody_watches_is_told_as_unknown(node: Node) -> None:
+    sandbox = await node.sandbox("unseen")
+    container = await node.run(sandbox, WAIT_FOREVER)
+    bundle = node.config.bundles / container
+    conmon, pid = (int((bundle / name).read_text()) for name in ("conmon.pid", "pid"))
+    await node.kill()
+    os.kill(conmon, 9)
+    os.kill(pid, 9)
+    await node.start()
+    status = await node.status(container)
+    assert (status.state, status.exit_code, status.reason) == (state("EXITED"), 137, "ContainerStatusUnknown")
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_a_container_whose_conmon_dies_is_ended(node: Node) -> None:
+    sandbox = await node.sandbox("conmon")
+    container = await node.run(sandbox, WAIT_FOREVER)
+    os.kill(int((node.config.bundles / container / "conmon.pid").read_text()), 9)
+    status = await node.ended(container)
+    assert (status.exit_code, status.reason) == (137, "ContainerStatusUnknown")
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def test_sandboxes_reach_each_other_and_the_host(node: Node) -> None:
+    first, second = await asyncio.gather(node.sandbox("one"), node.sandbox("two"))
+    one, two = await asyncio.gather(node.address(first), node.address(second))
+    assert one != two
+    await node.run(first, "mkdir /www; echo hello > /www/index.html; exec httpd -f -v -p 80 -h /www")
+    client = await node.run(second, WAIT_FOREVER)
+    script = f"for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://{one}/ && exit 0; sleep 0.3; done; exit 1"
+    assert (await node.execute(client, script)).stdout == b"hello\n"
+    assert (await node.execute(client, f"ping -c1 -W2 {node.config.gateway}")).exit_code == 0
+    assert (await node.execute(client, "ip -o addr show lo | grep -c 127.0.0.1")).stdout == b"1\n"
+    await asyncio.gather(node.remove_sandbox(first), node.remove_sandbox(second))
+    assert node.leftovers() == NOTHING
+
+
+async def test_a_port_of_the_host_leads_into_its_sandbox(node: Node) -> None:
+    port = 20000 + int(node.config.instance, 16) % 10000
+    config = node.sandbox_config("port")
+    config.port_mappings.append(make("PortMapping", container_port=80, host_port=port))
+    sandbox = await node.sandbox("port", config)
+    container = await node.run(sandbox, "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www")
+    await node.execute(container, "until wget -qO- http://127.0.0.1/; do :; done")
+    for host in (str(node.config.gateway), "127.0.0.1"):
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"hello" in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        await writer.wait_closed()
+    await node.kill()
+    await node.start()
+    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 5)
+    writer.close()
+    await writer.wait_closed()
+    await node.remove_sandbox(sandbox)
+    with pytest.raises((OSError, TimeoutError)):
+        await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 2)
+
+
+async def test_a_log_that_was_renamed_is_opened_anew(node: Node) -> None:
+    sandbox = await node.sandbox("rotate")
+    container = await node.run(
+        sandbox, "while read line; do echo $line > /proc/1/fd/1; done < /etc/passwd; " + WAIT_FOREVER
+    )
+    await says(node, "rotate", "c", "web:x")
+    log = node.directory / "logs/rotate/c.log"
+    log.rename(log.with_suffix(".1"))
+    await node.runtime.ReopenContainerLog(make("ReopenContainerLogRequest", container_id=container))
+    assert log.exists()
+    await node.execute(container, "echo again > /proc/1/fd/1")
+    await says(node, "rotate", "c", "again")
+    assert [entry[2] for entry in node.logged("rotate")] == ["again"]
+
+
+async def test_too_much_memory_is_told(node: Node) -> None:
+    sandbox = await node.sandbox("memory")
+    linux = make("LinuxContainerConfig", resources=make("LinuxContainerResources", memory_limit_in_bytes=16 << 20))
+    container = await node.run(sandbox, "x=0123456789abcdef; while :; do x=$x$x; done", linux=linux)
+    status = await node.ended(container)
+    assert (status.exit_code, status.reason) == (137, "OOMKilled")
+
+
+async def test_usage_is_measured_and_limits_change(node: Node) -> None:
+    sandbox = await node.sandbox("stats")
+    resources = make("LinuxContainerResources", memory_limit_in_bytes=64 << 20, cpu_shares=512)
+    container = await node.run(sandbox, WAIT_FOREVER, linux=make("LinuxContainerConfig", resources=resources))
+    request = make("ContainerStatsRequest", container_id=container)
+    stats = (await node.runtime.ContainerStats(request)).stats
+    assert stats.cpu.usage_core_nano_seconds.value > 0 and stats.memory.working_set_bytes.value > 0
+    assert stats.writable_layer.used_bytes.value > 0
+    of_sandbox = (await node.runtime.PodSandboxStats(make("PodSandboxStatsRequest", pod_sandbox_id=sandbox))).stats
+    assert of_sandbox.linux.network.default_interface.name == "eth0"
+    more = make("LinuxContainerResources", memory_limit_in_bytes=128 << 20, cpu_shares=1024)
+    await node.runtime.UpdateContainerResources(
+        make("UpdateContainerResourcesRequest", container_id=container, linux=more)
+    )
+    assert (await node.status(container)).resources.linux.memory_limit_in_bytes == 128 << 20
+    read = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null"
+    assert (await node.execute(container, read)).stdout == b"134217728\n"
+    await node.kill()
+    await node.start()
+    assert (await node.status(container)).resources.linux.memory_limit_in_bytes == 128 << 20
+
+
+async def test_users_groups_and_rights(node: Node) -> None:
+    sandbox = await node.sandbox("users")
+    security = make(
+        "LinuxContainerSecurityContext", run_as_username="web", supplemental_groups=[900], no_new_privs=True
+    )
+    linux = make("LinuxContainerConfig", security_context=security)
+    container = await node.run(sandbox, WAIT_FOREVER, "named", linux=linux)
+    assert (await node.execute(container, "id -u; id -g; id -G; echo $HOME")).stdout == b"500\n600\n600 700 900\n/srv\n"
+    assert b"NoNewPrivs:\t1" in (await node.execute(container, "cat /proc/self/status")).stdout
+    user = (await node.status(container)).user.linux
+    assert (user.uid, user.gid, list(user.supplemental_groups)) == (500, 600, [600, 700, 900])
+    numbered = make("LinuxContainerSecurityContext", run_as_user=make("Int64Value", value=1234), readonly_rootfs=True)
+    container = await node.run(
+        sandbox, WAIT_FOREVER, "numbered", linux=make("LinuxContainerConfig", security_context=numbered)
+    )
+    assert (await node.execute(container, "id -u; id -g; touch /x || echo refused")).stdout == b"1234\n0\nrefused\n"
+    privileged = make("LinuxContainerSecurityContext", privileged=True)
+    container = await node.run(
+        sandbox, WAIT_FOREVER, "all", linux=make("LinuxContainerConfig", security_context=privileged)
+    )
+    assert (
+        await node.execute(container, "mount -t tmpfs x /mnt 2>&1 || mkdir /m && mount -t tmpfs x /m")
+    ).exit_code == 0
+    assert (await node.execute(container, "test -e /dev/kmsg && test -w /sys")).exit_code == 0
+
+
+async def test_a_pod_shares_its_processes_and_the_hosts_network(node: Node) -> None:
+    mode = node_mode
+    options = make("NamespaceOption", pid=mode("POD"))
+    config = node.sandbox_config(
+        "shared", security_context=make("LinuxSandboxSecurityContext", namespace_options=options)
+    )
+    sandbox = await node.sandbox("shared", config)
+
+    def linux(**values: int) -> Any:
+        security = make("LinuxContainerSecurityContext", namespace_options=make("NamespaceOption", **values))
+        return make("LinuxContainerConfig", security_context=security)
+
+    first = await node.run(sandbox, "exec sleep 4321", "first", linux=linux(pid=mode("POD")))
+    second = await node.run(sandbox, "exec sleep 8765", "second", linux=linux(pid=mode("POD")))
+    assert b"sleep 4321" in (await node.execute(second, "ps -o args")).stdout
+    await node.stop(first)
+    assert (await node.status(second)).state == state("RUNNING")
+    options = make("NamespaceOption", network=mode("NODE"))
+    config = node.sandbox_config(
+        "host", security_context=make("LinuxSandboxSecurityContext", namespace_options=options)
+    )
+    host = await node.sandbox("host", config)
+    container = await node.run(host, WAIT_FOREVER, linux=linux(network=mode("NODE"), pid=mode("CONTAINER")))
+    assert node.config.bridge.encode() in (await node.execute(container, "ip -o link")).stdout
+    await asyncio.gather(node.remove_sandbox(sandbox), node.remove_sandbox(host))
+    assert node.leftovers() == NOTHING
+
+
+def node_mode(name: str) -> int:
+    from machinery.rpc.wire import CRI
+
+    return CRI.enum("runtime.v1.NamespaceMode")[name]
+
+
+async def test_removal_is_idempotent_and_what_is_absent_is_not_found(node: Node) -> None:
+    await node.remove_sandbox("0" * 64)
+    await node.runtime.RemoveContainer(make("RemoveContainerRequest", container_id="0" * 64))
+    for call, request in (
+        (node.runtime.ContainerStatus, make("ContainerStatusRequest", container_id="0" * 64)),
+        (node.runtime.PodSandboxStatus, make("PodSandboxStatusRequest", pod_sandbox_id="0" * 64)),
+        (node.runtime.StartContainer, make("StartContainerRequest", container_id="0" * 64)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await call(request)
+        assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+    sandbox = await node.sandbox("again")
+    await node.run(sandbox, WAIT_FOREVER)
+    await node.remove_sandbox(sandbox)
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
+async def exit_file(node: Node, container: str) -> None:
+    """Returns once conmon has written how the container ended."""
+    async with asyncio.timeout(10):
+        while not (node.config.exits / container).exists():
+            await asyncio.sleep(0.01)
+
+
+async def says(node: Node, sandbox: str, name: str, text: str) -> None:
+    """Returns once the container's log has the text."""
+    log = node.directory / "logs" / sandbox / f"{name}.log"
+    async with asyncio.timeout(10):
+        while not (log.exists() and text in log.read_text()):
+            await asyncio.sleep(0.01)
