@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from kubelet import podspec
 from kubelet.config import KubeletConfig
 from kubelet.logs import LogOptions, read
 from machinery.api.resource import Object
+from machinery.api.timestamps import parse_time
+
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 LogPath = Callable[[str, str, str, bool], Path | None]
 """(namespace, pod, container, whether the run before is meant) -> the log's file."""
@@ -35,13 +39,20 @@ class KubeletServer:
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         application.router.add_get("/pods", self._list)
         application.router.add_get("/healthz", _healthy)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._config.client_ca))
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(self._config.tls_cert, self._config.tls_key)
-        site = web.TCPSite(self._runner, None, self._config.port, ssl_context=context, shutdown_timeout=1)
+        site = web.TCPSite(self._runner, None, self._config.port, ssl_context=context)
         await site.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens: the kernel's choice for a configured port of 0; 0 while it doesn't listen."""
+        addresses = self._runner.addresses if self._runner is not None else []
+        # For port 0 the kernel chooses one for each family; IPv4's comes first here, as its pair has two parts.
+        return int(min(addresses, key=len)[1]) if addresses else 0
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -70,8 +81,9 @@ class KubeletServer:
         def is_over() -> bool:
             return previous or not self._runs(where["namespace"], where["pod"], where["container"])
 
-        async for piece in read(path, options, is_over):
-            await response.write(piece)
+        async with aclosing(read(path, options, is_over)) as pieces:
+            async for piece in pieces:
+                await response.write(piece)
         await response.write_eof()
         return response
 
@@ -80,8 +92,8 @@ class KubeletServer:
         for pod in self._pods():
             if (podspec.namespace(pod), podspec.name(pod)) == (namespace, name):
                 status: Any = pod.get("status") or {}
-                told = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-                return any(each["name"] == container and "running" in each["state"] for each in told)
+                told = [each for field in _STATUSES for each in status.get(field) or ()]
+                return any(each["name"] == container and "running" in (each.get("state") or {}) for each in told)
         return False
 
 
@@ -90,7 +102,7 @@ def _options(query: Any) -> LogOptions:
     if query.get("sinceSeconds"):
         since = datetime.now(UTC) - timedelta(seconds=int(query["sinceSeconds"]))
     elif query.get("sinceTime"):
-        since = datetime.fromisoformat(query["sinceTime"])
+        since = parse_time(query["sinceTime"])
     return LogOptions(
         follow=query.get("follow") == "true",
         tail=int(query["tailLines"]) if query.get("tailLines") else None,
@@ -104,12 +116,23 @@ async def _healthy(request: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
+def may_look(certificate: Mapping[str, Any]) -> bool:
+    """Whether a verified certificate is an administrator's or the API server's own; all others see nothing."""
+    is_server = any(name.startswith("kube-apiserver") for name in _named(certificate, "commonName"))
+    return is_server or "system:masters" in _named(certificate, "organizationName")
+
+
+def _named(certificate: Mapping[str, Any], attribute: str) -> list[str]:
+    """All values of one attribute: a subject tells each of its groups by an attribute of its own."""
+    return [value for part in certificate.get("subject", ()) for key, value in part if key == attribute]
+
+
 @web.middleware
 async def _only_the_api_server(request: web.Request, handler: Any) -> web.StreamResponse:
-    """The certificate was verified by TLS; this asks whose it is: the administrators' group alone may look in."""
+    """The certificate was verified by TLS; this asks whose it is."""
     certificate = request.transport.get_extra_info("peercert") if request.transport else None
-    subject = {key: value for part in (certificate or {}).get("subject", ()) for key, value in part}
-    if subject.get("organizationName") != "system:masters":
-        return web.Response(status=403, text=f"Forbidden (user={subject.get('commonName', '')})")
+    if not may_look(certificate or {}):
+        name = ", ".join(_named(certificate or {}, "commonName"))
+        return web.Response(status=403, text=f"Forbidden (user={name}, verb={request.method.lower()})")
     response: web.StreamResponse = await handler(request)
     return response
