@@ -5,6 +5,7 @@ from __future__ import annotations
 from controllers.deployment import DEPLOYMENT
 from controllers.garbage import GARBAGE
 from controllers.namespace import NAMESPACE
+from controllers.node_lifecycle import NODE_LIFECYCLE
 from controllers.plan import Controller
 from controllers.pod_garbage import POD_GARBAGE
 from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
@@ -20,6 +21,7 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         REPLICA_SET,
         REPLICATION_CONTROLLER,
         NAMESPACE,
+        NODE_LIFECYCLE,
         SERVICE_ACCOUNT,
         POD_GARBAGE,
         root_ca_publisher(root_ca),

@@ -21,6 +21,7 @@ from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
 from apiserver.storage.store import Store, StoreUnavailableError
 from machinery.api.resources import NODES
+from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
 from machinery.pki import Pki, PkiError, write_private
@@ -74,6 +75,8 @@ async def _start(
     say("apiserver", "starting")
     await server.start()
     start("apiserver", server.run())
+    # Controllers act under roles that the server makes by itself after its start.
+    await server.ready.wait()
     if "controllers" in config.components:
         from controllers.runner import run as run_controllers
 
@@ -90,7 +93,7 @@ async def _start(
         if config.has_runtime:
             await runtime_ready.wait()
         start("kubelet", node.kubelet(config, pki, server))
-        await _node_ready(server, config.node)
+        await _node_ready(server, config.node, state.started)
     state.ready_after = time.time() - state.started
     state.phase, state.reason = "ready", ""
     state.write(config.state_file)
@@ -104,12 +107,18 @@ async def _component(name: str, body: Coroutine[Any, Any, None]) -> None:
     raise InstanceError(f"the {name} ended")
 
 
-async def _node_ready(server: ApiServer, name: str) -> None:
+async def _node_ready(server: ApiServer, name: str, started: float) -> None:
+    """Returns once the kubelet of this start (Unix time) has told that the node is Ready."""
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look(change: Change) -> None:
         conditions = (change.after or {}).get("status", {}).get("conditions") or []
-        is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+        is_ready = any(
+            c["type"] == "Ready"
+            and c["status"] == "True"
+            and parse_time(c["lastHeartbeatTime"]).timestamp() >= int(started)
+            for c in conditions
+        )
         if change.object["metadata"]["name"] == name and is_ready and not ready.done():
             ready.set_result(None)
 

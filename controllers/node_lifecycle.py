@@ -1,0 +1,97 @@
+"""Node lifecycle: taints follow a node's conditions, and a node whose Lease is no longer renewed is Unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from controllers.plan import Action, Controller, Key, Patch, Plan, UpdateStatus, itself, key_of, with_status
+from machinery.api.resource import Object
+from machinery.api.resources import LEASES, NODES
+from machinery.api.timestamps import parse_time, rfc3339
+from machinery.api.views import Node
+from machinery.client.cache import Cache
+
+GRACE = 50.0
+_PREFIX = "node.kubernetes.io/"
+_BY_CONDITION = {
+    ("Ready", "False"): "not-ready",
+    ("Ready", "Unknown"): "unreachable",
+    ("MemoryPressure", "True"): "memory-pressure",
+    ("DiskPressure", "True"): "disk-pressure",
+    ("PIDPressure", "True"): "pid-pressure",
+    ("NetworkUnavailable", "True"): "network-unavailable",
+}
+_EVICTING = ("not-ready", "unreachable")
+_OWN = {f"{_PREFIX}{name}" for name in (*_BY_CONDITION.values(), "unschedulable")}
+
+
+@dataclass(frozen=True)
+class State:
+    """`renewed` is when the node last gave a sign of life, None where it never has."""
+
+    node: Node
+    renewed: datetime | None
+
+
+def plan(state: State, now: datetime) -> Plan:
+    node = state.node
+    silent = (now - state.renewed).total_seconds() if state.renewed is not None else 0.0
+    actions: list[Action] = []
+    if silent > GRACE and not _is_unknown(node):
+        conditions = _unknown(node, rfc3339(now))
+        status = {**(node.obj.get("status") or {}), "conditions": conditions}
+        return Plan([UpdateStatus(NODES, with_status(node.obj, status))])
+    wanted = _taints(node, rfc3339(now))
+    if wanted != node.taints:
+        metadata = {"resourceVersion": node.resource_version}
+        patch = {"metadata": metadata, "spec": {"taints": wanted or None}}
+        actions.append(Patch(NODES, key_of(node.obj), patch))
+    return Plan(actions, requeue_after=max(GRACE - silent, 1.0) if not _is_unknown(node) else None)
+
+
+def _taints(node: Node, now: str) -> list[Object]:
+    """The node's taints with ours as its conditions say; those of others, and those that stay, untouched."""
+    effects = set()
+    ready = node.condition("Ready")
+    found = {(c["type"], c["status"]) for c in node.conditions}
+    if ready is None:
+        found.add(("Ready", "False"))
+    for condition, name in _BY_CONDITION.items():
+        if condition in found:
+            effects.add((f"{_PREFIX}{name}", "NoSchedule"))
+            if name in _EVICTING:
+                effects.add((f"{_PREFIX}{name}", "NoExecute"))
+    if node.unschedulable:
+        effects.add((f"{_PREFIX}unschedulable", "NoSchedule"))
+    kept = [t for t in node.taints if t["key"] not in _OWN or (t["key"], t["effect"]) in effects]
+    there = {(taint["key"], taint["effect"]) for taint in kept}
+    fresh = [{"key": key, "effect": effect, "timeAdded": now} for key, effect in sorted(effects - there)]
+    return [*kept, *fresh]
+
+
+def _is_unknown(node: Node) -> bool:
+    return (node.condition("Ready") or {}).get("status") == "Unknown"
+
+
+def _unknown(node: Node, now: str) -> list[Object]:
+    said = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    return [{**condition, **said, "lastTransitionTime": now} for condition in node.conditions]
+
+
+def observe(cache: Cache, key: Key) -> State | None:
+    found = cache.get(NODES, "", key.name)
+    if found is None:
+        return None
+    lease = cache.get(LEASES, "kube-node-lease", key.name)
+    renewed = ((lease or {}).get("spec") or {}).get("renewTime")
+    return State(Node(found), parse_time(renewed) if renewed else None)
+
+
+NODE_LIFECYCLE = Controller(
+    "node-lifecycle",
+    wakes={NODES: itself},
+    observe=observe,
+    plan=plan,
+    identity="node-controller",
+)
