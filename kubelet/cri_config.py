@@ -150,7 +150,7 @@ def container_config(
         "command": list(prepared.command),
         "args": list(prepared.arguments),
         "working_dir": spec.get("workingDir", ""),
-        "envs": [{"key": key, "value": value} for key, value in prepared.environment.items()],
+        "envs": [{"key": key, "value": value.encode()} for key, value in prepared.environment.items()],
         "mounts": [dict(mount) for mount in prepared.mounts],
         "labels": {**_own_labels(pod), podstate.CONTAINER_NAME: name},
         "annotations": {
