@@ -5,7 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import immutable, job_errors
+from apiserver.kinds.workload_rules import job_errors, job_update_errors
 from machinery.api.resource import Object
 
 _UID, _NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
@@ -16,7 +16,9 @@ def default(job: Object) -> None:
     default_job_spec(spec)
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     if labels and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(labels)
+        # Shared with the template, as upstream's are: what is generated into the one shows in the other.
+        job["metadata"]["labels"] = labels
+    default_values(spec, manualSelector=False)
 
 
 def default_job_spec(spec: Object) -> None:
@@ -42,9 +44,11 @@ def prepare_create(job: Object) -> None:
     if spec.get("manualSelector") or not uid:
         return
     metadata = spec.setdefault("template", {}).setdefault("metadata", {})
-    labels = metadata["labels"] = dict(metadata.get("labels") or {})
-    name = job["metadata"].get("name", "")
-    labels |= {_UID: uid, "controller-uid": uid, _NAME: name, "job-name": name}
+    labels, name = metadata.get("labels") or {}, job["metadata"].get("name", "")
+    is_shared = job["metadata"].get("labels") is labels
+    metadata["labels"] = {**labels, _UID: uid, "controller-uid": uid, _NAME: name, "job-name": name}
+    if is_shared:
+        job["metadata"]["labels"] = dict(metadata["labels"])
     spec["selector"] = {"matchLabels": {_UID: uid}}
 
 
@@ -53,7 +57,7 @@ RULES = Rules(
     prepare_create=prepare_create,
     prepare_update=keep_status,
     validate=job_errors,
-    validate_update=immutable("spec.completionMode", "spec.selector", "spec.template"),
+    validate_update=job_update_errors,
     has_generation=True,
     selectable_fields=("status.successful",),
 )

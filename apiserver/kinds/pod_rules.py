@@ -106,9 +106,6 @@ def pod_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
 
 
 def _scalar_errors(spec: Object, path: str) -> Iterator[Cause]:
-    grace = spec.get("terminationGracePeriodSeconds")
-    if isinstance(grace, int) and grace < 0:
-        yield invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0")
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= 2147483647:
         yield invalid_value(f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")

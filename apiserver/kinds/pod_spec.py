@@ -36,6 +36,8 @@ def default_pod_spec(spec: Object) -> None:
     ):
         if spec.get(key) in (None, "") and not (key == "terminationGracePeriodSeconds" and spec.get(key) == 0):
             spec[key] = value
+    if isinstance(spec["terminationGracePeriodSeconds"], int) and spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     if spec.get("securityContext") is None:
         spec["securityContext"] = {}
     if spec.get("serviceAccount") and not spec.get("serviceAccountName"):
@@ -79,7 +81,8 @@ def _default_probe(probe: Object) -> None:
             probe[key] = value
     _default_http_get(probe.get("httpGet"))
     if probe.get("grpc") is not None:
-        probe["grpc"].setdefault("service", "")
+        # The field is always written, so an unset one is there as null.
+        probe["grpc"]["service"] = probe["grpc"].get("service") or ""
 
 
 def _default_http_get(action: Object | None) -> None:

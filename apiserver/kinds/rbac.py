@@ -29,17 +29,17 @@ def binding_errors(binding: Object, *, namespaced: bool) -> list[Cause]:
     if not role.get("name"):
         errors.append(required("roleRef.name"))
     for index, subject in enumerate(binding.get("subjects") or []):
-        errors += _subject_errors(subject, f"subjects[{index}]")
+        errors += _subject_errors(subject, f"subjects[{index}]", namespaced=namespaced)
     return errors
 
 
-def _subject_errors(subject: Object, path: str) -> list[Cause]:
+def _subject_errors(subject: Object, path: str, *, namespaced: bool) -> list[Cause]:
     kind = subject.get("kind") or ""
     errors: list[Cause] = []
     if not subject.get("name"):
         errors.append(required(f"{path}.name"))
     if kind == "ServiceAccount":
-        if not subject.get("namespace"):
+        if not namespaced and not subject.get("namespace"):
             errors.append(required(f"{path}.namespace"))
         if subject.get("apiGroup"):
             errors.append(not_supported(f"{path}.apiGroup", subject["apiGroup"], ("",)))
@@ -54,7 +54,9 @@ def _subject_errors(subject: Object, path: str) -> list[Cause]:
 def binding_update_errors(new: Object, old: Object) -> list[Cause]:
     if new.get("roleRef") == old.get("roleRef"):
         return []
-    return [invalid_value("roleRef", new.get("roleRef"), "cannot change roleRef")]
+    role = new.get("roleRef") or {}
+    shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+    return [invalid_value("roleRef", shown, "cannot change roleRef")]
 
 
 def role_errors(role: Object) -> list[Cause]:

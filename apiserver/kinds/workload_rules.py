@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_negative, one_of, required
@@ -61,7 +61,42 @@ def job_errors(job: Object) -> list[Cause]:
     return errors
 
 
-def immutable(*paths: str) -> Any:
+def job_update_errors(new: Object, old: Object) -> list[Cause]:
+    """Completions move with the parallelism of an indexed Job alone; a suspended Job's pods may be placed anew."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    errors: list[Cause] = []
+    completions = spec.get("completions")
+    if completions != before.get("completions"):
+        if spec.get("completionMode") != "Indexed" or None in (completions, before.get("completions")):
+            errors.append(invalid_value("spec.completions", completions, _IMMUTABLE))
+        elif completions != spec.get("parallelism") or spec.get("parallelism") == before.get("parallelism"):
+            detail = "can only be modified in tandem with spec.parallelism"
+            errors.append(invalid_value("spec.completions", completions, detail))
+    errors += immutable("spec.selector")(new, old)
+    if _placeable(spec, before, old.get("status") or {}) != before.get("template"):
+        errors.append(invalid_value("spec.template", spec.get("template"), _IMMUTABLE))
+    fixed = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+    return errors + immutable(*(f"spec.{field}" for field in fixed))(new, old)
+
+
+def _placeable(spec: Object, before: Object, status: Object) -> Any:
+    """The new template with what a suspended Job without pods may change put back as it was."""
+    template, was = spec.get("template") or {}, before.get("template") or {}
+    if not before.get("suspend") or status.get("startTime"):
+        return template
+    metadata, pod = dict(template.get("metadata") or {}), dict(template.get("spec") or {})
+    for changed, kept, fields in (
+        (metadata, was.get("metadata") or {}, ("labels", "annotations")),
+        (pod, was.get("spec") or {}, ("nodeSelector", "affinity", "tolerations", "schedulingGates")),
+    ):
+        for field in fields:
+            changed.pop(field, None)
+            if field in kept:
+                changed[field] = kept[field]
+    return {**template, "metadata": metadata, "spec": pod} if "metadata" in was else {**template, "spec": pod}
+
+
+def immutable(*paths: str) -> Callable[[Object, Object], list[Cause]]:
     """A rule for updates: the values at these dotted paths stay as they are."""
 
     def errors(new: Object, old: Object) -> list[Cause]:

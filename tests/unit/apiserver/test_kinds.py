@@ -14,6 +14,8 @@ from machinery.api.resources import (
     BY_PATH,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    JOBS,
+    LIMIT_RANGES,
     PODS,
     RESOURCES,
     SECRETS,
@@ -22,7 +24,7 @@ from machinery.api.resources import (
 
 EXCHANGES = Path(__file__).parents[2] / "exchanges"
 NOT_RULES = {"invalid/pod-bad-name", "invalid/pod-bad-label", "invalid/no-name", "invalid/no-kind"}  # the registry's
-LATER = {"invalid/limit-min-max", "invalid/es-bad", "invalid/svc-dup-port"}
+LATER = {"invalid/es-bad", "invalid/svc-dup-port"}
 
 
 def refused() -> list[tuple[str, str, Object, str]]:
@@ -111,3 +113,56 @@ def test_a_services_ports_are_defaulted() -> None:
     service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}
     rules_for(SERVICES).default(service)
     assert service["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
+
+
+def job(**spec: object) -> Object:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    made: Object = {"metadata": {"name": "j", "uid": "u"}, "spec": {"template": template, **spec}}
+    rules_for(JOBS).default(made)
+    return made
+
+
+def test_labels_that_a_job_takes_from_its_template_show_what_is_generated() -> None:
+    made = job()
+    rules_for(JOBS).prepare_create(made)
+    assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"]
+    assert made["metadata"]["labels"]["job-name"] == "j"
+    assert made["spec"]["manualSelector"] is False
+
+
+def test_a_jobs_own_labels_stay_its_own() -> None:
+    made = job()
+    made["metadata"]["labels"] = {"a": "b"}
+    rules_for(JOBS).prepare_create(made)
+    assert made["metadata"]["labels"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("new", "complaint"),
+    [
+        ({"completions": 3}, "field is immutable"),
+        ({"completions": 3, "completionMode": "Indexed"}, "can only be modified in tandem with spec.parallelism"),
+        ({"completions": 3, "parallelism": 3, "completionMode": "Indexed"}, ""),
+    ],
+)
+def test_completions_move_with_an_indexed_jobs_parallelism_alone(new: Object, complaint: str) -> None:
+    old = job(completions=2, parallelism=2, completionMode=new.get("completionMode", "NonIndexed"))
+    causes = rules_for(JOBS).validate_update(job(**{"parallelism": 2, **new}), old)
+    assert [cause.message.rpartition(": ")[2] for cause in causes] == ([complaint] if complaint else [])
+
+
+def test_a_suspended_jobs_pods_may_be_placed_anew() -> None:
+    old, new = job(suspend=True), job(suspend=True)
+    new["spec"]["template"]["spec"]["nodeSelector"] = {"zone": "a"}
+    assert not rules_for(JOBS).validate_update(new, old)
+    old["spec"]["suspend"] = False
+    assert [cause.field for cause in rules_for(JOBS).validate_update(new, old)] == ["spec.template"]
+
+
+def test_a_limit_ranges_defaults_follow_from_its_limits() -> None:
+    item = {"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "1", "memory": "1Mi"}}
+    limit_range = {"metadata": {"name": "l"}, "spec": {"limits": [item]}}
+    rules_for(LIMIT_RANGES).default(limit_range)
+    assert item["default"] == {"cpu": "2"}
+    assert item["defaultRequest"] == {"cpu": "2", "memory": "1Mi"}
+    assert not rules_for(LIMIT_RANGES).validate(limit_range)
