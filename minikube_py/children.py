@@ -92,7 +92,8 @@ async def run(config: Config, child: Child, port: int) -> None:
     while True:
         with _log(config, child) as log:
             process = await asyncio.create_subprocess_exec(
-                program,
+                # A child whose cluster was killed would keep its port from the next start.
+                *("setpriv", "--pdeathsig", "TERM", program),
                 *child.argv(config, port),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

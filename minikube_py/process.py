@@ -30,6 +30,8 @@ def run(config: Config) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # Children are spawned without running Python in between, so gRPC need not be prepared for a fork.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     lock = Lock.acquire(config)
     before = read_state(config)
     state = State(pid=os.getpid(), started=time.time(), failures=before.failures if before else [])

@@ -1,4 +1,4 @@
-"""Real clusters for tests: each a profile of its own, with its own data, ports, bridge and ranges, removed at the end."""
+"""Real clusters for tests: each a profile with data, ports, bridge and ranges of its own, removed at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class Cluster:
-    """A cluster under test; `kubectl` and `cli` run to their end and give standard output, failing the test if asked."""
+    """A cluster under test; `kubectl` and `cli` run to their end and fail the test where the program does."""
 
     profile: str
     environment: dict[str, str] = field(default_factory=dict)
