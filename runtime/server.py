@@ -39,32 +39,32 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
     await asyncio.to_thread(network.set_up)
     sandboxes = Sandboxes(config, network)
     events = Events(sandboxes.records.get)
-    containers = Containers(config, sandboxes, images, events.container)
-    await sandboxes.adopt()
-    await containers.adopt()
-    await images.recover([record.id for record in containers.records])
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
-    runtime_service = RuntimeService(sandboxes, containers, network, events, images)
-    image_service = CriImages(images, config.root)
-    server.add_generic_rpc_handlers(
-        (
-            CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service)),
-            CRI.handler("runtime.v1.ImageService", guarded(image_service)),
+    async with asyncio.TaskGroup() as group:
+        containers = Containers(config, sandboxes, images, events.container, group)
+        await sandboxes.adopt()
+        await containers.adopt()
+        await images.recover([record.id for record in containers.records])
+        runtime_service = RuntimeService(sandboxes, containers, network, events, images)
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers(
+            (
+                CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service, group)),
+                CRI.handler("runtime.v1.ImageService", guarded(CriImages(images, config.root), group)),
+            )
         )
-    )
-    config.socket.unlink(missing_ok=True)
-    server.add_insecure_port(f"unix:{config.socket}")
-    await server.start()
-    config.socket.chmod(0o600)
-    LOG.info("serving CRI on %s", config.socket)
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(containers.run())
+        config.socket.unlink(missing_ok=True)
+        server.add_insecure_port(f"unix:{config.socket}")
+        await server.start()
+        config.socket.chmod(0o600)
+        LOG.info("serving CRI on %s", config.socket)
+        group.create_task(containers.run())
+        try:
             if ready is not None:
                 ready.set()
-    finally:
-        await server.stop(grace=None)
-        config.socket.unlink(missing_ok=True)
+            await server.wait_for_termination()
+        finally:
+            await server.stop(grace=None)
+            config.socket.unlink(missing_ok=True)
 
 
 def _make_folders(config: RuntimeConfig) -> None:

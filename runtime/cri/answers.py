@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from machinery.rpc.wire import CRI
+from runtime.sandbox.bundle import resources_message
 from runtime.sandbox.records import ContainerRecord, SandboxRecord
 
 SANDBOX_STATES = {"ready": 0, "creating": 1, "stopped": 1}
@@ -68,6 +69,7 @@ def container(record: ContainerRecord) -> Any:
         created_at=record.created_at,
         labels=record.labels,
         annotations=record.annotations,
+        image_id=record.image_id,
     )
 
 
@@ -89,6 +91,9 @@ def container_status(record: ContainerRecord) -> Any:
         annotations=record.annotations,
         mounts=[make("Mount", **entry) for entry in record.mounts],
         log_path=record.log_path,
+        image_id=record.image_id,
+        user=make("ContainerUser", linux=make("LinuxContainerUser", **record.user)),
+        resources=make("ContainerResources", linux=resources_message(record.resources)),
     )
 
 

@@ -138,6 +138,10 @@ class RuntimeService:
         record = self._containers.known(request.container_id)
         return make("ContainerStatusResponse", status=container_status(record))
 
+    async def UpdateContainerResources(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._containers.update(self._containers.known(request.container_id), request.linux)
+        return make("UpdateContainerResourcesResponse")
+
     async def ReopenContainerLog(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._containers.reopen_log(self._containers.known(request.container_id))
         return make("ReopenContainerLogResponse")

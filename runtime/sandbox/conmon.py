@@ -18,8 +18,11 @@ from pathlib import Path
 
 from machinery.linux import cgroup, child
 from machinery.linux.child import Output
+from machinery.linux.inotify import appears
 from runtime.config import RuntimeConfig, program
 from runtime.errors import Unknown
+
+_REOPEN = b"2 0 0\n"
 
 
 class Conmon:
@@ -32,6 +35,13 @@ class Conmon:
 
     def pid_file(self, container_id: str) -> Path:
         return self._config.bundles / container_id / "pid"
+
+    def own_pid(self, container_id: str) -> int:
+        """The pid of the conmon that holds the container; 0 where none was started."""
+        try:
+            return int((self._config.bundles / container_id / "conmon.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def exit_file(self, container_id: str) -> Path:
         return self._config.exits / container_id
@@ -112,6 +122,29 @@ class Conmon:
             raise
         finally:
             pid_file.unlink(missing_ok=True)
+
+    async def state(self, container_id: str) -> str:
+        """runc's word: created, running, stopped; empty where it knows no such container."""
+        done = await self.runc("state", container_id)
+        return "" if done.status else str(json.loads(done.stdout)["status"])
+
+    async def reopen_log(self, container_id: str, log: Path) -> None:
+        """Asks by conmon's control pipe; raises Unknown if no new file appears."""
+        control = self._config.bundles / container_id / "ctl"
+
+        def ask() -> None:
+            # Without a reader (conmon is gone) the open fails instead of waiting.
+            descriptor = os.open(control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, _REOPEN)
+            finally:
+                os.close(descriptor)
+
+        try:
+            if not await asyncio.to_thread(appears, log, ask, 10.0):
+                raise Unknown(f"conmon did not reopen {log}")
+        except OSError as error:
+            raise Unknown(f"failed to reopen the log: {error}") from error
 
     async def update(self, container_id: str, resources: dict[str, object]) -> None:
         """Changes the limits of a running container; raises Unknown in runc's words."""

@@ -7,7 +7,6 @@ say whether they live, exit files how they ended meanwhile.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import shutil
 import time
@@ -16,21 +15,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from machinery.linux import cgroup
+from machinery.linux import cgroup, child
 from machinery.linux.boot import boot_id, start_time
 from machinery.linux.child import Output
+from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
+from runtime.sandbox.bundle import Bundle, amend_bundle, resources_message, told_mount, told_resources, write_bundle
 from runtime.sandbox.conmon import Conmon
 from runtime.sandbox.exits import ExitWatch
-from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord
 from runtime.sandbox.sandboxes import Sandboxes
-from runtime.sandbox.spec import Surroundings, container_spec
-from runtime.sandbox.users import identity
+from runtime.sandbox.spec import Surroundings, resources
 
 LOG = logging.getLogger("containers")
 KILL_SECONDS = 10.0
+UNSEEN = "ContainerStatusUnknown"
 _TARGET = 3
 
 
@@ -58,16 +58,17 @@ class Containers:
         sandboxes: Sandboxes,
         images: Images,
         on_change: Callable[[ContainerRecord, str], None],
+        group: asyncio.TaskGroup,
     ) -> None:
         self._config = config
         self._sandboxes = sandboxes
         self._images = images
         self._on_change = on_change
+        self._group = group
         self._conmon = Conmon(config)
         self.records: Records[ContainerRecord] = Records(config.containers, ContainerRecord)
         self._ended: dict[str, asyncio.Event] = {}
         self._exits: asyncio.Queue[str] = asyncio.Queue()
-        self._watch: ExitWatch | None = None
         self._settling: dict[str, asyncio.Lock] = {}
 
     def known(self, container_id: str) -> ContainerRecord:
@@ -96,14 +97,16 @@ class Containers:
             boot_id=boot_id(),
             image=config.image.user_specified_image or config.image.image,
             image_ref=_reference(image),
+            image_id=image.id,
             log_path=str(Path(sandbox.log_directory, config.log_path)) if config.log_path else "",
-            stop_signal=str((image.config.get("config") or {}).get("StopSignal") or "TERM"),
+            stop_signal=_stop_signal(config, image),
             cgroup_path=f"{sandbox.cgroup_parent.rstrip('/')}/{container_id}",
             tty=config.tty,
             stdin=config.stdin,
             labels=dict(config.labels),
             annotations=dict(config.annotations),
-            mounts=[_told(entry) for entry in config.mounts],
+            mounts=[told_mount(entry) for entry in config.mounts],
+            resources=told_resources(config.linux.resources),
         )
         await asyncio.to_thread(self.records.write, record)
         try:
@@ -119,7 +122,6 @@ class Containers:
     def _write_bundle(
         self, record: ContainerRecord, sandbox: SandboxRecord, config: Any, image: Image, rootfs: Path
     ) -> None:
-        settings = image.config.get("config") or {}
         options = config.linux.security_context.namespace_options
         target = self.records.get(options.target_id) if options.pid == _TARGET else None
         around = Surroundings(
@@ -128,17 +130,8 @@ class Containers:
             self._sandboxes.files(sandbox),
             target.pid if target else 0,
         )
-        user = identity(rootfs, _user(config.linux.security_context, settings))
-        spec = container_spec(config, settings, rootfs, user, around, this_host())
-        spec["process"]["user"]["additionalGids"] += list(config.linux.security_context.supplemental_groups)
-        bundle = self._bundle(record.id)
-        bundle.mkdir(parents=True, exist_ok=True)
-        (bundle / "config.json").write_text(json.dumps(spec))
-        working = rootfs / spec["process"]["cwd"].lstrip("/")
-        if not working.exists():
-            working.mkdir(parents=True)
-        if record.log_path:
-            Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
+        write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
+        self.records.write(record)
 
     def _bundle(self, container_id: str) -> Path:
         return self._config.bundles / container_id
@@ -151,6 +144,8 @@ class Containers:
         try:
             pid = await self._conmon.create(record.id, self._bundle(record.id), log, tty=record.tty, stdin=record.stdin)
             record.pid, record.pid_start = pid, start_time(pid)
+            record.conmon_pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
+            record.conmon_start = start_time(record.conmon_pid)
             await asyncio.to_thread(self.records.write, record)
             await self._conmon.start(record.id)
         except Unknown as error:
@@ -163,9 +158,22 @@ class Containers:
         record.state, record.started_at = "running", time.time_ns()
         await asyncio.to_thread(self.records.write, record)
         self._on_change(record, "started")
+        self._follow(record)
+
+    def _follow(self, record: ContainerRecord) -> None:
+        """Sees to it that the end of a running container is noticed, also one that came before this."""
         if self._conmon.exit_file(record.id).exists():
-            # It ended before it was known to run; its file was told to nobody.
             self._exits.put_nowait(record.id)
+        self._group.create_task(self._outlive_conmon(record))
+
+    async def _outlive_conmon(self, record: ContainerRecord) -> None:
+        """conmon writes how the container ended before it ends; one that did not takes the container with it."""
+        if start_time(record.conmon_pid) == record.conmon_start:
+            await child.ended(record.conmon_pid)
+        if record.state == "running" and not self._conmon.exit_file(record.id).exists():
+            LOG.error("conmon of container %s is gone: how the container ends can't be known", record.id)
+            await self._conmon.kill(record.id, "KILL", everyone=True)
+        await self.settle(record.id)
 
     async def stop(self, record: ContainerRecord, grace_seconds: int) -> None:
         """Returns when the container has ended: by its stop signal within the grace, by KILL after it."""
@@ -190,16 +198,15 @@ class Containers:
 
     async def run(self) -> None:
         """Settles containers as they end; runs until cancelled."""
-        self._watch = ExitWatch(self._config.exits, self._exits.put_nowait)
+        watch = ExitWatch(self._config.exits, self._exits.put_nowait)
         try:
-            async with asyncio.TaskGroup() as group:
-                for record in self.records:
-                    if record.state == "running" and self._conmon.exit_file(record.id).exists():
-                        self._exits.put_nowait(record.id)
-                while True:
-                    group.create_task(self.settle(await self._exits.get()))
+            for record in self.records:
+                if record.state == "running":
+                    self._follow(record)
+            while True:
+                self._group.create_task(self.settle(await self._exits.get()))
         finally:
-            self._watch.close()
+            watch.close()
 
     async def settle(self, container_id: str) -> None:
         """Notes how a container ended, from its exit file; nothing where it is settled already."""
@@ -209,15 +216,15 @@ class Containers:
         async with self._settling.setdefault(container_id, asyncio.Lock()):
             if record.state != "running":
                 return
-            code, at = await asyncio.to_thread(self._read_exit, container_id)
-            await self._finish(record, code, at)
+            code, at, reason = await asyncio.to_thread(self._read_exit, container_id)
+            await self._finish(record, code, at, reason)
 
-    def _read_exit(self, container_id: str) -> tuple[int, int]:
+    def _read_exit(self, container_id: str) -> tuple[int, int, str]:
         path = self._conmon.exit_file(container_id)
         try:
-            return int(path.read_text().strip() or 0), path.stat().st_mtime_ns
+            return int(path.read_text().strip() or 0), path.stat().st_mtime_ns, ""
         except FileNotFoundError:
-            return 137, time.time_ns()
+            return 137, time.time_ns(), UNSEEN
 
     async def _finish(self, record: ContainerRecord, code: int, at: int, reason: str = "") -> None:
         out_of_memory = await asyncio.to_thread(self._was_out_of_memory, record)
@@ -260,11 +267,23 @@ class Containers:
         return await self._conmon.execute(record.id, command, seconds)
 
     async def reopen_log(self, record: ContainerRecord) -> None:
-        """Asks conmon to open the log's path anew, after it was renamed (its control file says 2)."""
-        control = self._bundle(record.id) / "ctl"
-        if record.state != "running" or not control.exists():
+        """Has conmon open the log's path anew, after it was renamed; returns once the new file is there."""
+        if record.state != "running":
             raise FailedPrecondition("container is not running")
-        await asyncio.to_thread(control.write_text, "2 0 0\n")
+        await self._conmon.reopen_log(record.id, Path(record.log_path))
+
+    async def update(self, record: ContainerRecord, asked: Any) -> None:
+        """Changes the limits; they are in the status at once and survive a restart of this process."""
+        if record.state not in ("created", "running"):
+            raise FailedPrecondition(f"container {record.id!r} is in {record.state} state")
+        told = told_resources(asked, record.resources)
+        limits = resources(resources_message(told))
+        if record.state == "running":
+            await self._conmon.update(record.id, limits)
+        else:
+            await asyncio.to_thread(amend_bundle, self._bundle(record.id), limits)
+        record.resources = told
+        await asyncio.to_thread(self.records.write, record)
 
     async def adopt(self) -> None:
         """After a start: says of each container what became of it meanwhile; none is restarted."""
@@ -274,16 +293,28 @@ class Containers:
             if sandbox is None:
                 await self.remove(record)
                 continue
-            if record.state == "created" and record.pid:
-                # Killed between create and start: whether it runs is the kernel's to say.
-                record.state, record.started_at = "running", record.started_at or record.created_at
+            if record.state == "created" and self._conmon.pid_file(record.id).exists():
+                await self._adopt_half_started(record)
             if record.state != "running":
                 continue
             if self._conmon.exit_file(record.id).exists():
                 await self.settle(record.id)
             elif record.boot_id != now or start_time(record.pid) != record.pid_start or not record.pid:
                 LOG.warning("container %s ended and nobody saw how", record.id)
-                await self._finish(record, 137, time.time_ns(), "ContainerStatusUnknown")
+                await self._finish(record, 137, time.time_ns(), UNSEEN)
+
+    async def _adopt_half_started(self, record: ContainerRecord) -> None:
+        """Killed within a start: a process that has run is adopted as running, else all is as before the start."""
+        if record.pid and await self._conmon.state(record.id) != "created":
+            record.state, record.started_at = "running", time.time_ns()
+        else:
+            pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
+            await self._conmon.delete(record.id)
+            await child.ended(pid)
+            for path in (self._conmon.exit_file(record.id), self._conmon.pid_file(record.id)):
+                path.unlink(missing_ok=True)
+            record.pid = record.pid_start = 0
+        await asyncio.to_thread(self.records.write, record)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:
@@ -300,20 +331,8 @@ def _reference(image: Any) -> str:
     return digests[0] if digests else str(image.id)
 
 
-def _user(security: Any, settings: Any) -> str:
-    """`user:group` as asked for, the image's own where nothing is."""
-    user = security.run_as_username or (str(security.run_as_user.value) if security.HasField("run_as_user") else "")
-    if not user:
-        user = str(settings.get("User") or "")
-    if security.HasField("run_as_group"):
-        user = f"{user.partition(':')[0]}:{security.run_as_group.value}"
-    return user
-
-
-def _told(mount: Any) -> dict[str, Any]:
-    return {
-        "container_path": mount.container_path,
-        "host_path": mount.host_path,
-        "readonly": mount.readonly,
-        "propagation": mount.propagation,
-    }
+def _stop_signal(config: Any, image: Image) -> str:
+    if config.stop_signal:
+        name = CRI.enum_name("runtime.v1.Signal", config.stop_signal)
+        return name.replace("PLUS", "+").replace("MINUS", "-")
+    return str((image.config.get("config") or {}).get("StopSignal") or "TERM")

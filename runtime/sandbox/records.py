@@ -34,13 +34,19 @@ class SandboxRecord:
     shares_pid: int = 1
     shares_ipc: int = 0
     address: str = ""
+    ports: list[dict[str, Any]] = field(default_factory=list)
+    pause_pid: int = 0
+    pause_start: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class ContainerRecord:
-    """`state` is created, running or exited; `pid` with `pid_start` names its first process for good."""
+    """`state` is created, running or exited; `pid` with `pid_start` names its first process for good, as conmon's do.
+
+    `user` and `resources` are as CRI's messages spell them.
+    """
 
     id: str
     sandbox_id: str
@@ -50,10 +56,13 @@ class ContainerRecord:
     boot_id: str
     image: str = ""
     image_ref: str = ""
+    image_id: str = ""
     log_path: str = ""
     state: str = "created"
     pid: int = 0
     pid_start: int = 0
+    conmon_pid: int = 0
+    conmon_start: int = 0
     started_at: int = 0
     finished_at: int = 0
     exit_code: int = 0
@@ -66,6 +75,8 @@ class ContainerRecord:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     mounts: list[dict[str, Any]] = field(default_factory=list)
+    user: dict[str, Any] = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
 
 
 R = TypeVar("R", SandboxRecord, ContainerRecord)

@@ -100,7 +100,7 @@ def container_spec(
     linux: dict[str, Any] = {
         "namespaces": _namespaces(config, around, host),
         "cgroupsPath": around.cgroup_path,
-        "resources": _resources(config.linux.resources, privileged=security.privileged),
+        "resources": {"devices": device_rules(config), **resources(config.linux.resources)},
         "maskedPaths": [] if security.privileged else list(security.masked_paths),
         "readonlyPaths": [] if security.privileged else list(security.readonly_paths),
     }
@@ -161,28 +161,33 @@ def _mount(target: str, kind: str, source: str, options: Sequence[str]) -> dict[
 _DEVICES = (("c", 1, 3), ("c", 1, 5), ("c", 1, 7), ("c", 1, 8), ("c", 1, 9), ("c", 5, 0), ("c", 5, 2), ("c", 136, None))
 
 
-def _resources(asked: Any, *, privileged: bool) -> dict[str, Any]:
-    if privileged:
-        devices: list[dict[str, Any]] = [{"allow": True, "access": "rwm"}]
-    else:
-        devices = [{"allow": False, "access": "rwm"}]
-        for kind, major, minor in _DEVICES:
-            rule = {"allow": True, "type": kind, "major": major, "access": "rwm"}
-            devices.append(rule if minor is None else {**rule, "minor": minor})
+def device_rules(config: Any) -> list[dict[str, Any]]:
+    """Which devices may be opened: the usual ones and those asked for, or all where privileged."""
+    if config.linux.security_context.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
+    for kind, major, minor in _DEVICES:
+        rule = {"allow": True, "type": kind, "major": major, "access": "rwm"}
+        rules.append(rule if minor is None else {**rule, "minor": minor})
+    return rules
+
+
+def resources(asked: Any) -> dict[str, Any]:
+    """The limits of CRI's message in the specification's words; what is 0 or empty is left to the kernel."""
     cpu = {
-        key: value
-        for key, value in (
-            ("shares", asked.cpu_shares),
-            ("quota", asked.cpu_quota),
-            ("period", asked.cpu_period if asked.cpu_quota else 0),
-            ("cpus", asked.cpuset_cpus),
-            ("mems", asked.cpuset_mems),
-        )
-        if value
+        "shares": asked.cpu_shares,
+        "quota": asked.cpu_quota,
+        "period": asked.cpu_period if asked.cpu_quota else 0,
+        "cpus": asked.cpuset_cpus,
+        "mems": asked.cpuset_mems,
     }
-    found: dict[str, Any] = {"devices": devices}
-    if cpu:
-        found["cpu"] = cpu
-    if asked.memory_limit_in_bytes:
-        found["memory"] = {"limit": asked.memory_limit_in_bytes}
+    memory = {"limit": asked.memory_limit_in_bytes, "swap": asked.memory_swap_limit_in_bytes}
+    found: dict[str, Any] = {}
+    for name, values in (("cpu", cpu), ("memory", memory)):
+        if given := {key: value for key, value in values.items() if value}:
+            found[name] = given
+    if asked.hugepage_limits:
+        found["hugepageLimits"] = [{"pageSize": each.page_size, "limit": each.limit} for each in asked.hugepage_limits]
+    if asked.unified:
+        found["unified"] = dict(asked.unified)
     return found
