@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 from kubelet import podspec
 from kubelet.atomicfiles import write_atomically
+from kubelet.resources import whole
 from kubelet.volumecontent import CONTENT_KINDS, Sources, VolumeFailure, volume_files
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from machinery.linux.mount import Mount, mount, mount_points, unmount
 
 _PLUGINS = {
     "emptyDir": "kubernetes.io~empty-dir",
@@ -29,7 +30,7 @@ _HOST_PATH_TESTS = {
     "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
     "File": (stat.S_ISREG, "a file"),
     "FileOrCreate": (stat.S_ISREG, "a file"),
-    "Socket": (stat.S_ISSOCK, "a socket"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
@@ -62,7 +63,7 @@ def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Pat
     kind = next((kind for kind in _PLUGINS if kind in volume), None)
     if kind is None:
         raise VolumeFailure(f"no volume plugin matched: {', '.join(set(volume) - {'name'})}")
-    directory = pod_dir / "volumes" / _PLUGINS[kind] / volume["name"]
+    directory = pod_dir / "volumes" / _PLUGINS[kind] / str(volume["name"])
     if kind in CONTENT_KINDS:
         write_atomically(directory, volume_files(pod, volume, sources), gid)
     else:
@@ -75,20 +76,12 @@ def _empty_dir(directory: Path, spec: Object, gid: int | None) -> None:
         return
     directory.mkdir(parents=True, exist_ok=True)
     if spec.get("medium") == "Memory":
-        from kubelet.resources import whole
-
-        limit = f",size={whole(spec['sizeLimit'])}" if spec.get("sizeLimit") else ""
-        _run("mount", "-t", "tmpfs", "-o", f"rw,relatime,mode=0777{limit}", "tmpfs", str(directory))
+        limit = (f"size={whole(spec['sizeLimit'])}",) if spec.get("sizeLimit") else ()
+        mount(Mount("tmpfs", "tmpfs", str(directory), ("relatime", "mode=0777", *limit)))
     directory.chmod(0o777)
     if gid is not None:
         os.chown(directory, -1, gid)
         directory.chmod(0o2777)
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise VolumeFailure(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 def _host_path(spec: Object) -> Path:
@@ -137,7 +130,6 @@ def take_down(pod_dir: Path) -> None:
     """Unmounts and removes all that the pod had below its directory."""
     if not pod_dir.exists():
         return
-    for directory in sorted((pod_dir / "volumes").glob("*/*"), reverse=True):
-        if os.path.ismount(directory):
-            _run("umount", str(directory))
+    for point in reversed(mount_points(pod_dir)):
+        unmount(point)
     shutil.rmtree(pod_dir)

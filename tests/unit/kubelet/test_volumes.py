@@ -1,0 +1,257 @@
+"""A pod's volumes on the disk: what is in them, how they change, why they can't be had, and that they go again."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kubelet.volumecontent import Sources, tokens_of
+from kubelet.volumes import MountFailed, set_up, sub_path, take_down
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
+from machinery.client.cache import Change
+
+
+class Known:
+    """A cache that holds what a test gives it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[Resource, str, str], Object] = {}
+
+    def put(self, resource: Resource, name: str, namespace: str = "ns", **fields: object) -> None:
+        self.objects[resource, namespace, name] = {"kind": resource.kind, "metadata": {"name": name}, **fields}
+
+    @property
+    def revision(self) -> int:
+        return 1
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self.objects.get((resource, namespace, name))
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        return [obj for (kind, where, _), obj in self.objects.items() if kind == resource and where == namespace]
+
+    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
+        return []
+
+    def on_node(self, node: str) -> Sequence[Object]:
+        return []
+
+    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def wait_for(self, revision: int) -> None:
+        return
+
+
+def pod_with(*volumes: Object, security: Object | None = None) -> Object:
+    return {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"b": '2"', "a": "1"}},
+        "spec": {
+            "volumes": list(volumes),
+            "securityContext": security or {},
+            "containers": [{"name": "c", "resources": {"limits": {"cpu": "1500m"}}}],
+        },
+    }
+
+
+def put_up(folder: Path, volume: Object, known: Known | None = None, security: Object | None = None) -> Path:
+    sources = Sources(known or Known(), lambda audience, seconds: f"token for {audience} {seconds}")
+    return set_up(pod_with({"name": "v", **volume}, security=security), folder, sources)["v"]
+
+
+def visible(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if not path.name.startswith("..")}
+
+
+def failure(folder: Path, volume: Object, known: Known | None = None) -> str:
+    with pytest.raises(MountFailed) as caught:
+        put_up(folder, volume, known)
+    return str(caught.value)
+
+
+def test_a_config_map_becomes_files(tmp_path: Path) -> None:
+    known = Known()
+    known.put(CONFIG_MAPS, "m", data={"a": "one"}, binaryData={"b": base64.b64encode(b"two").decode()})
+    folder = put_up(tmp_path, {"configMap": {"name": "m", "defaultMode": 0o640}}, known)
+    assert visible(folder) == {"a": "one", "b": "two"}
+    assert os.readlink(folder / "a") == "..data/a"
+    assert (folder / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_items_choose_path_and_mode(tmp_path: Path) -> None:
+    known = Known()
+    known.put(SECRETS, "s", type="Opaque", data={"k": base64.b64encode(b"hidden").decode(), "other": ""})
+    items = [{"key": "k", "path": "deep/file", "mode": 0o400}]
+    folder = put_up(tmp_path, {"secret": {"secretName": "s", "items": items}}, known)
+    assert [path.name for path in folder.iterdir() if not path.name.startswith("..")] == ["deep"]
+    assert (folder / "deep/file").read_text() == "hidden"
+    assert (folder / "deep/file").stat().st_mode & 0o777 == 0o400
+
+
+def test_a_change_replaces_all_files_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    known = Known()
+    known.put(CONFIG_MAPS, "m", data={"a": "1", "gone": "x"})
+    folder = put_up(tmp_path, {"configMap": {"name": "m"}}, known)
+    first = os.readlink(folder / "..data")
+    put_up(tmp_path, {"configMap": {"name": "m"}}, known)
+    assert os.readlink(folder / "..data") == first, "nothing has changed"
+    known.put(CONFIG_MAPS, "m", data={"a": "2", "new": "y"})
+    put_up(tmp_path, {"configMap": {"name": "m"}}, known)
+    assert visible(folder) == {"a": "2", "new": "y"}
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["..data", os.readlink(folder / "..data"), "a", "new"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        ({"configMap": {"name": "nope"}}, 'configmap "nope" not found'),
+        ({"secret": {"secretName": "ghost"}}, 'secret "ghost" not found'),
+        (
+            {"configMap": {"name": "m", "items": [{"key": "k", "path": "k"}]}},
+            "references non-existent config key: k",
+        ),
+        ({"projected": {"sources": [{"secret": {"name": "ghost"}}]}}, 'secret "ghost" not found'),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, 'persistentvolumeclaim "c" not found'),
+        ({"persistentVolumeClaim": {"claimName": "waits"}}, 'persistentvolumeclaim "waits" is not bound'),
+    ],
+)
+def test_what_lacks_is_told_in_the_words_of_failed_mount(tmp_path: Path, volume: Object, words: str) -> None:
+    known = Known()
+    known.put(CONFIG_MAPS, "m", data={})
+    known.put(PERSISTENT_VOLUME_CLAIMS, "waits", spec={})
+    assert failure(tmp_path, volume, known) == f'MountVolume.SetUp failed for volume "v" : {words}'
+
+
+def test_what_is_optional_may_lack(tmp_path: Path) -> None:
+    assert visible(put_up(tmp_path, {"configMap": {"name": "nope", "optional": True}})) == {}
+
+
+def test_a_path_out_of_the_volume_is_refused(tmp_path: Path) -> None:
+    known = Known()
+    known.put(CONFIG_MAPS, "m", data={"k": "x"})
+    items = [{"key": "k", "path": "../../out"}]
+    assert "invalid path" in failure(tmp_path, {"configMap": {"name": "m", "items": items}}, known)
+
+
+def test_a_projected_volume_gathers_its_sources(tmp_path: Path) -> None:
+    known = Known()
+    known.put(CONFIG_MAPS, "m", data={"ca.crt": "CA"})
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "m"}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    volume: Object = {"projected": {"sources": sources}}
+    folder = put_up(tmp_path, volume, known)
+    assert visible(folder) == {"token": "token for  3607", "ca.crt": "CA", "namespace": "ns"}
+    assert tokens_of(pod_with({"name": "v", **volume})) == {("", 3607)}
+
+
+def test_the_downward_api_tells_labels_and_resources(tmp_path: Path) -> None:
+    items = [
+        {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+        {"path": "cpu", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu"}},
+        {"path": "milli", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu", "divisor": "1m"}},
+    ]
+    folder = put_up(tmp_path, {"downwardAPI": {"items": items}})
+    assert visible(folder) == {"labels": 'a="1"\nb="2\\""', "cpu": "2", "milli": "1500"}
+
+
+def test_an_empty_dir_is_open_to_all_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    folder = put_up(tmp_path, {"emptyDir": {}})
+    assert folder.stat().st_mode & 0o777 == 0o777
+    (folder / "kept").write_text("x")
+    assert visible(put_up(tmp_path, {"emptyDir": {}})) == {"kept": "x"}
+
+
+def test_a_volume_belongs_to_the_pod_s_group(tmp_path: Path) -> None:
+    group = os.getgid()
+    folder = put_up(tmp_path, {"emptyDir": {}}, security={"fsGroup": group})
+    assert folder.stat().st_gid == group
+    assert folder.stat().st_mode & 0o7777 == 0o2777
+
+
+def test_a_host_path_is_the_host_s_own(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    assert put_up(tmp_path / "pod", {"hostPath": {"path": str(there), "type": "Directory"}}) == there
+    made = tmp_path / "made"
+    assert put_up(tmp_path / "pod", {"hostPath": {"path": str(made), "type": "DirectoryOrCreate"}}) == made
+    assert made.is_dir()
+    file = tmp_path / "file"
+    assert put_up(tmp_path / "pod", {"hostPath": {"path": str(file), "type": "FileOrCreate"}}) == file
+    assert file.is_file()
+    take_down(tmp_path / "pod")
+    assert there.is_dir()
+    assert made.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("kind", "noun"),
+    [
+        ("Directory", "a directory"),
+        ("File", "a file"),
+        ("Socket", "a socket file"),
+        ("CharDevice", "a character device"),
+        ("BlockDevice", "a block device"),
+    ],
+)
+def test_a_host_path_of_another_type_is_refused(tmp_path: Path, kind: str, noun: str) -> None:
+    missing = tmp_path / "missing"
+    said = failure(tmp_path / "pod", {"hostPath": {"path": str(missing), "type": kind}})
+    assert said == f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {missing} is not {noun}'
+    assert not missing.exists()
+
+
+def test_a_host_path_may_be_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The name is relative: a socket's path may have 107 bytes.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("s")
+        path = tmp_path / "s"
+        assert put_up(tmp_path / "pod", {"hostPath": {"path": str(path), "type": "Socket"}}) == path
+
+
+def test_a_bound_claim_is_its_volume_s_path(tmp_path: Path) -> None:
+    known = Known()
+    known.put(PERSISTENT_VOLUME_CLAIMS, "c", spec={"volumeName": "pv"})
+    known.put(PERSISTENT_VOLUMES, "pv", "", spec={"hostPath": {"path": str(tmp_path / "data")}})
+    assert put_up(tmp_path / "pod", {"persistentVolumeClaim": {"claimName": "c"}}, known) == tmp_path / "data"
+
+
+def test_a_sub_path_stays_below_its_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    volume.mkdir()
+    assert sub_path(volume, "a/b") == volume / "a/b"
+    assert (volume / "a/b").is_dir()
+    (volume / "out").symlink_to(tmp_path)
+    for wrong in ("out", "../x", "/etc"):
+        with pytest.raises(Exception, match="subPath"):
+            sub_path(volume, wrong)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_an_empty_dir_in_memory_is_a_bounded_tmpfs_that_goes_with_the_pod(tmp_path: Path) -> None:
+    folder = put_up(tmp_path / "pod", {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    try:
+        assert os.path.ismount(folder)
+        found = os.statvfs(folder)
+        assert found.f_blocks * found.f_frsize == 1 << 20
+        (folder / "kept").write_text("x")
+        again = put_up(tmp_path / "pod", {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+        assert visible(again) == {"kept": "x"}, "a second look mounts nothing over it"
+    finally:
+        take_down(tmp_path / "pod")
+    assert not (tmp_path / "pod").exists()
+
+
+def test_taking_down_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+    take_down(tmp_path / "nothing")
