@@ -60,3 +60,8 @@ def not_negative(path: str, value: Any) -> list[Cause]:
 def one_of(path: str, value: Any, supported: tuple[str, ...]) -> list[Cause]:
     """Complains of a value outside `supported`; an absent one is `required`'s business."""
     return [] if value in (None, "") or value in supported else [not_supported(path, value, supported)]
+
+
+def too_many(path: str, count: int, limit: int) -> Cause:
+    noun = "item" if limit == 1 else "items"
+    return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} {noun}", path)

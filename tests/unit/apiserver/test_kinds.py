@@ -14,6 +14,7 @@ from machinery.api.resources import (
     BY_PATH,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     JOBS,
     LIMIT_RANGES,
     PODS,
@@ -24,7 +25,7 @@ from machinery.api.resources import (
 
 EXCHANGES = Path(__file__).parents[2] / "exchanges"
 NOT_RULES = {"invalid/pod-bad-name", "invalid/pod-bad-label", "invalid/no-name", "invalid/no-kind"}  # the registry's
-LATER = {"invalid/es-bad", "invalid/svc-dup-port"}
+LATER = {"invalid/svc-dup-port"}
 
 
 def refused() -> list[tuple[str, str, Object, str]]:
@@ -166,3 +167,22 @@ def test_a_limit_ranges_defaults_follow_from_its_limits() -> None:
     assert item["default"] == {"cpu": "2"}
     assert item["defaultRequest"] == {"cpu": "2", "memory": "1Mi"}
     assert not rules_for(LIMIT_RANGES).validate(limit_range)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "fields"),
+    [
+        ("IPv4", "10.0.0.1", []),
+        ("IPv6", "fd00::1", []),
+        ("IPv4", "0.0.0.0", ["endpoints[0].addresses[0]"]),
+        ("IPv4", "169.254.1.1", ["endpoints[0].addresses[0]"]),
+        ("IPv4", "224.0.0.5", ["endpoints[0].addresses[0]"]),
+        ("IPv6", "10.0.0.1", ["endpoints[0].addresses"]),
+        ("FQDN", "a.example", []),
+        ("FQDN", "alone", ["endpoints[0].addresses[0]"]),
+        ("Other", "x", ["addressType"]),
+    ],
+)
+def test_an_endpoint_slices_addresses_are_of_its_type(kind: str, address: str, fields: list[str]) -> None:
+    causes = rules_for(ENDPOINT_SLICES).validate({"addressType": kind, "endpoints": [{"addresses": [address]}]})
+    assert [cause.field for cause in causes] == fields
