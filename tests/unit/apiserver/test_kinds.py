@@ -17,6 +17,7 @@ from machinery.api.resources import (
     ENDPOINT_SLICES,
     JOBS,
     LIMIT_RANGES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     RESOURCES,
     SECRETS,
@@ -186,3 +187,33 @@ def test_a_limit_ranges_defaults_follow_from_its_limits() -> None:
 def test_an_endpoint_slices_addresses_are_of_its_type(kind: str, address: str, fields: list[str]) -> None:
     causes = rules_for(ENDPOINT_SLICES).validate({"addressType": kind, "endpoints": [{"addresses": [address]}]})
     assert [cause.field for cause in causes] == fields
+
+
+def claim(size: str, phase: str = "Pending", **spec: object) -> Object:
+    resources = {"requests": {"storage": size}}
+    made: Object = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}}
+    made["spec"] |= spec
+    rules_for(PERSISTENT_VOLUME_CLAIMS).default(made)
+    return {**made, "status": {"phase": phase, "capacity": {"storage": "1Gi"}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fields"),
+    [
+        (claim("1Gi"), claim("2Gi"), ["spec"]),
+        (claim("1Gi"), claim("1Gi", storageClassName="fast"), []),
+        (claim("1Gi", storageClassName="slow"), claim("1Gi", storageClassName="fast"), ["spec"]),
+        (claim("1Gi"), claim("1Gi", volumeName="v"), []),
+        (claim("1Gi", "Bound"), claim("2Gi", "Bound"), []),
+        (claim("2Gi", "Bound"), claim("1Gi", "Bound"), ["spec.resources.requests.storage"]),
+        (claim("1Gi"), claim("1Gi", volumeMode="Block"), ["spec", "spec.volumeMode"]),
+    ],
+)
+def test_of_a_claim_little_may_change(old: Object, new: Object, fields: list[str]) -> None:
+    causes = rules_for(PERSISTENT_VOLUME_CLAIMS).validate_update(new, old)
+    assert [cause.field for cause in causes] == fields
+
+
+def test_a_claim_must_ask_for_storage_and_a_way_to_use_it() -> None:
+    causes = rules_for(PERSISTENT_VOLUME_CLAIMS).validate({"metadata": {"name": "c"}, "spec": {}})
+    assert [cause.field for cause in causes] == ["spec.accessModes", "spec.resources[storage]"]
