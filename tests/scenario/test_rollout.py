@@ -59,6 +59,7 @@ class PlayedNode:
 NODE = {
     "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
     "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
 }
 
 
