@@ -48,9 +48,9 @@ def environment(pod: Object, spec: Object, cache: Cache, around: Surroundings) -
             found[source.get("prefix", "") + name] = value
     known = {**services, **found}
     for entry in spec.get("env") or ():
-        value = _value(pod, spec, entry, cache, around, known)
-        if value is not None:
-            found[entry["name"]] = known[entry["name"]] = value
+        told = _value(pod, spec, entry, cache, around, known)
+        if told is not None:
+            found[entry["name"]] = known[entry["name"]] = told
     return {**services, **found}
 
 
@@ -109,15 +109,16 @@ def _from_source(pod: Object, source: Object, cache: Cache) -> dict[str, str]:
 def _service_variables(pod: Object, cache: Cache) -> dict[str, str]:
     """The API server's own service always; the namespace's others where `enableServiceLinks` asks for them."""
     links = pod["spec"].get("enableServiceLinks", True)
-    services = {"kubernetes": cache.get(SERVICES, "default", "kubernetes")}
+    services: dict[str, Object | None] = {"kubernetes": cache.get(SERVICES, "default", "kubernetes")}
     if links:
         for service in cache.list(SERVICES, podspec.namespace(pod)):
             services[service["metadata"]["name"]] = service
     found: dict[str, str] = {}
-    for name, service in sorted(services.items()):
-        address = (service or {}).get("spec", {}).get("clusterIP", "")
-        if service is not None and address and address != "None":
-            found |= _variables_of(name, address, service["spec"].get("ports") or [])
+    for name, known in sorted(services.items()):
+        spec = known["spec"] if known is not None else {}
+        address = spec.get("clusterIP", "")
+        if address and address != "None":
+            found |= _variables_of(name, address, spec.get("ports") or [])
     return found
 
 
