@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.crd_rules import definition_errors, definition_update_errors
 from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
@@ -19,10 +20,17 @@ def default(definition: Object) -> None:
 def prepare_create(definition: Object) -> None:
     stored = [v["name"] for v in definition["spec"].get("versions") or [] if v.get("storage")]
     definition["status"] = {
-        "conditions": [],
+        "conditions": None,
         "acceptedNames": {"plural": "", "kind": ""},
         "storedVersions": stored,
     }
 
 
-RULES = Rules(default=default, prepare_create=prepare_create, prepare_update=keep_status, has_generation=True)
+RULES = Rules(
+    default=default,
+    prepare_create=prepare_create,
+    prepare_update=keep_status,
+    validate=definition_errors,
+    validate_update=definition_update_errors,
+    has_generation=True,
+)

@@ -13,6 +13,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
     BY_PATH,
     CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     JOBS,
@@ -217,3 +218,28 @@ def test_of_a_claim_little_may_change(old: Object, new: Object, fields: list[str
 def test_a_claim_must_ask_for_storage_and_a_way_to_use_it() -> None:
     causes = rules_for(PERSISTENT_VOLUME_CLAIMS).validate({"metadata": {"name": "c"}, "spec": {}})
     assert [cause.field for cause in causes] == ["spec.accessModes", "spec.resources[storage]"]
+
+
+def definition(schema: Object) -> Object:
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    spec = {"group": "a.example", "scope": "Namespaced", "names": {"plural": "xs", "kind": "X"}, "versions": [version]}
+    made: Object = {"metadata": {"name": "xs.a.example"}, "spec": spec}
+    rules_for(CUSTOM_RESOURCE_DEFINITIONS).default(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("properties", "field"),
+    [
+        ({"a": {"type": "string"}}, ""),
+        ({"a": {"x-kubernetes-int-or-string": True}}, ""),
+        ({"a": {}}, "properties[a].type"),
+        ({"a": {"type": "array"}}, "properties[a].items"),
+        ({"a": {"type": "text"}}, "properties[a].type"),
+        ({"a": {"type": "array", "items": {}}}, "properties[a].items.type"),
+    ],
+)
+def test_a_definitions_schema_is_structural(properties: Object, field: str) -> None:
+    made = definition({"type": "object", "properties": properties})
+    causes = rules_for(CUSTOM_RESOURCE_DEFINITIONS).validate(made)
+    assert [cause.field for cause in causes] == ([f"spec.validation.openAPIV3Schema.{field}"] if field else [])
