@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Facts:
     os_image: str
     machine_id: str
     boot_id: str
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    """Size of a page -> how many there are, for each size that the machine can have."""
 
 
 def facts(root: Path) -> Facts:
@@ -63,7 +66,17 @@ def facts(root: Path) -> Facts:
         os_image=_os_image(),
         machine_id=_read(Path("/etc/machine-id")),
         boot_id=_read(Path("/proc/sys/kernel/random/boot_id")),
+        huge_pages=huge_pages(),
     )
+
+
+def huge_pages(folder: Path = Path("/sys/kernel/mm/hugepages")) -> dict[int, int]:
+    """Size in bytes -> count, from the kernel's `hugepages-2048kB/nr_hugepages`."""
+    found = {}
+    for path in folder.glob("hugepages-*kB"):
+        size = int(path.name.removeprefix("hugepages-").removesuffix("kB")) * 1024
+        found[size] = int(_read(path / "nr_hugepages") or 0)
+    return found
 
 
 def _os_image() -> str:
@@ -96,16 +109,16 @@ def node_status(config: KubeletConfig, found: Facts, runtime: str, old: Object, 
     capacity = {
         "cpu": str(found.cpus),
         "ephemeral-storage": f"{found.disk // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
+        **{f"hugepages-{_binary(size)}": _binary(size * count) for size, count in sorted(found.huge_pages.items())},
         "memory": f"{found.memory // 1024}Ki",
         "pods": str(config.max_pods),
     }
     # Upstream's hard eviction thresholds are what pods can't have: 100Mi of memory, a tenth of the disk.
+    huge = sum(size * count for size, count in found.huge_pages.items())
     allocatable = {
         **capacity,
         "ephemeral-storage": str(found.disk * 9 // 10),
-        "memory": f"{(found.memory - (100 << 20)) // 1024}Ki",
+        "memory": f"{max(found.memory - huge - (100 << 20), 0) // 1024}Ki",
     }
     return {
         **{key: value for key, value in old.items() if key in ("images", "volumesInUse", "volumesAttached")},
@@ -130,6 +143,13 @@ def node_status(config: KubeletConfig, found: Facts, runtime: str, old: Object, 
             "architecture": found.architecture,
         },
     }
+
+
+def _binary(size: int) -> str:
+    for suffix, factor in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
+        if size and size % factor == 0:
+            return f"{size // factor}{suffix}"
+    return str(size)
 
 
 def _conditions(old: Object, now: str) -> list[Object]:
