@@ -44,7 +44,7 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
         await sandboxes.adopt()
         await containers.adopt()
         await images.recover([record.id for record in containers.records])
-        runtime_service = RuntimeService(sandboxes, containers, network, events, images)
+        runtime_service = RuntimeService(sandboxes, containers, network, events, images, config.root)
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers(
             (

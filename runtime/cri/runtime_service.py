@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from machinery.rpc.wire import CRI
@@ -20,22 +21,34 @@ from runtime.cri.answers import (
 )
 from runtime.cri.events import Events
 from runtime.cri.stats import container_stats, sandbox_stats
+from runtime.errors import InvalidArgument, NotFound
 from runtime.network.bridge import BridgeNetwork
 from runtime.sandbox.containers import Containers
+from runtime.sandbox.records import ContainerRecord, SandboxRecord
 from runtime.sandbox.sandboxes import Sandboxes
+
+HANDLERS = ("", "runc")
+"""The runtime handlers (RuntimeClass) that a sandbox may ask for."""
 
 
 class RuntimeService:
     """One method an RPC, named as the RPC."""
 
     def __init__(
-        self, sandboxes: Sandboxes, containers: Containers, network: BridgeNetwork, events: Events, images: Any
+        self,
+        sandboxes: Sandboxes,
+        containers: Containers,
+        network: BridgeNetwork,
+        events: Events,
+        images: Any,
+        images_root: Path,
     ) -> None:
         self._sandboxes = sandboxes
         self._containers = containers
         self._network = network
         self._events = events
         self._images = images
+        self._images_root = images_root
 
     async def Version(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
         return make(
@@ -51,7 +64,12 @@ class RuntimeService:
         if not self._network.ready:
             network.reason, network.message = "NetworkPluginNotReady", "the bridge is not up"
         conditions = [make("RuntimeCondition", type="RuntimeReady", status=True), network]
-        return make("StatusResponse", status=make("RuntimeStatus", conditions=conditions))
+        return make(
+            "StatusResponse",
+            status=make("RuntimeStatus", conditions=conditions),
+            runtime_handlers=[make("RuntimeHandler", **{"name": name}) for name in HANDLERS],
+            features=make("RuntimeFeatures", supplemental_groups_policy=True),
+        )
 
     async def RuntimeConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         cgroupfs = CRI.enum("runtime.v1.CgroupDriver")["CGROUPFS"]
@@ -63,6 +81,8 @@ class RuntimeService:
         return make("UpdateRuntimeConfigResponse")
 
     async def RunPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.runtime_handler not in HANDLERS:
+            raise InvalidArgument(f'no runtime for "{request.runtime_handler}" is configured')
         sandbox_id = await self._sandboxes.run(request.config, request.runtime_handler)
         record = self._sandboxes.known(sandbox_id)
         self._events.sandbox(record, "started")
@@ -152,9 +172,7 @@ class RuntimeService:
         return make("ExecSyncResponse", stdout=done.stdout, stderr=done.stderr, exit_code=done.status)
 
     async def ContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
-        record = self._containers.known(request.container_id)
-        stats = await asyncio.to_thread(container_stats, record)
-        return make("ContainerStatsResponse", stats=stats)
+        return make("ContainerStatsResponse", stats=await self._stats(self._containers.known(request.container_id)))
 
     async def ListContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         wanted = request.filter
@@ -166,14 +184,11 @@ class RuntimeService:
             and record.sandbox_id.startswith(wanted.pod_sandbox_id)
             and chosen(record.labels, wanted.label_selector)
         ]
-        stats = await asyncio.to_thread(lambda: [container_stats(record) for record in records])
-        return make("ListContainerStatsResponse", stats=stats)
+        return make("ListContainerStatsResponse", stats=[await self._stats(record) for record in records])
 
     async def PodSandboxStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         record = self._sandboxes.known(request.pod_sandbox_id)
-        inside = self._containers.of_sandbox(record.id)
-        stats = await asyncio.to_thread(sandbox_stats, record, inside)
-        return make("PodSandboxStatsResponse", stats=stats)
+        return make("PodSandboxStatsResponse", stats=await self._sandbox_stats(record))
 
     async def ListPodSandboxStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         wanted = request.filter
@@ -184,11 +199,20 @@ class RuntimeService:
             and record.id.startswith(wanted.id)
             and chosen(record.labels, wanted.label_selector)
         ]
+        return make("ListPodSandboxStatsResponse", stats=[await self._sandbox_stats(record) for record in records])
 
-        def stats() -> list[Any]:
-            return [sandbox_stats(record, self._containers.of_sandbox(record.id)) for record in records]
+    async def _stats(self, record: ContainerRecord) -> Any:
+        try:
+            written = await self._images.rootfs_usage(record.id)
+        except NotFound:
+            # It is being removed.
+            written = (0, 0)
+        return await asyncio.to_thread(container_stats, record, written, str(self._images_root))
 
-        return make("ListPodSandboxStatsResponse", stats=await asyncio.to_thread(stats))
+    async def _sandbox_stats(self, record: SandboxRecord) -> Any:
+        inside = [await self._stats(each) for each in self._containers.of_sandbox(record.id) if each.state == "running"]
+        link = "" if record.on_host_network else self._network.link(record.id)
+        return await asyncio.to_thread(sandbox_stats, record, inside, link)
 
     async def GetContainerEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         with self._events.subscribed() as queue:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from machinery.linux import netlink, nft
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
 from runtime.network.ipam import Leases
+from runtime.network.rules import Forward, ruleset
 
 LOG = logging.getLogger("network")
 INTERFACE = "eth0"
@@ -30,6 +33,8 @@ class BridgeNetwork:
     def __init__(self, config: RuntimeConfig) -> None:
         self._config = config
         self._leases = Leases(config.leases, config.network)
+        self._forwards: set[Forward] = set()
+        self._lock = threading.Lock()
         self.ready = False
 
     def set_up(self) -> None:
@@ -58,14 +63,18 @@ class BridgeNetwork:
             route.addr("add", index=link, address=gateway, prefixlen=length)
         route.link("set", index=link, state="up")
 
-    def _rules(self) -> str:
-        """Emptied and filled in one transaction, so that a second start changes nothing."""
-        table, bridge, cidr = self._config.table, self._config.bridge, self._config.pod_cidr
-        return (
-            f"add table ip {table}\nflush table ip {table}\n"
-            f"add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
-            f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade\n'
-        )
+    def publish(self, forwards: Collection[Forward]) -> None:
+        """Makes these the ports of the host that lead into sandboxes; raises Internal."""
+        with self._lock:
+            if set(forwards) != self._forwards:
+                try:
+                    nft.run(self._rules(forwards))
+                except nft.NftError as error:
+                    raise Internal(f"failed to publish ports: {error}") from error
+                self._forwards = set(forwards)
+
+    def _rules(self, forwards: Collection[Forward] = ()) -> str:
+        return ruleset(self._config.table, self._config.bridge, self._config.pod_cidr, forwards)
 
     def attach(self, sandbox_id: str, namespace: Path) -> str:
         """The sandbox's address; raises Internal or ResourceExhausted."""
@@ -91,6 +100,10 @@ class BridgeNetwork:
         route.addr("add", index=link, address=address, prefixlen=self._config.network.prefixlen)
         route.link("set", index=link, state="up")
         route.route("add", dst="default", gateway=str(self._config.gateway))
+
+    def link(self, sandbox_id: str) -> str:
+        """The name of the host's end of the sandbox's network."""
+        return veth_name(self._config.instance, sandbox_id)
 
     def detach(self, sandbox_id: str) -> None:
         """Removes the pair and frees the address; nothing where there is none."""

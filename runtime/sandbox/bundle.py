@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +94,12 @@ def told_mount(mount: Any) -> dict[str, Any]:
 def told_ports(config: Any) -> list[dict[str, Any]]:
     """The port mappings that ask for a port of the host."""
     return [
-        asdict(Port(mapping.protocol, mapping.container_port, mapping.host_port, mapping.host_ip))
+        {
+            "protocol": mapping.protocol,
+            "container_port": mapping.container_port,
+            "host_port": mapping.host_port,
+            "host_ip": "" if mapping.host_ip in ("0.0.0.0", "::") else mapping.host_ip,  # noqa: S104 - every address
+        }
         for mapping in config.port_mappings
         if mapping.host_port
     ]
-
-
-@dataclass(frozen=True)
-class Port:
-    """`protocol` is CRI's number: TCP 0, UDP 1, SCTP 2."""
-
-    protocol: int
-    container_port: int
-    host_port: int
-    host_ip: str = ""

@@ -35,8 +35,6 @@ class SandboxRecord:
     shares_ipc: int = 0
     address: str = ""
     ports: list[dict[str, Any]] = field(default_factory=list)
-    pause_pid: int = 0
-    pause_start: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
 

@@ -9,15 +9,17 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from machinery.linux import cgroup, namespaces
+from machinery.linux import cgroup, namespaces, pause
 from machinery.linux.boot import boot_id
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
 from runtime.config import RuntimeConfig
 from runtime.errors import NotFound, RuntimeFault
 from runtime.network.bridge import BridgeNetwork
+from runtime.network.rules import PROTOCOLS, Forward
+from runtime.sandbox.bundle import told_ports
 from runtime.sandbox.records import Records, SandboxRecord
 
-NODE = 2
+POD, NODE = 0, 2
 SHM_BYTES = 64 << 20
 
 
@@ -41,7 +43,7 @@ class Sandboxes:
     def namespace_files(self, record: SandboxRecord) -> dict[str, Path]:
         """OCI namespace type -> file, of those that the sandbox has of its own."""
         folder = self._config.namespaces / record.id
-        found = {"network": folder / "net", "uts": folder / "uts", "ipc": folder / "ipc"}
+        found = {"network": folder / "net", "uts": folder / "uts", "ipc": folder / "ipc", "pid": folder / "pid"}
         return {kind: path for kind, path in found.items() if path.exists()}
 
     def files(self, record: SandboxRecord) -> dict[str, Path]:
@@ -69,6 +71,7 @@ class Sandboxes:
             on_host_network=options.network == NODE,
             shares_pid=options.pid,
             shares_ipc=options.ipc,
+            ports=told_ports(config),
             labels=dict(config.labels),
             annotations=dict(config.annotations),
         )
@@ -76,8 +79,7 @@ class Sandboxes:
         try:
             await self._make(record, config.dns_config, dict(config.linux.sysctls))
         except (RuntimeFault, OSError):
-            await self._unmake(record)
-            await asyncio.to_thread(self.records.remove, record.id)
+            await self._forget_half_made(record)
             raise
         record.state = "ready"
         await asyncio.to_thread(self.records.write, record)
@@ -92,6 +94,19 @@ class Sandboxes:
         await asyncio.to_thread(namespaces.pin, files, hostname=record.hostname, sysctls=sysctls)
         if "net" in files:
             record.address = await asyncio.to_thread(self._network.attach, record.id, files["net"])
+        if record.shares_pid == POD:
+            file = self._config.namespaces / record.id / "pid"
+            await asyncio.to_thread(pause.start, file, self._pause_cgroup(record))
+        if record.ports:
+            await self._publish(record)
+
+    async def _publish(self, *more: SandboxRecord) -> None:
+        """Opens the ports of all ready sandboxes and of these."""
+        wanted = [*(record for record in self.records if record.state == "ready"), *more]
+        await asyncio.to_thread(self._network.publish, {each for record in wanted for each in _forwards(record)})
+
+    def _pause_cgroup(self, record: SandboxRecord) -> str:
+        return f"{record.cgroup_parent.rstrip('/')}/{record.id}"
 
     def _write_files(self, record: SandboxRecord, dns: Any) -> None:
         folder = self.folder(record.id)
@@ -110,17 +125,27 @@ class Sandboxes:
 
     async def stop(self, record: SandboxRecord) -> None:
         """Takes network and namespaces away; containers have been ended before. Again is harmless."""
-        await self._unmake(record)
         if record.state != "stopped":
             record.state = "stopped"
             await asyncio.to_thread(self.records.write, record)
+        await self._unmake(record)
+
+    async def _forget_half_made(self, record: SandboxRecord) -> None:
+        await self._unmake(record)
+        await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
+        await asyncio.to_thread(self.records.remove, record.id)
 
     async def _unmake(self, record: SandboxRecord) -> None:
         if not record.on_host_network:
             await asyncio.to_thread(self._network.detach, record.id)
         await asyncio.to_thread(self._clear, record)
+        if record.ports:
+            await self._publish()
 
     def _clear(self, record: SandboxRecord) -> None:
+        if record.shares_pid == POD:
+            pause.end(cgroup.processes(self._pause_cgroup(record)))
+            cgroup.remove(self._pause_cgroup(record))
         namespaces.unpin(self._config.namespaces / record.id)
         shm = self.folder(record.id) / "shm"
         if is_mount_point(shm):
@@ -142,16 +167,24 @@ class Sandboxes:
         now = boot_id()
         for record in self.records:
             if record.state == "creating":
-                await self._unmake(record)
-                await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
-                await asyncio.to_thread(self.records.remove, record.id)
+                await self._forget_half_made(record)
             elif record.state == "ready" and (record.boot_id != now or self._lost_namespaces(record)):
                 await self.stop(record)
         kept = {record.id for record in self.records if record.state == "ready"}
         await asyncio.to_thread(self._network.keep_only, kept)
+        await self._publish()
 
     def _lost_namespaces(self, record: SandboxRecord) -> bool:
         return not record.on_host_network and "network" not in self.namespace_files(record)
+
+
+def _forwards(record: SandboxRecord) -> set[Forward]:
+    if not record.address:
+        return set()
+    return {
+        Forward(PROTOCOLS[port["protocol"]], port["host_ip"], port["host_port"], record.address, port["container_port"])
+        for port in record.ports
+    }
 
 
 def resolv_conf(dns: Any) -> str:

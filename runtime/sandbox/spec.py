@@ -20,7 +20,7 @@ DEFAULT_CAPABILITIES = (
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOSHARE = ["nosuid", "noexec", "nodev"]
 _PROPAGATION = {0: "rprivate", 1: "rslave", 2: "rshared"}
-_NODE, _TARGET = 2, 3
+_POD, _NODE, _TARGET = 0, 2, 3
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,11 @@ def container_spec(
 def _namespaces(config: Any, around: Surroundings, host: Host) -> list[dict[str, str]]:
     options = config.linux.security_context.namespace_options
     found = [{"type": "mount"}]
-    found += [{"type": kind, "path": str(path)} for kind, path in around.namespaces.items()]
+    shared = {kind: path for kind, path in around.namespaces.items() if kind != "pid" or options.pid == _POD}
+    found += [{"type": kind, "path": str(path)} for kind, path in shared.items()]
     if options.pid == _TARGET and around.target_pid:
         found.append({"type": "pid", "path": f"/proc/{around.target_pid}/ns/pid"})
-    elif options.pid != _NODE and "pid" not in around.namespaces:
+    elif options.pid != _NODE and "pid" not in shared:
         found.append({"type": "pid"})
     if host.is_unified and not config.linux.security_context.privileged:
         found.append({"type": "cgroup"})

@@ -1,0 +1,46 @@
+"""The runtime's nftables table as text: masquerade on the way out, and host ports that lead into sandboxes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+PROTOCOLS = {0: "tcp", 1: "udp", 2: "sctp"}
+"""CRI's numbers."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A port of the host, on one of its addresses or (empty) on all, that leads to a sandbox."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    address: str
+    port: int
+
+
+def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()) -> str:
+    """nft's commands that make the table what it shall be, whatever it was: one transaction."""
+    lines = [
+        f"add table ip {table}",
+        f"delete table ip {table}",
+        f"add table ip {table}",
+        f"add chain ip {table} hostports",
+        f"add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}",
+        f"add chain ip {table} output {{ type nat hook output priority -100; policy accept; }}",
+        f"add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}",
+        f"add rule ip {table} prerouting fib daddr type local jump hostports",
+        f"add rule ip {table} output fib daddr type local jump hostports",
+        f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade',
+        # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
+        f'add rule ip {table} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
+    ]
+    for each in sorted(forwards, key=lambda forward: (forward.host_ip == "", forward.host_port, forward.protocol)):
+        where = f"ip daddr {each.host_ip} " if each.host_ip else ""
+        asked, to = f"{each.protocol} dport {each.host_port}", f"{each.address}:{each.port}"
+        lines.append(f"add rule ip {table} hostports {where}{asked} dnat to {to}")
+        # A sandbox that asks for its own port must not get the answer from itself directly.
+        itself = f"ip saddr {each.address} ip daddr {each.address} {each.protocol} dport {each.port}"
+        lines.append(f"add rule ip {table} postrouting {itself} ct status dnat masquerade")
+    return "\n".join(lines) + "\n"
