@@ -64,7 +64,7 @@ def compute_pod_actions(
     verdicts: Verdicts = Verdicts(),  # noqa: B008 - frozen
 ) -> PodActions:
     """What brings the containers to what the spec wants; an empty value where they are."""
-    if has_finished(pod, state) or _deadline_passed(pod, now):
+    if has_finished(pod, state) or deadline_passed(pod, now):
         return PodActions(finished=True)
     again = _deadline(pod)
     sandbox = state.sandbox
@@ -116,7 +116,7 @@ def _deadline(pod: Object) -> datetime | None:
     return datetime.fromisoformat(started) + timedelta(seconds=int(seconds))
 
 
-def _deadline_passed(pod: Object, now: datetime) -> bool:
+def deadline_passed(pod: Object, now: datetime) -> bool:
     deadline = _deadline(pod)
     return deadline is not None and now >= deadline
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.config import KubeletConfig
 from kubelet.cri import Cri
-from kubelet.cri_config import Resolver, log_directory
-from kubelet.start import ImagePuller
+from kubelet.images import ImagePuller
+from kubelet.sandboxconfig import Dns, log_directory, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
 from machinery.client.cache import Cache
@@ -31,34 +32,23 @@ class Context:
     recorder: EventRecorder
     puller: ImagePuller
     tokens: Tokens
-    resolver: Resolver
+    resolver: Dns
     runtime_name: str
     memory_capacity: int
 
     def remove_folders(self, pod: Object) -> None:
         """Removes the pod's own folder and its logs; blocks, so it belongs into a thread."""
-        for folder in (self.config.pods_dir / podspec.uid(pod), log_directory(self.config.pod_logs_dir, pod)):
+        for folder in (self.config.pods_dir / podspec.uid(pod), log_directory(pod, self.config)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Resolver:
-    """The host's resolvers, which pods use until the cluster has a DNS of its own."""
-    servers: list[str] = []
-    searches: list[str] = []
-    options: list[str] = []
+def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:
+    """The host's resolvers but for those on its loopback, which no pod can reach."""
     try:
-        lines = path.read_text().splitlines()
+        found = parse_resolv_conf(path.read_text())
     except OSError:
-        return Resolver()
-    for line in lines:
-        word, _, rest = line.strip().partition(" ")
-        if word == "nameserver" and not rest.strip().startswith("127."):
-            servers.append(rest.strip())
-        elif word == "search":
-            searches = rest.split()
-        elif word == "options":
-            options = rest.split()
-    return Resolver(tuple(servers), tuple(searches), tuple(options))
+        return Dns()
+    return dataclasses.replace(found, servers=tuple(each for each in found.servers if not each.startswith("127.")))
 
 
 def memory_capacity() -> int:

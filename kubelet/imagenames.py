@@ -1,4 +1,4 @@
-"""Image names as people write them: checked and completed with the words of the distribution reference grammar. Pure."""
+"""Image names as people write them: checked and completed in the words of the distribution grammar. Pure."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from kubelet import node_status, podspec
 from kubelet.config import KubeletConfig
 from kubelet.context import Context, host_resolver, memory_capacity
 from kubelet.cri import Cri, RuntimeFailure
-from kubelet.cri_config import log_directory
+from kubelet.images import ImagePuller
+from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
-from kubelet.start import ImagePuller
 from kubelet.tokens import Tokens
 from kubelet.worker import PodWorker
 from machinery.api.resource import Object
@@ -55,7 +55,7 @@ class Kubelet:
                 cache=self._cache,
                 clock=self._clock,
                 recorder=EventRecorder(self._client, "kubelet", config.node_name, self._clock),
-                puller=ImagePuller(cri, self._clock),
+                puller=ImagePuller(cri, self._cache, self._clock),
                 tokens=Tokens(self._client, self._clock),
                 resolver=host_resolver(),
                 runtime_name=version[0],
@@ -168,7 +168,7 @@ class Kubelet:
             pod = worker.pod
             if (podspec.namespace(pod), podspec.name(pod)) != (namespace, name):
                 continue
-            folder = log_directory(self._config.pod_logs_dir, pod) / container
+            folder = log_directory(pod, self._config) / container
             runs = sorted((path for path in folder.glob("*.log")), key=lambda path: int(path.stem), reverse=True)
             index = 1 if previous else 0
             return runs[index] if index < len(runs) else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kubelet import podspec
 from kubelet.environment import expand
-from kubelet.podstate import ContainerState
+from kubelet.logs import LogOptions, line_of
+from kubelet.podstate import TERMINATION_POLICY, ContainerState, PodState
 from kubelet.sandboxconfig import hostname
 from kubelet.volumecontent import VolumeFailure
 from kubelet.volumes import sub_path
@@ -47,7 +49,7 @@ def hosts_file(pod: Object, pod_ips: tuple[str, ...], domain: str, host_text: st
 
 
 def _alias(alias: Object) -> str:
-    return alias["ip"] + "\t" + "\t".join(alias.get("hostnames") or ()) + "\n"
+    return "\t".join([alias["ip"], *(alias.get("hostnames") or ())]) + "\n"
 
 
 def termination_log(pod_dir: Path, container: str, attempt: int) -> Path:
@@ -90,6 +92,19 @@ def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str,
     }
 
 
+def with_messages(state: PodState, pod_dir: Path) -> PodState:
+    """The state with each ended container's message complete; reads small files, so it belongs into a thread."""
+    containers = tuple(
+        dataclasses.replace(
+            each, message=termination_message(pod_dir, each, each.annotations.get(TERMINATION_POLICY, "File"))
+        )
+        if each.has_ended
+        else each
+        for each in state.containers
+    )
+    return dataclasses.replace(state, containers=containers)
+
+
 def termination_message(pod_dir: Path, state: ContainerState, policy: str) -> str:
     """What the container said of its end: its termination log, or its output's tail where the policy says so."""
     log = termination_log(pod_dir, state.name, state.attempt)
@@ -104,13 +119,12 @@ def termination_message(pod_dir: Path, state: ContainerState, policy: str) -> st
 
 
 def _tail(path: Path) -> str:
-    from kubelet.logs import parse_line
-
+    """The text of the last lines of a CRI log (`time stream P|F text`)."""
     try:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - 4 * _LOG_MESSAGE_BYTES, 0))
             lines = file.read().split(b"\n")[-_LOG_MESSAGE_LINES - 1 :]
     except OSError:
         return ""
-    entries = [entry for line in lines if (entry := parse_line(line)) is not None]
-    return b"".join(entry.text for entry in entries)[-_LOG_MESSAGE_BYTES:].decode(errors="replace")
+    text = b"".join(line_of(line, LogOptions()) for line in lines)
+    return text[-_LOG_MESSAGE_BYTES:].decode(errors="replace")

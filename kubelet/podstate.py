@@ -14,6 +14,7 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 CONTAINER_HASH = "io.kubernetes.container.hash"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
+GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 
 

@@ -180,7 +180,7 @@ def container_config(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str
     values = plan.environment
     interactive = {
         key: bool(spec.get(field)) for key, field in (("stdin", "stdin"), ("stdin_once", "stdinOnce"), ("tty", "tty"))
-    }  # noqa: E501
+    }
     return {
         "metadata": {"name": spec["name"], "attempt": plan.attempt},
         "image": {"image": plan.image.id, "user_specified_image": plan.image_name},
@@ -195,6 +195,7 @@ def container_config(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str
             podstate.RESTART_COUNT: str(plan.attempt),
             podstate.TERMINATION_PATH: spec.get("terminationMessagePath", "/dev/termination-log"),
             podstate.TERMINATION_POLICY: spec.get("terminationMessagePolicy", "File"),
+            podstate.GRACE_PERIOD: str(podspec.grace_period(pod)),
         },
         "log_path": f"{spec['name']}/{plan.attempt}.log",
         **interactive,

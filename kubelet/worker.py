@@ -17,12 +17,12 @@ from kubelet.actions import PodActions, Start, Verdicts, compute_pod_actions
 from kubelet.backoff import Backoff, duration
 from kubelet.context import Context
 from kubelet.cri import RuntimeFailure
-from kubelet.cri_config import sandbox_config
 from kubelet.environment import Surroundings, environment
+from kubelet.podfiles import hosts_file, with_messages
 from kubelet.podstate import ContainerState, PodState
 from kubelet.podstatus import StatusInput, Trouble, pod_status
-from kubelet.start import Failed, Room, start_container
-from kubelet.termination import with_messages
+from kubelet.sandboxconfig import pod_dns, sandbox_config
+from kubelet.start import Failed, Room, pull_image, start_container
 from kubelet.volumecontent import Sources
 from kubelet.volumes import MountFailed, set_up, take_down
 from machinery.api.errors import Conflict, NotFound
@@ -161,7 +161,7 @@ class PodWorker:
 
     def _sandbox_config(self, pod: Object, attempt: int) -> dict[str, object]:
         config = self._context.config
-        return sandbox_config(pod, attempt, config.pod_logs_dir, config.cgroup_root, self._context.resolver)
+        return sandbox_config(pod, attempt, pod_dns(pod, self._context.resolver, config), config)
 
     async def _new_sandbox(self, pod: Object, config: dict[str, object]) -> str:
         try:
@@ -200,15 +200,19 @@ class PodWorker:
         self, pod: Object, sandbox_id: str, config: dict[str, object], volumes: dict[str, Path], ips: tuple[str, ...]
     ) -> Room:
         context = self._context
-        hosts = None if podspec.is_host_network(pod) else self._dir / "etc-hosts"
-        if hosts is not None:
-            await asyncio.to_thread(_write_hosts, hosts, pod, ips)
+        await asyncio.to_thread(self._write_hosts, pod, ips)
         around = Surroundings(pod_ips=ips, host_ip=context.config.node_ip)
 
         def resolve(spec: Object) -> dict[str, str]:
             return environment(pod, spec, context.cache, around)
 
-        return Room(sandbox_id, config, volumes, self._dir, hosts, resolve, context.memory_capacity)
+        return Room(sandbox_id, config, volumes, self._dir, resolve, context.memory_capacity)
+
+    def _write_hosts(self, pod: Object, ips: tuple[str, ...]) -> None:
+        path = self._dir / "etc-hosts"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(hosts_file(pod, ips, self._context.config.cluster_domain, Path("/etc/hosts").read_text()))
+        path.chmod(0o644)
 
     async def _start_all(self, pod: Object, starts: tuple[Start, ...], room: Room) -> bool:
         results = await asyncio.gather(*(self._start(pod, start, room) for start in starts))
@@ -233,15 +237,14 @@ class PodWorker:
             await self._tell(pod, start.name, type_, reason, message)
 
         try:
-            image_id = await self._context.puller.ensure(pod, spec, room.sandbox_config, tell)
+            pulled = await pull_image(self._context.puller, pod, spec, room, tell)
             if start.ended is not None:
                 self._crashes.advance(start.name, now)
-            await start_container(self._context.cri, pod, spec, start.attempt, room, image_id, tell)
+            await start_container(self._context.cri, pod, spec, start.attempt, room, pulled, tell)
         except Failed as failure:
             self._memory.troubles[start.name] = Trouble(failure.reason, str(failure))
-            retry_at = self._context.puller.retry_at(pod, spec)
-            if retry_at is not None:
-                self._wake_at(retry_at)
+            if failure.retry_at is not None:
+                self._wake_at(failure.retry_at)
             else:
                 self._retry()
             return False
@@ -336,28 +339,3 @@ class PodWorker:
 def _runs(state: PodState, name: str) -> bool:
     newest = state.newest(name)
     return newest is not None and newest.is_running
-
-
-def _write_hosts(path: Path, pod: Object, ips: tuple[str, ...]) -> None:
-    spec = pod["spec"]
-    host = spec.get("hostname") or podspec.name(pod)
-    names = host
-    if spec.get("subdomain"):
-        names = f"{host}.{spec['subdomain']}.{podspec.namespace(pod)}.svc.cluster.local\t{host}"
-    lines = [
-        "# Kubernetes-managed hosts file.",
-        "127.0.0.1\tlocalhost",
-        "::1\tlocalhost ip6-localhost ip6-loopback",
-        "fe00::0\tip6-localnet",
-        "fe00::0\tip6-mcastprefix",
-        "fe00::1\tip6-allnodes",
-        "fe00::2\tip6-allrouters",
-        *(f"{ip}\t{names}" for ip in ips),
-    ]
-    aliases = spec.get("hostAliases") or []
-    if aliases:
-        lines += ["", "# Entries added by HostAliases."]
-        lines += [f"{alias['ip']}\t" + "\t".join(alias.get("hostnames") or []) for alias in aliases]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
-    path.chmod(0o644)
