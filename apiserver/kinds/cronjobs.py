@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.cron_rules import cron_job_errors
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
@@ -15,4 +16,10 @@ def default(cron_job: Object) -> None:
     default_template(((spec.get("jobTemplate") or {}).get("spec") or {}).get("template"))
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)
+RULES = Rules(
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=cron_job_errors,
+    has_generation=True,
+)

@@ -51,13 +51,16 @@ def stateful_set_errors(stateful_set: Object) -> list[Cause]:
 
 
 def job_errors(job: Object) -> list[Cause]:
-    spec = job.get("spec") or {}
+    return job_spec_errors(job.get("spec") or {}, "spec")
+
+
+def job_spec_errors(spec: Object, path: str) -> list[Cause]:
     errors: list[Cause] = []
     for field in ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"):
-        errors += not_negative(f"spec.{field}", spec.get(field))
+        errors += not_negative(f"{path}.{field}", spec.get(field))
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
-        errors.append(required("spec.completions", "when completion mode is Indexed"))
-    errors += template_errors(spec.get("template"), "spec.template", restart=("OnFailure", "Never"))
+        errors.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    errors += template_errors(spec.get("template"), f"{path}.template", restart=("OnFailure", "Never"))
     return errors
 
 
