@@ -24,9 +24,10 @@ from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.sandbox.bundle import Bundle, amend_bundle, resources_message, told_mount, told_resources, write_bundle
 from runtime.sandbox.conmon import Conmon
 from runtime.sandbox.exits import ExitWatch
+from runtime.sandbox.host import devices, devices_asked
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord
 from runtime.sandbox.sandboxes import Sandboxes
-from runtime.sandbox.spec import Surroundings, resources
+from runtime.sandbox.spec import Device, Surroundings, resources
 
 LOG = logging.getLogger("containers")
 KILL_SECONDS = 10.0
@@ -129,6 +130,7 @@ class Containers:
             record.cgroup_path,
             self._sandboxes.files(sandbox),
             target.pid if target else 0,
+            _devices(config),
         )
         write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
         self.records.write(record)
@@ -329,6 +331,15 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
 def _reference(image: Any) -> str:
     digests = list(image.repo_digests)
     return digests[0] if digests else str(image.id)
+
+
+def _devices(config: Any) -> list[Device]:
+    asked = [
+        device
+        for entry in config.devices
+        for device in devices_asked(Path(entry.host_path), entry.container_path, entry.permissions)
+    ]
+    return [*devices(), *asked] if config.linux.security_context.privileged else asked
 
 
 def _stop_signal(config: Any, image: Image) -> str:

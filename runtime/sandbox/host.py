@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from machinery.linux import cgroup
-from runtime.sandbox.spec import Host
+from runtime.errors import InvalidArgument
+from runtime.sandbox.spec import Device, Host
 
 # capability(7), by number.
 _NAMES = (
@@ -27,3 +31,41 @@ def this_host() -> Host:
     # Without CAP_SYS_RESOURCE the score can only be raised.
     lowest = -1000 if "CAP_SYS_RESOURCE" in capabilities else int(Path("/proc/self/oom_score_adj").read_text())
     return Host(capabilities, lowest, cgroup.is_unified())
+
+
+_NOT_SHARED = ("pts", "shm", "fd", "mqueue", "console", "ptmx")
+
+
+def devices(top: Path = Path("/dev")) -> list[Device]:
+    """The device nodes below `top`, without those that each container has of its own. Blocks."""
+    found = []
+    for folder, names, files in os.walk(top):
+        if Path(folder) == top:
+            names[:] = [name for name in names if name not in _NOT_SHARED]
+            files = [name for name in files if name not in _NOT_SHARED]
+        found += [device for name in files if (device := device_at(Path(folder, name))) is not None]
+    return found
+
+
+def devices_asked(path: Path, target: str, permissions: str) -> list[Device]:
+    """What a container that asks for the host's `path` at `target` gets: a device, or all in a folder."""
+    if path.is_dir():
+        inside = devices(path)
+        return [replace(each, path=target + each.path.removeprefix(str(path)), access=permissions) for each in inside]
+    found = device_at(path)
+    if found is None:
+        raise InvalidArgument(f'error gathering device information while adding custom device "{path}"')
+    return [replace(found, path=target or str(path), access=permissions or "rwm")]
+
+
+def device_at(path: Path) -> Device | None:
+    """None where there is no device node."""
+    try:
+        found = path.lstat() if path.is_relative_to("/dev") and not path.is_symlink() else path.stat()
+    except OSError:
+        return None
+    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
+    if not kind:
+        return None
+    major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
+    return Device(str(path), kind, major, minor, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)

@@ -33,6 +33,20 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A device node of the host, and where and how a container gets it."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+    access: str = "rwm"
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """The sandbox around a container: its namespaces' files, files that are mounted, and where it counts."""
 
@@ -42,6 +56,7 @@ class Surroundings:
     files: Mapping[str, Path]
     """Path in the container -> file or folder of the sandbox, as /etc/resolv.conf."""
     target_pid: int = 0
+    devices: Sequence[Device] = ()
 
 
 def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host) -> dict[str, Any]:
@@ -100,7 +115,9 @@ def container_spec(
     linux: dict[str, Any] = {
         "namespaces": _namespaces(config, around, host),
         "cgroupsPath": around.cgroup_path,
-        "resources": {"devices": device_rules(config), **resources(config.linux.resources)},
+        "devices": [_node(device) for device in around.devices],
+        "resources": {"devices": device_rules(config, around.devices), **resources(config.linux.resources)},
+        "rootfsPropagation": _rootfs_propagation(config),
         "maskedPaths": [] if security.privileged else list(security.masked_paths),
         "readonlyPaths": [] if security.privileged else list(security.readonly_paths),
     }
@@ -149,7 +166,8 @@ def mounts(config: Any, around: Surroundings, host: Host) -> list[dict[str, Any]
             found.append(_mount(target, "bind", str(source), options))
     for target in sorted(asked, key=lambda path: path.count("/")):
         entry = asked[target]
-        options = ["rbind", _PROPAGATION.get(entry.propagation, "rprivate"), "ro" if entry.readonly else "rw"]
+        access = "rro" if entry.recursive_read_only else "ro" if entry.readonly else "rw"
+        options = ["rbind", _PROPAGATION.get(entry.propagation, "rprivate"), access]
         found.append(_mount(target, "bind", entry.host_path, options))
     shadowed = set(asked)
     return [each for each in found if each["type"] == "bind" or each["destination"] not in shadowed]
@@ -162,7 +180,25 @@ def _mount(target: str, kind: str, source: str, options: Sequence[str]) -> dict[
 _DEVICES = (("c", 1, 3), ("c", 1, 5), ("c", 1, 7), ("c", 1, 8), ("c", 1, 9), ("c", 5, 0), ("c", 5, 2), ("c", 136, None))
 
 
-def device_rules(config: Any) -> list[dict[str, Any]]:
+def _node(device: Device) -> dict[str, Any]:
+    return {
+        "path": device.path,
+        "type": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+        "fileMode": device.mode,
+        "uid": device.uid,
+        "gid": device.gid,
+    }
+
+
+def _rootfs_propagation(config: Any) -> str:
+    """What a mount propagates passes through the root's mount, so that must let it through."""
+    widest = max((entry.propagation for entry in config.mounts), default=0)
+    return {0: "rprivate", 1: "rslave", 2: "rshared"}.get(widest, "rprivate")
+
+
+def device_rules(config: Any, given: Sequence[Device]) -> list[dict[str, Any]]:
     """Which devices may be opened: the usual ones and those asked for, or all where privileged."""
     if config.linux.security_context.privileged:
         return [{"allow": True, "access": "rwm"}]
@@ -170,6 +206,10 @@ def device_rules(config: Any) -> list[dict[str, Any]]:
     for kind, major, minor in _DEVICES:
         rule = {"allow": True, "type": kind, "major": major, "access": "rwm"}
         rules.append(rule if minor is None else {**rule, "minor": minor})
+    for each in given:
+        rules.append(
+            {"allow": True, "type": each.kind, "major": each.major, "minor": each.minor, "access": each.access}
+        )
     return rules
 
 
