@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.scaling_rules import autoscaler_errors
 from machinery.api.resource import Object
 
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
@@ -27,4 +28,4 @@ def default(autoscaler: Object) -> None:
         default_values(behavior["scaleDown"], selectPolicy="Max", policies=_DOWN)
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status)
+RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, validate=autoscaler_errors)

@@ -175,14 +175,14 @@ def _strategy_errors(strategy: Object, path: str) -> Iterator[Cause]:
     yield from one_of(f"{path}.type", strategy.get("type"), ("Recreate", "RollingUpdate"))
     if rolling is None:
         return
-    yield from _share_errors(rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable")
-    yield from _share_errors(rolling.get("maxSurge"), f"{path}.rollingUpdate.maxSurge")
+    yield from share_errors(rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable")
+    yield from share_errors(rolling.get("maxSurge"), f"{path}.rollingUpdate.maxSurge")
     if _number(rolling.get("maxUnavailable")) == 0 and _number(rolling.get("maxSurge")) == 0:
         detail = "may not be 0 when `maxSurge` is 0"
         yield invalid_value(f"{path}.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable"), detail)
 
 
-def _share_errors(value: Any, path: str) -> Iterator[Cause]:
+def share_errors(value: Any, path: str) -> Iterator[Cause]:
     if isinstance(value, str):
         yield from all_of(path, value, names.percent(value))
     else:
