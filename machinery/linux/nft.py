@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import json
 import os
 import shutil
 import subprocess
 from functools import cache
 from typing import Any
+
+_HANDLES, _JSON = 1 << 3, 1 << 4
 
 
 class NftError(Exception):
@@ -22,6 +25,14 @@ def run(commands: str) -> str:
     """Applies the commands (nft's language) in one transaction; what they print. Raises NftError."""
     library = _library()
     return _by_program(commands) if library is None else _by_library(library, commands)
+
+
+def query(command: str) -> list[dict[str, Any]]:
+    """What a list command tells, as nft's JSON objects, with handles. Raises NftError."""
+    library = _library()
+    text = _by_program(command, "-j", "-a") if library is None else _by_library(library, command, _JSON | _HANDLES)
+    found: list[dict[str, Any]] = json.loads(text)["nftables"] if text else []
+    return found
 
 
 @cache
@@ -39,16 +50,18 @@ def _library() -> Any:
             for function in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
                 getattr(library, function).argtypes = [ctypes.c_void_p]
                 getattr(library, function).restype = ctypes.c_char_p
+            library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
             library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
             return library
     return None
 
 
-def _by_library(library: Any, commands: str) -> str:
+def _by_library(library: Any, commands: str, flags: int = 0) -> str:
     context = library.nft_ctx_new(0)
     if not context:
         raise NftError("libnftables gives no context")
     try:
+        library.nft_ctx_output_set_flags(context, flags)
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
         status = library.nft_run_cmd_from_buffer(context, commands.encode())
@@ -61,11 +74,11 @@ def _by_library(library: Any, commands: str) -> str:
         library.nft_ctx_free(context)
 
 
-def _by_program(commands: str) -> str:
+def _by_program(commands: str, *options: str) -> str:
     program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         raise NftError("neither libnftables nor nft is there; apt-get install libnftables1")
-    done = subprocess.run([program, "-f", "-"], input=commands, capture_output=True, text=True)
+    done = subprocess.run([program, *options, "-f", "-"], input=commands, capture_output=True, text=True)
     if done.returncode:
         raise NftError(done.stderr.strip())
     return done.stdout

@@ -16,7 +16,7 @@ from machinery.linux import netlink, nft
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
 from runtime.network.ipam import Leases
-from runtime.network.rules import Forward, ruleset
+from runtime.network.rules import Forward, accepting, deletions, dropping_chains, ruleset
 
 LOG = logging.getLogger("network")
 INTERFACE = "eth0"
@@ -48,6 +48,7 @@ class BridgeNetwork:
                 if Path(path).read_text().strip() != value:
                     Path(path).write_text(value)
             nft.run(self._rules())
+            self._pass_firewalls()
         except (OSError, nft.NftError, netlink_errors()) as error:
             raise Internal(f"failed to set up the network: {error}") from error
         self.ready = True
@@ -75,6 +76,18 @@ class BridgeNetwork:
 
     def _rules(self, forwards: Collection[Forward] = ()) -> str:
         return ruleset(self._config.table, self._config.bridge, self._config.pod_cidr, forwards)
+
+    def _pass_firewalls(self) -> None:
+        """A table of our own can't undo another's drop, so the rule that accepts goes there, once."""
+        self._leave_firewalls()
+        for chain in dropping_chains(nft.query("list chains")):
+            LOG.info("letting %s through %s %s %s", self._config.bridge, chain.family, chain.table, chain.name)
+            nft.run(accepting(chain, self._config.bridge, self._config.table))
+
+    def _leave_firewalls(self) -> None:
+        commands = deletions(nft.query("list ruleset"), self._config.table)
+        if commands:
+            nft.run(commands)
 
     def attach(self, sandbox_id: str, namespace: Path) -> str:
         """The sandbox's address; raises Internal or ResourceExhausted."""
@@ -129,6 +142,7 @@ class BridgeNetwork:
         """Removes bridge and rules."""
         netlink.here(lambda route: _remove_link(route, self._config.bridge))
         with contextlib.suppress(nft.NftError):
+            self._leave_firewalls()
             nft.run(f"delete table ip {self._config.table}\n")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PROTOCOLS = {0: "tcp", 1: "udp", 2: "sctp"}
 """CRI's numbers."""
@@ -44,3 +45,37 @@ def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()
         itself = f"ip saddr {each.address} ip daddr {each.address} {each.protocol} dport {each.port}"
         lines.append(f"add rule ip {table} postrouting {itself} ct status dnat masquerade")
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Chain:
+    family: str
+    table: str
+    name: str
+
+
+def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
+    """The chains of others that drop what is forwarded, from what `list chains` tells: firewalls, Docker's FORWARD."""
+    found = []
+    for entry in listed:
+        chain = entry.get("chain", {})
+        kind = (chain.get("hook"), chain.get("type"), chain.get("policy"))
+        if kind == ("forward", "filter", "drop") and chain["family"] in ("ip", "inet"):
+            found.append(Chain(chain["family"], chain["table"], chain["name"]))
+    return found
+
+
+def accepting(chain: Chain, bridge: str, mark: str) -> str:
+    """nft's commands that let the bridge's traffic through the chain, marked so that they are found again."""
+    where = f"{chain.family} {chain.table} {chain.name}"
+    return "".join(
+        f'insert rule {where} {side} "{bridge}" counter accept comment "{mark}"\n' for side in ("iifname", "oifname")
+    )
+
+
+def deletions(listed: Iterable[Mapping[str, Any]], mark: str) -> str:
+    """nft's commands that take out the rules with the mark, from what `list ruleset` tells."""
+    rules = [entry["rule"] for entry in listed if entry.get("rule", {}).get("comment") == mark]
+    return "".join(
+        f"delete rule {rule['family']} {rule['table']} {rule['chain']} handle {rule['handle']}\n" for rule in rules
+    )

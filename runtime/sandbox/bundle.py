@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from machinery.rpc.wire import CRI
 from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord
+from runtime.sandbox.seccomp import profile_of
 from runtime.sandbox.spec import Surroundings, container_spec
 from runtime.sandbox.users import Wanted, identity
 
@@ -39,6 +41,9 @@ def write_bundle(folder: Path, bundle: Bundle, record: ContainerRecord) -> None:
     user = identity(bundle.rootfs, wanted(security, str(bundle.settings.get("User") or "")))
     record.user = {"uid": user.uid, "gid": user.gid, "supplemental_groups": list(user.groups)}
     spec = container_spec(bundle.config, bundle.settings, bundle.rootfs, user, bundle.around, this_host())
+    profile = profile_of(security, spec["process"]["capabilities"]["bounding"], os.uname().machine)
+    if profile is not None:
+        spec["linux"]["seccomp"] = profile
     folder.mkdir(parents=True, exist_ok=True)
     for entry in bundle.config.mounts:
         if not Path(entry.host_path).exists():

@@ -115,13 +115,20 @@ class Conmon:
         """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never), it killed."""
         pid_file = self._config.bundles / container_id / f"exec-{uuid.uuid4().hex}"
         try:
-            return await self.runc("exec", "--pid-file", str(pid_file), container_id, *command, seconds=seconds)
+            done = await self.runc("exec", "--pid-file", str(pid_file), container_id, *command, seconds=seconds)
         except (TimeoutError, asyncio.CancelledError):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(pid_file.read_text()), signal.SIGKILL)
             raise
         finally:
+            started = pid_file.exists()
             pid_file.unlink(missing_ok=True)
+        if done.status and not started:
+            words = _message(done.stderr.decode(errors="replace"))
+            raise Unknown(
+                f"failed to exec in container: failed to start exec: OCI runtime exec failed: {words}: unknown"
+            )
+        return done
 
     async def state(self, container_id: str) -> str:
         """runc's word: created, running, stopped; empty where it knows no such container."""

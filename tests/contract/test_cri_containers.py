@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
+from machinery.linux import nft
+from runtime.server import destroy
 from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, serving, state
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
@@ -80,6 +82,43 @@ async def test_commands_run_in_a_container(node: Node) -> None:
         await node.execute(container, "sleep 100", timeout=1)
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert b"sleep 100\n" not in (await node.execute(container, "ps -o args | grep -v grep")).stdout
+
+
+async def test_a_command_that_is_missing_in_a_container_is_told(node: Node) -> None:
+    container = await node.run(await node.sandbox("exec"), WAIT_FOREVER)
+    request = make("ExecSyncRequest", container_id=container, cmd=["/no/such"], timeout=5)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await node.runtime.ExecSync(request)
+    assert 'exec: "/no/such": stat /no/such: no such file or directory' in (failure.value.details() or "")
+
+
+async def test_the_default_profile_refuses_calls_that_reach_out(node: Node) -> None:
+    security = make("LinuxContainerSecurityContext", seccomp=make("SecurityProfile", profile_type=0))
+    container = await node.run(
+        await node.sandbox("seccomp"), WAIT_FOREVER, linux=make("LinuxContainerConfig", security_context=security)
+    )
+    assert b"Seccomp:\t2" in (await node.execute(container, "cat /proc/self/status")).stdout
+    assert (await node.execute(container, "unshare -U true")).exit_code != 0
+    assert (await node.execute(container, "(echo hello | cat) && date")).exit_code == 0
+
+
+async def test_a_firewall_that_drops_lets_the_bridge_through_until_the_end(node: Node) -> None:
+    table = f"drops{node.config.instance}"
+    chain = f"{table} forward {{ type filter hook forward priority 10; policy drop; }}"
+    try:
+        # The rule keeps the policy from dropping what others forward meanwhile.
+        rule = f"add rule inet {table} forward accept"
+        await asyncio.to_thread(nft.run, f"add table inet {table}\nadd chain inet {chain}\n{rule}\n")
+        await node.kill()
+        await node.start()
+        listed = await asyncio.to_thread(nft.run, f"list table inet {table}")
+        assert listed.count(f'"{node.config.bridge}"') == 2
+        await node.kill()
+        await destroy(node.config)
+        listed = await asyncio.to_thread(nft.run, f"list table inet {table}")
+        assert node.config.bridge not in listed
+    finally:
+        await asyncio.to_thread(nft.run, f"delete table inet {table}")
 
 
 async def test_containers_go_on_while_the_server_is_killed(node: Node, tmp_path: Path) -> None:

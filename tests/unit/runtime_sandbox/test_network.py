@@ -1,0 +1,72 @@
+"""Addresses and the rules of the runtime's table."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import ResourceExhausted
+from runtime.network.ipam import Leases, allocate
+from runtime.network.rules import Chain, Forward, accepting, deletions, dropping_chains, ruleset
+
+POOL = IPv4Network("10.0.0.0/29")
+
+
+@pytest.mark.parametrize(
+    ("taken", "after", "address"),
+    [
+        ((), "", "10.0.0.2"),
+        (("10.0.0.2",), "", "10.0.0.3"),
+        ((), "10.0.0.4", "10.0.0.5"),
+        ((), "10.0.0.6", "10.0.0.2"),
+        (("10.0.0.5", "10.0.0.6"), "10.0.0.4", "10.0.0.2"),
+    ],
+)
+def test_an_address_is_the_next_free_one(taken: tuple[str, ...], after: str, address: str) -> None:
+    assert allocate(POOL, taken, after) == address
+
+
+def test_an_exhausted_range_is_told() -> None:
+    with pytest.raises(ResourceExhausted):
+        allocate(POOL, [f"10.0.0.{last}" for last in range(2, 7)])
+
+
+def test_leases_are_there_after_a_restart(tmp_path: Path) -> None:
+    leases = Leases(tmp_path / "leases", POOL)
+    assert leases.take("a") == leases.take("a") == "10.0.0.2"
+    leases.take("b")
+    again = Leases(tmp_path / "leases", POOL)
+    again.keep_only({"b"})
+    assert again.take("b") == "10.0.0.3"
+    assert again.take("c") == "10.0.0.2"
+
+
+def test_a_port_of_one_address_comes_before_that_of_all() -> None:
+    everywhere, one = Forward("tcp", "", 80, "10.0.0.2", 8080), Forward("tcp", "192.0.2.1", 80, "10.0.0.3", 80)
+    lines = [line for line in ruleset("t", "br", "10.0.0.0/29", [everywhere, one]).splitlines() if "hostports" in line]
+    assert lines[-2:] == [
+        "add rule ip t hostports ip daddr 192.0.2.1 tcp dport 80 dnat to 10.0.0.3:80",
+        "add rule ip t hostports tcp dport 80 dnat to 10.0.0.2:8080",
+    ]
+
+
+def test_only_chains_that_drop_what_is_forwarded_need_a_rule() -> None:
+    chain = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "type": "filter"}
+    listed = [
+        {"chain": {**chain, "policy": "drop"}},
+        {"chain": {**chain, "name": "other", "policy": "accept"}},
+        {"chain": {**chain, "name": "input", "hook": "input", "policy": "drop"}},
+        {"chain": {**chain, "family": "ip6", "policy": "drop"}},
+        {"metainfo": {}},
+    ]
+    assert dropping_chains(listed) == [Chain("ip", "filter", "FORWARD")]
+    assert accepting(Chain("ip", "filter", "FORWARD"), "br", "mark").splitlines() == [
+        'insert rule ip filter FORWARD iifname "br" counter accept comment "mark"',
+        'insert rule ip filter FORWARD oifname "br" counter accept comment "mark"',
+    ]
+    rule = {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 7, "comment": "mark"}
+    assert deletions([{"rule": rule}, {"rule": {**rule, "comment": "no"}}], "mark") == (
+        "delete rule ip filter FORWARD handle 7\n"
+    )

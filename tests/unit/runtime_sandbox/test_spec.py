@@ -1,0 +1,112 @@
+"""What CRI's configuration becomes in the OCI specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from machinery.rpc.wire import CRI
+from runtime.sandbox.seccomp import default_profile
+from runtime.sandbox.spec import DEFAULT_CAPABILITIES, Host, Surroundings, container_spec, process, resources
+from runtime.sandbox.users import Identity
+
+HOST = Host(frozenset({*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN"}), 0, is_unified=False)
+AROUND = Surroundings({"network": Path("/ns/net"), "pid": Path("/ns/pid")}, "/a/b", {"/etc/hosts": Path("/s/hosts")})
+
+
+def make(name: str, /, **values: Any) -> Any:
+    return CRI.message(f"runtime.v1.{name}")(**values)
+
+
+def security(**values: Any) -> Any:
+    context = make("LinuxContainerSecurityContext", **values)
+    return make("ContainerConfig", linux=make("LinuxContainerConfig", security_context=context))
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "argv"),
+    [
+        ([], [], ["entry", "default"]),
+        ([], ["arg"], ["entry", "arg"]),
+        (["cmd"], [], ["cmd"]),
+        (["cmd"], ["arg"], ["cmd", "arg"]),
+    ],
+)
+def test_a_command_replaces_entrypoint_and_arguments_of_the_image(
+    command: list[str], args: list[str], argv: list[str]
+) -> None:
+    config = make("ContainerConfig", command=command, args=args)
+    image = {"Entrypoint": ["entry"], "Cmd": ["default"]}
+    assert process(config, image, Identity(), HOST)["args"] == argv
+
+
+def test_the_environment_is_the_images_and_what_is_given_over_it() -> None:
+    config = make("ContainerConfig", envs=[make("KeyValue", key="A", value=b"mine")])
+    found = process(config, {"Env": ["A=image", "B=b=c"]}, Identity(home="/root"), HOST)["env"]
+    assert {"A=mine", "B=b=c", "HOME=/root"} < set(found)
+    assert any(entry.startswith("PATH=/usr/local/sbin") for entry in found)
+
+
+@pytest.mark.parametrize(
+    ("add", "drop", "has", "lacks"),
+    [
+        ([], [], "CAP_CHOWN", "CAP_SYS_ADMIN"),
+        (["SYS_ADMIN"], [], "CAP_SYS_ADMIN", "CAP_NET_ADMIN"),
+        (["NET_BIND_SERVICE"], ["ALL"], "CAP_NET_BIND_SERVICE", "CAP_CHOWN"),
+        (["ALL"], ["CHOWN"], "CAP_NET_ADMIN", "CAP_CHOWN"),
+        (["SYS_TIME"], [], "CAP_CHOWN", "CAP_SYS_TIME"),
+    ],
+)
+def test_capabilities_are_added_and_dropped_within_what_the_host_has(
+    add: list[str], drop: list[str], has: str, lacks: str
+) -> None:
+    config = security(capabilities=make("Capability", add_capabilities=add, drop_capabilities=drop))
+    found = process(config, {}, Identity(), HOST)["capabilities"]["bounding"]
+    assert has in found and lacks not in found
+
+
+@pytest.mark.parametrize(("mode", "shares"), [(0, "/ns/pid"), (1, None), (2, "absent")])
+def test_processes_are_shared_only_where_asked_for(mode: int, shares: str | None) -> None:
+    config = security(namespace_options=make("NamespaceOption", pid=mode))
+    spec = container_spec(config, {}, Path("/rootfs"), Identity(), AROUND, HOST)
+    found = {entry["type"]: entry.get("path") for entry in spec["linux"]["namespaces"]}
+    assert found["network"] == "/ns/net"
+    assert found.get("pid", "absent") == shares
+
+
+def test_a_score_below_what_may_be_set_is_clamped() -> None:
+    config = make("ContainerConfig")
+    config.linux.resources.oom_score_adj = -997
+    assert process(config, {}, Identity(), HOST)["oomScoreAdj"] == 0
+
+
+def test_outer_mounts_come_before_inner_ones_and_replace_the_sandboxes_files() -> None:
+    config = make(
+        "ContainerConfig",
+        mounts=[
+            make("Mount", container_path="/data/inner", host_path="/i"),
+            make("Mount", container_path="/data", host_path="/d", readonly=True, propagation=1),
+            make("Mount", container_path="/etc/hosts", host_path="/h"),
+        ],
+    )
+    spec = container_spec(config, {}, Path("/rootfs"), Identity(), AROUND, HOST)
+    binds = [(entry["destination"], entry["source"]) for entry in spec["mounts"] if entry["type"] == "bind"]
+    assert binds == [("/data", "/d"), ("/data/inner", "/i"), ("/etc/hosts", "/h")]
+    outer = next(entry for entry in spec["mounts"] if entry["destination"] == "/data")
+    assert outer["options"] == ["rbind", "rslave", "ro"]
+    assert spec["linux"]["rootfsPropagation"] == "rslave"
+
+
+def test_limits_that_are_absent_are_left_to_the_kernel() -> None:
+    assert resources(make("LinuxContainerResources")) == {}
+    asked = make("LinuxContainerResources", cpu_shares=2, cpu_period=100000, memory_limit_in_bytes=1 << 20)
+    assert resources(asked) == {"cpu": {"shares": 2}, "memory": {"limit": 1 << 20}}
+
+
+def test_a_capability_permits_its_calls() -> None:
+    refused = {name for rule in default_profile((), "x86_64")["syscalls"] for name in rule["names"]}
+    assert {"mount", "clone3", "keyctl", "reboot"} <= refused
+    permitted = {name for rule in default_profile(("CAP_SYS_ADMIN",), "x86_64")["syscalls"] for name in rule["names"]}
+    assert not {"mount", "clone3", "clone"} & permitted and {"keyctl", "reboot"} <= permitted
