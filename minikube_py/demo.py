@@ -109,7 +109,7 @@ def _store(config: Config) -> str:
     from apiserver.storage.etcd_channel import EtcdAccess
 
     (member,) = asyncio.run(etcd_operator.status(EtcdAccess(config.etcd_servers)))[:1]
-    return f"etcd {member.server}: member {member.name} ({member.member_id:x}), revision {member.revision}"
+    return f"etcd {member.server}: member {member.name} ({member.member_id}), revision {member.revision}"
 
 
 def _follow(api: Api, begun: float) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_scaled_to_zero_nothing_of_the_pods_is_left(cluster: Cluster) -> None:
 
     def clean() -> bool:
         state = host_state(cluster)
-        return not re.search(r"conmon|overlay|/pod[0-9a-f]{8}|ns/|shm", state)
+        return not re.search(r"process .*conmon|overlay|/pod[0-9a-f]{8}|nsfs| shm$", state, re.MULTILINE)
 
     until(clean, lambda: host_state(cluster))
 
