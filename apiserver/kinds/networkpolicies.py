@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.network_rules import policy_errors
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
 
@@ -15,4 +16,4 @@ def default(policy: Object) -> None:
             port["protocol"] = port.get("protocol") or "TCP"
 
 
-RULES = Rules(default=default, has_generation=True)
+RULES = Rules(default=default, has_generation=True, validate=policy_errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.storage_rules import volume_errors
 from machinery.api.resource import Object
 
 
@@ -19,4 +20,10 @@ def prepare_create(volume: Object) -> None:
     volume["status"] = {"phase": "Pending"}
 
 
-RULES = Rules(default=default, prepare_create=prepare_create, prepare_update=keep_status, selectable_fields=("name",))
+RULES = Rules(
+    default=default,
+    prepare_create=prepare_create,
+    prepare_update=keep_status,
+    selectable_fields=("name",),
+    validate=volume_errors,
+)

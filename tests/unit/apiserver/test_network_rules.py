@@ -1,0 +1,65 @@
+"""Rules of network policies, ingresses, volumes and classes: which field each wrong value is refused at."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.kinds.rules import rules_for
+from machinery.api.resource import Object
+from machinery.api.resources import BY_PATH
+
+POLICIES = BY_PATH[("networking.k8s.io", "v1", "networkpolicies")]
+INGRESSES = BY_PATH[("networking.k8s.io", "v1", "ingresses")]
+VOLUMES = BY_PATH[("", "v1", "persistentvolumes")]
+CLASSES = BY_PATH[("storage.k8s.io", "v1", "storageclasses")]
+BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}, ""),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}, "from[0].ipBlock.except[0]"),
+        ({"from": [{"ipBlock": {"cidr": "x"}}]}, "from[0].ipBlock.cidr"),
+        ({"from": [{}]}, "from[0]"),
+        ({"from": [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]}, "from[0]"),
+        ({"ports": [{"port": 80, "endPort": 79}]}, "ports[0].endPort"),
+        ({"ports": [{"protocol": "ICMP"}]}, "ports[0].protocol"),
+    ],
+)
+def test_a_network_policy(rule: Object, field: str) -> None:
+    made = {"metadata": {"name": "n"}, "spec": {"podSelector": {}, "ingress": [rule]}}
+    rules_for(POLICIES).default(made)
+    fields = [cause.field for cause in rules_for(POLICIES).validate(made)]
+    assert fields == ([f"spec.ingress[0].{field}"] if field else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ({"path": "/a", "pathType": "Prefix", "backend": BACKEND}, ""),
+        ({"path": "a", "pathType": "Prefix", "backend": BACKEND}, "path"),
+        ({"path": "/a//b", "pathType": "Exact", "backend": BACKEND}, "path"),
+        ({"path": "/a", "backend": BACKEND}, "pathType"),
+        ({"path": "/a", "pathType": "Odd", "backend": BACKEND}, "pathType"),
+        ({"path": "/a", "pathType": "Exact", "backend": {"service": {"name": "s"}}}, "backend"),
+    ],
+)
+def test_an_ingress(path: Object, field: str) -> None:
+    made = {"metadata": {"name": "i"}, "spec": {"rules": [{"http": {"paths": [path]}}]}}
+    fields = [cause.field for cause in rules_for(INGRESSES).validate(made)]
+    assert fields == ([f"spec.rules[0].http.paths[0].{field}"] if field else [])
+
+
+def test_a_volume_needs_modes_capacity_and_a_source() -> None:
+    made: Object = {"metadata": {"name": "v"}, "spec": {}}
+    rules_for(VOLUMES).default(made)
+    fields = [cause.field for cause in rules_for(VOLUMES).validate(made)]
+    assert fields == ["spec.accessModes", "spec.capacity", "spec"]
+
+
+def test_a_class_keeps_its_provisioner() -> None:
+    old = {"metadata": {"name": "c"}, "provisioner": "a.example/b"}
+    assert not rules_for(CLASSES).validate(old)
+    causes = rules_for(CLASSES).validate_update({**old, "provisioner": "other"}, old)
+    assert [cause.message for cause in causes] == ["Forbidden: updates to provisioner are forbidden."]
