@@ -1,17 +1,18 @@
-"""What all workers of a kubelet share: configuration, runtime, API, clock, and what the host was found to have."""
+"""What every pod worker works with: the node's one client, cache, runtime and queues. Built once by the kubelet."""
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from dataclasses import dataclass
+from asyncio import Queue, TaskGroup
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelet import podspec
+from kubelet.backoff import Backoff
 from kubelet.config import KubeletConfig
-from kubelet.cri import Cri
+from kubelet.cri import Cri, RuntimeVersion
 from kubelet.images import ImagePuller
-from kubelet.sandboxconfig import Dns, log_directory, parse_resolv_conf
+from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
 from machinery.client.cache import Cache
@@ -20,40 +21,46 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 
 
-@dataclass(frozen=True)
-class Context:
-    """`runtime_name` is the scheme of container ids, `memory_capacity` the node's in bytes."""
+class EventQueue:
+    """Events in the order in which they were told, written by one task, so that no pod waits for them."""
 
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+        self._queue: Queue[tuple[Object, str, str, str, str]] = Queue()
+
+    def tell(self, obj: Object, type_: str, reason: str, message: str, *, container: str = "") -> None:
+        path = podspec.field_path(obj, container) if container else ""
+        self._queue.put_nowait((obj, type_, reason, message, path))
+
+    async def run(self) -> None:
+        while True:
+            obj, type_, reason, message, path = await self._queue.get()
+            await self._recorder.record(obj, type_, reason, message, field_path=path)
+
+
+@dataclass(frozen=True)
+class PodContext:
     config: KubeletConfig
-    cri: Cri
     client: Client
     cache: Cache
     clock: Clock
-    recorder: EventRecorder
-    puller: ImagePuller
+    cri: Cri
+    events: EventQueue
+    images: ImagePuller
     tokens: Tokens
-    resolver: Dns
-    runtime_name: str
+    group: TaskGroup
+    runtime: RuntimeVersion
     memory_capacity: int
-
-    def remove_folders(self, pod: Object) -> None:
-        """Removes the pod's own folder and its logs; blocks, so it belongs into a thread."""
-        for folder in (self.config.pods_dir / podspec.uid(pod), log_directory(pod, self.config)):
-            shutil.rmtree(folder, ignore_errors=True)
+    allocatable: Object
+    host_dns: Dns
+    crashes: Backoff = field(default_factory=Backoff)
 
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:
     """The host's resolvers but for those on its loopback, which no pod can reach."""
+    behind_stub = Path("/run/systemd/resolve/resolv.conf")
     try:
-        found = parse_resolv_conf(path.read_text())
+        found = parse_resolv_conf((behind_stub if behind_stub.exists() else path).read_text())
     except OSError:
         return Dns()
     return dataclasses.replace(found, servers=tuple(each for each in found.servers if not each.startswith("127.")))
-
-
-def memory_capacity() -> int:
-    """The node's memory in bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return 0

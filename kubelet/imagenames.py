@@ -26,14 +26,14 @@ def with_default_tag(image: str) -> str:
         raise InvalidImageName(
             f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {why}'
         )
-    match = _REFERENCE.match(_normalised(image))
+    match = _REFERENCE.match(full_name(image))
     if match is None or match["tag"] or match["digest"]:
         return image
     return f"{image}:latest"
 
 
-def _normalised(image: str) -> str:
-    """`nginx` -> `docker.io/library/nginx`."""
+def full_name(image: str) -> str:
+    """`nginx` -> `docker.io/library/nginx`: how a container's status names its image."""
     host, slash, rest = image.partition("/")
     if not slash or (not any(char in host for char in ".:") and host != "localhost" and host == host.lower()):
         host, rest = "docker.io", image
@@ -47,7 +47,7 @@ def _why_not(image: str) -> str:
         return "repository name must have at least one component"
     if _BARE_ID.match(image):
         return f"invalid repository name ({image}), cannot specify 64-byte hexadecimal strings"
-    whole = _normalised(image)
+    whole = full_name(image)
     rest = whole.partition("/")[2]
     repository = re.split(r"[:@]", rest, maxsplit=1)[0]
     if repository != repository.lower():

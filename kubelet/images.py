@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
 from machinery.client.clock import Clock
 
-Tell = Callable[[str, str, str], Awaitable[None]]
+Tell = Callable[[str, str, str], None]
 """Records an event about the container: type, reason, message."""
 
 _SIMULTANEOUS_PULLS = 4
@@ -55,17 +55,17 @@ class ImagePuller:
         try:
             name = with_default_tag(given)
         except InvalidImageName as error:
-            await tell("Warning", "InspectFailed", str(error))
+            tell("Warning", "InspectFailed", str(error))
             raise ImageUnavailable(Trouble("InvalidImageName", str(error))) from error
         policy = spec.get("imagePullPolicy") or default_pull_policy(given)
         present = await self._present(name, given, tell)
         if present is not None and policy != "Always":
             said = f'Container image "{given}" already present on machine and can be accessed by the pod'
-            await tell("Normal", "Pulled", said)
+            tell("Normal", "Pulled", said)
             return Pulled(present, name)
         if policy == "Never":
             said = f'Container image "{given}" is not present with pull policy of Never'
-            await tell("Warning", "ErrImageNeverPull", said)
+            tell("Warning", "ErrImageNeverPull", said)
             raise ImageUnavailable(Trouble("ErrImageNeverPull", said))
         return await self._pull(pod, given, name, sandbox, tell)
 
@@ -73,8 +73,8 @@ class ImagePuller:
         try:
             return await self._cri.image(name)
         except RuntimeFailure as failure:
-            said = f'Failed to inspect image "{given}": {failure}'
-            await tell("Warning", "InspectFailed", said)
+            said = f'Failed to inspect image "{given}": {failure.rpc_text}'
+            tell("Warning", "InspectFailed", said)
             raise ImageUnavailable(Trouble("ImageInspectError", said)) from failure
 
     async def _pull(self, pod: Object, given: str, name: str, sandbox: Mapping[str, Any], tell: Tell) -> Pulled:
@@ -82,23 +82,23 @@ class ImagePuller:
         retry_at = self._retry_at.get(key)
         if retry_at is not None and retry_at > self._clock.now():
             said = f'Back-off pulling image "{given}"'
-            await tell("Normal", "BackOff", said)
+            tell("Normal", "BackOff", said)
             message = f"{said}: ErrImagePull: {self._failures[key]}" if key in self._failures else said
             raise ImageUnavailable(Trouble("ImagePullBackOff", message), retry_at)
-        await tell("Normal", "Pulling", f'Pulling image "{given}"')
+        tell("Normal", "Pulling", f'Pulling image "{given}"')
         asked = self._clock.monotonic()
         try:
             async with self._slots:
                 began = self._clock.monotonic()
                 image = await self._fetch(pod, name, sandbox)
         except RuntimeFailure as failure:
-            await tell("Warning", "Failed", f'Failed to pull image "{given}": {failure}')
+            tell("Warning", "Failed", f'Failed to pull image "{given}": {failure.rpc_text}')
             raise ImageUnavailable(*self._failed(key, failure)) from failure
         now = self._clock.monotonic()
         self._failures.pop(key, None)
         self._retry_at.pop(key, None)
         self._backoff.forget(key)
-        await tell(
+        tell(
             "Normal",
             "Pulled",
             f'Successfully pulled image "{given}" in {_seconds(now - began)} ({_seconds(now - asked)} including '
@@ -109,9 +109,9 @@ class ImagePuller:
     def _failed(self, key: str, failure: RuntimeFailure) -> tuple[Trouble, datetime]:
         now = self._clock.now()
         self._backoff.advance(key, now)
-        self._failures[key] = str(failure)
+        self._failures[key] = failure.rpc_text
         self._retry_at[key] = now + self._backoff.delay(key)
-        return Trouble("ErrImagePull", str(failure)), self._retry_at[key]
+        return Trouble("ErrImagePull", failure.rpc_text), self._retry_at[key]
 
     async def _fetch(self, pod: Object, name: str, sandbox: Mapping[str, Any]) -> Image:
         failure: RuntimeFailure | None = None

@@ -1,25 +1,25 @@
-"""The kubelet: a worker for each pod of this node, woken by the API's changes and the runtime's events.
-
-It sees the runtime through CRI alone. What the runtime holds of pods that are no longer in the API is ended.
-"""
+"""The kubelet: registers the node, gives each pod bound to it a worker, and cleans up after those that are gone."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from kubelet import node_status, podspec
 from kubelet.config import KubeletConfig
-from kubelet.context import Context, host_resolver, memory_capacity
-from kubelet.cri import Cri, RuntimeFailure
+from kubelet.context import EventQueue, PodContext, host_resolver
+from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
+from kubelet.ending import remove_traces, stop_containers
 from kubelet.images import ImagePuller
+from kubelet.pleg import Pleg
+from kubelet.podworker import PodWorker
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
 from kubelet.tokens import Tokens
-from kubelet.worker import PodWorker
 from machinery.api.resource import Object
-from machinery.api.resources import PODS
+from machinery.api.resources import CONFIG_MAPS, PODS, SECRETS
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client
 from machinery.client.clock import Clock
@@ -27,154 +27,146 @@ from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
 
 LOG = logging.getLogger("kubelet")
-RELIST = 30.0
-RETRY = 0.2
 
 
 class Kubelet:
-    """Runs the pods that are bound to `config.node_name`."""
-
     def __init__(self, config: KubeletConfig, client: Client, cache: Cache, clock: Clock) -> None:
-        self._config = config
-        self._client = client
-        self._cache = cache
-        self._clock = clock
+        self._config, self._client, self._cache, self._clock = config, client, cache, clock
         self._workers: dict[str, PodWorker] = {}
-        self._arrivals: asyncio.Queue[PodWorker] = asyncio.Queue()
-        self._context: Context | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._context: PodContext | None = None
 
     async def run(self) -> None:
-        """Registers the node and runs its pods until cancelled; containers are left running."""
+        """Runs until cancelled; the containers run on."""
         config = self._config
-        async with Cri(config.runtime_endpoint) as cri:
-            version = await self._runtime_answers(cri)
-            self._context = Context(
-                config=config,
-                cri=cri,
-                client=self._client,
-                cache=self._cache,
-                clock=self._clock,
-                recorder=EventRecorder(self._client, "kubelet", config.node_name, self._clock),
-                puller=ImagePuller(cri, self._cache, self._clock),
-                tokens=Tokens(self._client, self._clock),
-                resolver=host_resolver(),
-                runtime_name=version[0],
-                memory_capacity=memory_capacity(),
-            )
+        config.pods_dir.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            cri = await stack.enter_async_context(Cri(config.runtime_endpoint))
+            runtime = await self._runtime(cri)
+            machine = await asyncio.to_thread(node_status.facts, config.root_dir)
             server = KubeletServer(config, self.pods, self._log_path)
             await server.start()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    self._cache.subscribe(PODS, self._on_pod)
-                    group.create_task(self._employ(group))
-                    group.create_task(self._follow_runtime(cri))
-                    group.create_task(self._relist(cri))
-                    group.create_task(
-                        node_status.run(config, self._client, self._cache, self._clock, f"{version[0]}://{version[1]}")
-                    )
-            finally:
-                await server.stop()
+            stack.push_async_callback(server.stop)
+            recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)
+            events = EventQueue(recorder)
+            async with asyncio.TaskGroup() as group:
+                context = PodContext(
+                    config=config,
+                    client=self._client,
+                    cache=self._cache,
+                    clock=self._clock,
+                    cri=cri,
+                    events=events,
+                    images=ImagePuller(cri, self._cache, self._clock),
+                    tokens=Tokens(self._client, self._clock),
+                    group=group,
+                    runtime=runtime,
+                    memory_capacity=machine.memory,
+                    allocatable=node_status.node_status(config, machine, "", {}, self._clock.now())["allocatable"],
+                    host_dns=await asyncio.to_thread(host_resolver),
+                )
+                await self._serve(context, group, stack)
 
-    async def _runtime_answers(self, cri: Cri) -> tuple[str, str]:
-        """(name, version) of the runtime, once it is ready for pods."""
+    async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
+        self._group, self._context = group, context
+        known = await context.cri.pod_uids()
+        stack.callback(self._cache.subscribe(PODS, self._observe_pod))
+        stack.callback(self._cache.subscribe(CONFIG_MAPS, self._observe_source))
+        stack.callback(self._cache.subscribe(SECRETS, self._observe_source))
+        for uid in known.keys() - self._workers.keys():
+            group.create_task(self._clean_up(context, uid))
+        await asyncio.to_thread(self._forget_directories, set(known))
+        pleg = Pleg(context.cri, self._clock, self._changed)
+        version = f"{context.runtime.name}://{context.runtime.version}"
+        node = node_status.run(self._config, self._client, self._cache, self._clock, version)
+        for body in (node, context.events.run(), pleg.follow(), pleg.relist()):
+            group.create_task(body)
+        LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
+
+    async def _runtime(self, cri: Cri) -> RuntimeVersion:
+        """The runtime's name, once it answers: it may come up after us."""
         while True:
             try:
-                version = await cri.version()
-                lacking = await cri.not_ready()
-                if not lacking:
-                    return version.name, version.version
-                LOG.info("the runtime is not ready yet: %s", "; ".join(lacking))
+                return await cri.version()
             except RuntimeFailure as failure:
-                LOG.info("the runtime does not answer yet: %s", failure)
-            await self._clock.sleep(RETRY)
+                LOG.warning("the runtime at %s does not answer: %s", self._config.runtime_endpoint, failure)
+                await self._clock.sleep(1)
 
     def pods(self) -> list[Object]:
-        """The pods of this node as its workers know them."""
+        """The node's pods as their workers have them."""
         return [worker.pod for worker in self._workers.values()]
 
-    def _on_pod(self, change: Change) -> None:
+    def _log_path(self, namespace: str, name: str, container: str, previous: bool) -> Path | None:  # noqa: FBT001
+        """The log of the container's newest run, or of the one before; None where there is none."""
+        found = [p for p in self.pods() if podspec.namespace(p) == namespace and podspec.name(p) == name]
+        pod = next((pod for pod in found if not podspec.is_deleted(pod)), found[0] if found else None)
+        if pod is None:
+            return None
+        logs = (log_directory(pod, self._config) / container).glob("*.log")
+        runs = sorted((path for path in logs if path.stem.isdigit()), key=lambda path: int(path.stem), reverse=True)
+        return next(iter(runs[1 if previous else 0 :]), None)
+
+    def _observe_pod(self, change: Change) -> None:
         pod = change.object
         if pod["spec"].get("nodeName") != self._config.node_name:
             return
         worker = self._workers.get(podspec.uid(pod))
         if change.after is None:
-            if worker is not None and not worker.is_over:
-                # Gone from the API at once (grace 0): what runs is ended all the same.
-                worker.wake(_as_deleted(pod))
+            if worker is not None:
+                worker.vanish()
             return
-        if worker is None:
-            worker = self._workers[podspec.uid(pod)] = PodWorker(self._known, pod)
-            self._arrivals.put_nowait(worker)
-        else:
-            worker.wake(pod)
-
-    @property
-    def _known(self) -> Context:
-        assert self._context is not None, "run comes first"
-        return self._context
-
-    async def _employ(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            group.create_task(self._work(await self._arrivals.get()))
+        if worker is not None:
+            worker.update(pod)
+            return
+        assert self._group is not None and self._context is not None
+        worker = self._workers[podspec.uid(pod)] = PodWorker(self._context, pod)
+        self._group.create_task(self._work(worker))
 
     async def _work(self, worker: PodWorker) -> None:
-        try:
-            await worker.run()
-        finally:
-            self._workers.pop(worker.uid, None)
+        await worker.run()
+        self._workers.pop(podspec.uid(worker.pod), None)
 
-    async def _follow_runtime(self, cri: Cri) -> None:
-        """Wakes the worker of every pod in which the runtime saw something change."""
-        while True:
-            try:
-                async for uid in cri.events():
-                    if (worker := self._workers.get(uid)) is not None:
-                        worker.wake()
-            except RuntimeFailure as failure:
-                LOG.warning("the runtime's events broke off: %s", failure)
-            for worker in self._workers.values():
-                worker.wake()
-            await self._clock.sleep(RETRY)
-
-    async def _relist(self, cri: Cri) -> None:
-        """Looks at all pods now and then: events can be lost, and pods be deleted while nobody looked."""
-        before: dict[str, tuple[object, ...]] = {}
-        while True:
-            with contain("relist"):
-                now = await cri.pod_uids()
-                for uid, states in now.items():
-                    worker = self._workers.get(uid)
-                    if worker is None:
-                        await self._end_orphan(cri, uid)
-                    elif before.get(uid) not in (None, states):
-                        worker.wake()
-                before = now
-            await self._clock.sleep(RELIST)
-
-    async def _end_orphan(self, cri: Cri, uid: str) -> None:
-        """Ends what the runtime holds of a pod that the API no longer has."""
-        state = await cri.pod(uid)
-        if self._cache.get(PODS, state.namespace, state.name) is not None and uid in self._workers:
-            return
-        LOG.info("ending %s/%s, which is no longer in the API", state.namespace, state.name)
-        metadata = {"name": state.name, "namespace": state.namespace, "uid": uid}
-        ghost = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}, "status": {}}
-        worker = self._workers[uid] = PodWorker(self._known, _as_deleted(ghost))
-        self._arrivals.put_nowait(worker)
-
-    def _log_path(self, namespace: str, name: str, container: str, previous: bool) -> Path | None:  # noqa: FBT001
-        """The log file of the container's newest run, or of the one before; None where there is none."""
+    def _observe_source(self, change: Change) -> None:
+        """A ConfigMap or Secret reaches the pods that mount it."""
+        metadata = change.object["metadata"]
         for worker in self._workers.values():
-            pod = worker.pod
-            if (podspec.namespace(pod), podspec.name(pod)) != (namespace, name):
-                continue
-            folder = log_directory(pod, self._config) / container
-            runs = sorted((path for path in folder.glob("*.log")), key=lambda path: int(path.stem), reverse=True)
-            index = 1 if previous else 0
-            return runs[index] if index < len(runs) else None
-        return None
+            if podspec.namespace(worker.pod) == metadata["namespace"] and metadata["name"] in _sources(worker.pod):
+                worker.refresh_volumes()
+
+    def _changed(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    async def _clean_up(self, context: PodContext, uid: str) -> None:
+        """Ends a pod that the API forgot while we were away."""
+        with contain("orphan", about=uid):
+            state = await context.cri.pod(uid)
+            await stop_containers(context, None, state, 1, set())
+            logs = self._config.pod_logs_dir / f"{state.namespace}_{state.name}_{uid}"
+            await remove_traces(context, await context.cri.pod(uid), self._config.pods_dir / uid, logs)
+
+    def _forget_directories(self, known: set[str]) -> None:
+        """Directories of pods that neither API nor runtime know."""
+        from kubelet.volumes import take_down
+
+        for directory in self._config.pods_dir.iterdir():
+            if directory.name not in known and directory.name not in self._workers:
+                take_down(directory)
 
 
-def _as_deleted(pod: Object) -> Object:
-    metadata = {"deletionTimestamp": "1970-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30, **pod["metadata"]}
-    return {**pod, "metadata": metadata}
+def _sources(pod: Object) -> set[str]:
+    """Names of the ConfigMaps and Secrets that the pod's volumes and environment are made from."""
+    found: set[str] = set()
+    for volume in pod["spec"].get("volumes") or ():
+        found.add((volume.get("configMap") or {}).get("name", ""))
+        found.add((volume.get("secret") or {}).get("secretName", ""))
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            found |= {(source.get(kind) or {}).get("name", "") for kind in ("configMap", "secret")}
+    for spec in podspec.all_containers(pod):
+        for entry in spec.get("env") or ():
+            value = entry.get("valueFrom") or {}
+            found |= {(value.get(kind) or {}).get("name", "") for kind in ("configMapKeyRef", "secretKeyRef")}
+        for entry in spec.get("envFrom") or ():
+            found |= {(entry.get(kind) or {}).get("name", "") for kind in ("configMapRef", "secretRef")}
+    return found - {""}

@@ -54,7 +54,7 @@ class ContainerState:
     image_id: str = ""
     hash: str = ""
     log_path: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_running(self) -> bool:

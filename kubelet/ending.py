@@ -1,0 +1,86 @@
+"""Ends a pod's containers by their grace, and removes what a pod that is gone has left on the node."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubelet import podspec
+from kubelet.context import PodContext
+from kubelet.hooks import HookFailed, run_hook
+from kubelet.podstate import ContainerState, PodState
+from kubelet.volumes import take_down
+from machinery.api.resource import Object
+
+
+async def stop_containers(
+    context: PodContext, pod: Object | None, state: PodState, grace_seconds: int, told: set[str]
+) -> None:
+    """Returns when none runs: the main ones first, then sidecars, the last declared first. `told`: Killing is said."""
+    sidecars = [spec["name"] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)] if pod else []
+    main = [container for container in state.running if container.name not in sidecars]
+    clock = context.clock
+    began = clock.monotonic()
+    await _stop(context, pod, state, main, grace_seconds, told)
+    for name in reversed(sidecars):
+        left = max(grace_seconds - int(clock.monotonic() - began), 1)
+        await _stop(context, pod, state, [c for c in state.running if c.name == name], left, told)
+
+
+async def _stop(
+    context: PodContext,
+    pod: Object | None,
+    state: PodState,
+    containers: Sequence[ContainerState],
+    grace_seconds: int,
+    told: set[str],
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for container in containers:
+            if pod is not None and container.id not in told:
+                told.add(container.id)
+                said = f"Stopping container {container.name}"
+                context.events.tell(pod, "Normal", "Killing", said, container=container.name)
+            group.create_task(stop_container(context, pod, state, container, grace_seconds))
+
+
+async def stop_container(
+    context: PodContext, pod: Object | None, state: PodState, container: ContainerState, grace_seconds: int
+) -> None:
+    """preStop within the grace period, then the runtime's stop with what is left of it."""
+    spec = podspec.container(pod, container.name) if pod else None
+    hook = ((spec or {}).get("lifecycle") or {}).get("preStop")
+    left = grace_seconds
+    if hook and spec is not None and pod is not None:
+        began = context.clock.monotonic()
+        ip = state.sandbox.ips[0] if state.sandbox and state.sandbox.ips else ""
+        try:
+            await run_hook(context.cri, spec, hook, container, ip, grace_seconds)
+        except HookFailed as error:
+            said = f"PreStopHook failed: {error}"
+            context.events.tell(pod, "Warning", "FailedPreStopHook", said, container=container.name)
+        left = max(grace_seconds - int(context.clock.monotonic() - began), 2)
+    await context.cri.stop_container(container.id, left)
+
+
+async def stop_sandboxes(context: PodContext, state: PodState) -> None:
+    for sandbox in state.sandboxes:
+        await context.cri.stop_sandbox(sandbox.id)
+
+
+async def remove_traces(context: PodContext, state: PodState, pod_dir: Path, logs: Path) -> None:
+    """Sandboxes, containers, volumes, logs: nothing of the pod is left on the node."""
+    for container in state.containers:
+        await context.cri.remove_container(container.id)
+    for sandbox in state.sandboxes:
+        await context.cri.stop_sandbox(sandbox.id)
+        await context.cri.remove_sandbox(sandbox.id)
+    await asyncio.to_thread(_remove_files, pod_dir, logs)
+
+
+def _remove_files(pod_dir: Path, logs: Path) -> None:
+    take_down(pod_dir)
+    if logs.is_dir():
+        shutil.rmtree(logs)

@@ -1,0 +1,206 @@
+"""Asks running containers how they are; the worker reads the verdicts and is woken when one changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kubelet import podspec
+from kubelet.actions import Verdicts
+from kubelet.context import PodContext
+from kubelet.cri import Cri, RuntimeFailure
+from kubelet.hooks import HookFailed, port_number
+from kubelet.podstate import ContainerState, PodState
+from machinery.api.resource import Object
+from machinery.contain import contain
+
+_KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
+_BODY_LIMIT = 10 * 1024
+
+
+@dataclass(frozen=True)
+class _Result:
+    is_success: bool
+    output: str = ""
+
+
+class Probes:
+    """The probes of one pod: one task for each probe of each running container."""
+
+    def __init__(self, context: PodContext, wake: Callable[[], None]) -> None:
+        self._context, self._wake = context, wake
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._started: dict[str, bool] = {}
+        self._ready: dict[str, bool] = {}
+        self._unhealthy: dict[str, str] = {}
+        self._has_started: dict[str, asyncio.Event] = {}
+
+    @property
+    def verdicts(self) -> Verdicts:
+        return Verdicts(dict(self._started), dict(self._ready), dict(self._unhealthy))
+
+    def follow(self, pod: Object, state: PodState) -> None:
+        """Probes exactly the containers that run now."""
+        running = {container.id for container in state.running}
+        for key in [key for key in self._tasks if key[0] not in running]:
+            self._forget(key)
+        for container in state.running:
+            spec = podspec.container(pod, container.name)
+            if spec is not None:
+                self._begin(pod, spec, container, state.sandbox.ips if state.sandbox else ())
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._tasks.pop(key).cancel()
+        for known in (self._started, self._ready, self._unhealthy, self._has_started):
+            known.pop(key[0], None)
+
+    def stop(self) -> None:
+        for key in list(self._tasks):
+            self._forget(key)
+
+    def stop_killing(self) -> None:
+        """The pod is ending: what remains of its life is not judged by liveness any more."""
+        for key in [key for key in self._tasks if key[1] != "readinessProbe"]:
+            self._tasks.pop(key).cancel()
+        self._unhealthy.clear()
+
+    def _begin(self, pod: Object, spec: Object, container: ContainerState, ips: tuple[str, ...]) -> None:
+        ip = self._context.config.node_ip if podspec.is_host_network(pod) else (ips[0] if ips else "")
+        for kind in _KINDS:
+            key = (container.id, kind)
+            if kind not in spec or key in self._tasks:
+                continue
+            if kind == "startupProbe":
+                self._started[container.id] = False
+                self._has_started[container.id] = asyncio.Event()
+            if kind == "readinessProbe":
+                self._ready[container.id] = False
+            self._tasks[key] = self._context.group.create_task(self._watch(pod, spec, container, kind, ip))
+
+    async def _watch(self, pod: Object, spec: Object, container: ContainerState, kind: str, ip: str) -> None:
+        probe, clock = spec[kind], self._context.clock
+        if kind != "startupProbe" and container.id in self._has_started:
+            await self._has_started[container.id].wait()
+        await clock.sleep(probe.get("initialDelaySeconds", 0))
+        successes = failures = 0
+        while True:
+            result = _Result(is_success=False, output="probe errored")
+            with contain("probe", about=f"{podspec.key(pod)} {container.name} {kind}"):
+                result = await _ask(self._context.cri, spec, probe, container, ip)
+            successes, failures = (successes + 1, 0) if result.is_success else (0, failures + 1)
+            if not result.is_success:
+                said = f"{_KINDS[kind]} probe failed: {result.output}"
+                self._context.events.tell(pod, "Warning", "Unhealthy", said, container=container.name)
+            if successes >= probe.get("successThreshold", 1) and self._passed(container, kind):
+                return
+            if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind):
+                return
+            await clock.sleep(probe.get("periodSeconds", 10))
+
+    def _passed(self, container: ContainerState, kind: str) -> bool:
+        """Whether the probe's work is done."""
+        if kind == "startupProbe":
+            self._started[container.id] = True
+            self._has_started[container.id].set()
+            self._wake()
+            return True
+        if kind == "readinessProbe" and not self._ready.get(container.id):
+            self._ready[container.id] = True
+            self._wake()
+        return False
+
+    def _failed(self, container: ContainerState, kind: str) -> bool:
+        if kind == "readinessProbe":
+            if self._ready.get(container.id):
+                self._ready[container.id] = False
+                self._wake()
+            return False
+        word = _KINDS[kind].lower()
+        self._unhealthy[container.id] = f"Container {container.name} failed {word} probe, will be restarted"
+        self._wake()
+        return True
+
+
+async def _ask(cri: Cri, spec: Object, probe: Object, container: ContainerState, ip: str) -> _Result:
+    seconds = int(probe.get("timeoutSeconds", 1))
+    try:
+        if "exec" in probe:
+            return await _exec(cri, container, probe["exec"].get("command") or [], seconds)
+        if "httpGet" in probe:
+            return await _http(spec, probe["httpGet"], ip, seconds)
+        if "tcpSocket" in probe:
+            return await _tcp(
+                probe["tcpSocket"].get("host") or ip, port_number(spec, probe["tcpSocket"]["port"]), seconds
+            )
+        if "grpc" in probe:
+            return await _grpc(ip, probe["grpc"], seconds)
+    except HookFailed as error:
+        return _Result(is_success=False, output=str(error))
+    return _Result(is_success=False, output="missing probe handler")
+
+
+async def _exec(cri: Cri, container: ContainerState, command: list[str], seconds: int) -> _Result:
+    try:
+        result = await cri.exec_sync(container.id, command, seconds)
+    except RuntimeFailure as failure:
+        if failure.code == "DeadlineExceeded":
+            said = f'command timed out: "{" ".join(command)}" timed out after {seconds}s'
+            return _Result(is_success=False, output=said)
+        return _Result(is_success=False, output=failure.rpc_text)
+    output = (result.stdout + result.stderr)[:_BODY_LIMIT].decode(errors="replace")
+    return _Result(result.exit_code == 0, output)
+
+
+async def _http(spec: Object, get: Object, ip: str, seconds: int) -> _Result:
+    import aiohttp
+
+    scheme = str(get.get("scheme", "HTTP")).lower()
+    host, port = get.get("host") or ip, port_number(spec, get["port"])
+    url = f"{scheme}://{host}:{port}/{str(get.get('path', '/')).lstrip('/')}"
+    headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*"}
+    headers |= {header["name"]: header["value"] for header in get.get("httpHeaders") or ()}
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, headers=headers, ssl=False, allow_redirects=False) as answer,
+        ):
+            await answer.content.read(_BODY_LIMIT)
+            if 200 <= answer.status < 400:
+                return _Result(is_success=True)
+            return _Result(is_success=False, output=f"HTTP probe failed with statuscode: {answer.status}")
+    except TimeoutError:
+        said = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        return _Result(is_success=False, output=f'Get "{url}": {said}')
+    except aiohttp.ClientConnectorError:
+        return _Result(is_success=False, output=f'Get "{url}": dial tcp {host}:{port}: connect: connection refused')
+    except aiohttp.ClientError as error:
+        return _Result(is_success=False, output=f'Get "{url}": {error}')
+
+
+async def _tcp(host: str, port: int, seconds: int) -> _Result:
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return _Result(is_success=False, output=f"dial tcp {host}:{port}: i/o timeout")
+    except OSError:
+        return _Result(is_success=False, output=f"dial tcp {host}:{port}: connect: connection refused")
+    writer.close()
+    return _Result(is_success=True)
+
+
+async def _grpc(ip: str, probe: Object, seconds: int) -> _Result:
+    """grpc.health.v1: a request holds the service's name as field 1, an answer the status; 1 is SERVING."""
+    import grpc.aio
+
+    service = str(probe.get("service") or "").encode()
+    request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
+    async with grpc.aio.insecure_channel(f"{ip}:{probe['port']}") as channel:
+        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            answer: bytes = await call(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            return _Result(is_success=False, output=f"error: {error.details()}")
+    return _Result(answer == b"\x08\x01", f"service unhealthy (responded with {answer!r})")
