@@ -126,3 +126,7 @@ def _remove(config: RuntimeConfig) -> None:
         config.root,
     ):
         shutil.rmtree(folder, ignore_errors=True)
+    config.socket.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Others may keep their sockets there.
+        config.run.rmdir()

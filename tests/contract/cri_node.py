@@ -203,3 +203,4 @@ async def serving(directory: Path, archive: Path) -> AsyncIterator[Node]:
         if node.process and node.process.poll() is None:
             await node.kill()
         await destroy(config)
+        assert not config.run.exists() and not config.root.exists()
