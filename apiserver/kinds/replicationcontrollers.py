@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.workload_rules import controller_errors
 from machinery.api.resource import Object
 
 
@@ -20,4 +21,10 @@ def default(controller: Object) -> None:
             controller["metadata"]["labels"] = dict(labels)
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, has_generation=True)
+RULES = Rules(
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    has_generation=True,
+    validate=controller_errors,
+)

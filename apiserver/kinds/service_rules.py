@@ -40,6 +40,17 @@ def service_errors(service: Object) -> list[Cause]:
     return errors
 
 
+def service_update_errors(new: Object, old: Object) -> list[Cause]:
+    """An address once given stays, but for services that come to be or cease to be mere names."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    address = spec.get("clusterIP")
+    if "ExternalName" in (spec.get("type"), before.get("type")) or not address or not before.get("clusterIP"):
+        return []
+    if address == before["clusterIP"]:
+        return []
+    return [invalid_value("spec.clusterIPs[0]", [address], "may not change once set")]
+
+
 def _port_errors(ports: list[Object], path: str) -> Iterator[Cause]:
     taken: set[str] = set()
     seen: set[tuple[object, object]] = set()

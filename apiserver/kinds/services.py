@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.service_rules import service_errors
+from apiserver.kinds.service_rules import service_errors, service_update_errors
 from machinery.api.resource import Object
 
 _EXPOSED = ("NodePort", "LoadBalancer")
@@ -40,4 +40,5 @@ RULES = Rules(
     prepare_update=keep_status,
     validate=service_errors,
     selectable_fields=("spec.clusterIP", "spec.type"),
+    validate_update=service_update_errors,
 )

@@ -37,7 +37,7 @@ def replica_set_errors(replica_set: Object) -> list[Cause]:
 
 def daemon_set_errors(daemon_set: Object) -> list[Cause]:
     spec = daemon_set.get("spec") or {}
-    errors = [*_selected_template(spec, "spec")]
+    errors = [*_selected_template(spec, "spec", "daemonset")]
     strategy = spec.get("updateStrategy") or {}
     errors += one_of("spec.updateStrategy", strategy.get("type"), ("RollingUpdate", "OnDelete"))
     return errors + not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
@@ -47,7 +47,23 @@ def stateful_set_errors(stateful_set: Object) -> list[Cause]:
     spec = stateful_set.get("spec") or {}
     errors = not_negative("spec.replicas", spec.get("replicas"))
     errors += one_of("spec.podManagementPolicy", spec.get("podManagementPolicy"), ("OrderedReady", "Parallel"))
-    return [*errors, *_selected_template(spec, "spec")]
+    return [*errors, *_selected_template(spec, "spec", "statefulset")]
+
+
+def controller_errors(controller: Object) -> list[Cause]:
+    """A ReplicationController's: its selector is a plain map."""
+    spec, template = controller.get("spec") or {}, (controller.get("spec") or {}).get("template")
+    errors = not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    if not spec.get("selector"):
+        errors.append(required("spec.selector"))
+    errors += not_negative("spec.replicas", spec.get("replicas"))
+    if template is None:
+        return [*errors, required("spec.template")]
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if spec.get("selector") and not spec["selector"].items() <= labels.items():
+        detail = "`selector` does not match template `labels`"
+        errors.append(invalid_value("spec.template.metadata.labels", labels, detail))
+    return [*errors, *template_errors(template, "spec.template", restart=_ALWAYS)]
 
 
 def job_errors(job: Object) -> list[Cause]:
@@ -133,13 +149,13 @@ def stateful_set_update_errors(new: Object, old: Object) -> list[Cause]:
     return [forbidden("spec", detail)]
 
 
-def _selected_template(spec: Object, path: str) -> Iterator[Cause]:
-    """Selector and template, which must fit together."""
+def _selected_template(spec: Object, path: str, kind: str = "deployment") -> Iterator[Cause]:
+    """Selector and template, which must fit together; `kind` is what upstream calls it where the selector is empty."""
     selector, template = spec.get("selector"), spec.get("template") or {}
     if selector is None:
         yield required(f"{path}.selector")
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield invalid_value(f"{path}.selector", selector, "empty selector is invalid for deployment")
+        yield invalid_value(f"{path}.selector", selector, f"empty selector is invalid for {kind}")
     else:
         yield from selector_errors(selector, f"{path}.selector")
         labels = (template.get("metadata") or {}).get("labels") or {}

@@ -243,3 +243,26 @@ def test_a_definitions_schema_is_structural(properties: Object, field: str) -> N
     made = definition({"type": "object", "properties": properties})
     causes = rules_for(CUSTOM_RESOURCE_DEFINITIONS).validate(made)
     assert [cause.field for cause in causes] == ([f"spec.validation.openAPIV3Schema.{field}"] if field else [])
+
+
+def test_a_services_address_stays_once_given() -> None:
+    old = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1"}}
+    new = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.2"}}
+    (cause,) = rules_for(SERVICES).validate_update(new, old)
+    assert (cause.field, cause.message.rpartition(": ")[2]) == ("spec.clusterIPs[0]", "may not change once set")
+    assert not rules_for(SERVICES).validate_update({**new, "spec": {"type": "ExternalName"}}, old)
+
+
+def test_a_controllers_selector_must_match_its_template() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    rules = rules_for(BY_PATH[("", "v1", "replicationcontrollers")])
+    made = {"metadata": {"name": "r"}, "spec": {"selector": {"a": "c"}, "template": template}}
+    rules.default(made)
+    assert [cause.field for cause in rules.validate(made)] == ["spec.template.metadata.labels"]
+
+
+def test_a_lease_lasts() -> None:
+    rules = rules_for(BY_PATH[("coordination.k8s.io", "v1", "leases")])
+    assert [cause.field for cause in rules.validate({"spec": {"leaseDurationSeconds": 0}})] == [
+        "spec.leaseDurationSeconds"
+    ]
