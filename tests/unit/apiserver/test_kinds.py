@@ -266,3 +266,24 @@ def test_a_lease_lasts() -> None:
     assert [cause.field for cause in rules.validate({"spec": {"leaseDurationSeconds": 0}})] == [
         "spec.leaseDurationSeconds"
     ]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "about", "is_sound"),
+    [("a", "a", True), ("default", "", True), ("a", "", False), ("a", "b", False)],
+)
+def test_an_event_stands_beside_what_it_is_about(namespace: str, about: str, *, is_sound: bool) -> None:
+    event = {"metadata": {"name": "e", "namespace": namespace}, "involvedObject": {"namespace": about}}
+    assert bool(rules_for(BY_PATH[("", "v1", "events")]).validate(event)) is not is_sound
+
+
+def test_a_webhook_says_whom_it_asks_and_how() -> None:
+    rules = rules_for(BY_PATH[("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")])
+    made = {"metadata": {"name": "w"}, "webhooks": [{"name": "a.b", "clientConfig": {"url": "http://x.example"}}]}
+    rules.default(made)
+    assert [cause.field for cause in rules.validate(made)] == [
+        "webhooks[0].name",
+        "webhooks[0].sideEffects",
+        "webhooks[0].clientConfig.url",
+        "webhooks[0].admissionReviewVersions",
+    ]
