@@ -13,18 +13,18 @@ from machinery.api.resource import Object
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What probes say of running containers, by container id; a container without probe has no entry."""
+    """What probes say of running containers, by container id; no entry: not asked yet, or there is no probe."""
 
     started: Mapping[str, bool] = field(default_factory=dict)
     ready: Mapping[str, bool] = field(default_factory=dict)
     unhealthy: Mapping[str, str] = field(default_factory=dict)
     """Container id -> the event's message: its liveness or startup probe failed."""
 
-    def is_started(self, state: ContainerState) -> bool:
-        return state.is_running and self.started.get(state.id, True)
+    def is_started(self, spec: Object, state: ContainerState) -> bool:
+        return state.is_running and self.started.get(state.id, "startupProbe" not in spec)
 
-    def is_ready(self, state: ContainerState) -> bool:
-        return self.is_started(state) and self.ready.get(state.id, True)
+    def is_ready(self, spec: Object, state: ContainerState) -> bool:
+        return self.is_started(spec, state) and self.ready.get(state.id, "readinessProbe" not in spec)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                 continue
             if current.id in verdicts.unhealthy:
                 kill.append(Kill(current, verdicts.unhealthy[current.id]))
-            if not is_past and not verdicts.is_started(current):
+            if not is_past and not verdicts.is_started(spec, current):
                 return tuple(kill), tuple(sidecars)
             continue
         if is_past or (current is not None and current.has_succeeded):

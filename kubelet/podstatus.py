@@ -143,12 +143,12 @@ def _judge(pod: Object, spec: Object, status: Object, newest: ContainerState | N
     is_debug = any(found is spec for found in pod["spec"].get("ephemeralContainers") or ())
     running = newest is not None and "running" in status["state"]
     if not is_debug:
-        status["started"] = bool(running and newest is not None and given.verdicts.is_started(newest))
+        status["started"] = bool(running and newest is not None and given.verdicts.is_started(spec, newest))
     is_init = any(found is spec for found in pod["spec"].get("initContainers") or ())
     if is_init and not podspec.is_sidecar(spec):
         status["ready"] = newest is not None and newest.has_succeeded
     elif not is_debug:
-        status["ready"] = bool(running and newest is not None and given.verdicts.is_ready(newest))
+        status["ready"] = bool(running and newest is not None and given.verdicts.is_ready(spec, newest))
 
 
 def _unseen(pod: Object, spec: Object, old: Object | None, given: StatusInput) -> Object:

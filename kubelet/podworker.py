@@ -230,7 +230,9 @@ class PodWorker:
         await asyncio.to_thread(self._write_hosts, pod, place.state)
         touched = {start.name for start in starts if await self._start(pod, start, place)}
         if touched:
-            await self._tell(pod, _as_begun(await self._observe(), touched - self._troubles.keys()))
+            state = await self._observe()
+            self._probes.follow(pod, state)
+            await self._tell(pod, _as_begun(state, touched - self._troubles.keys()))
         return bool(touched)
 
     async def _start(self, pod: Object, start: Start, place: Place) -> bool:

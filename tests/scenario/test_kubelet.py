@@ -1,0 +1,318 @@
+"""Pods on the real API server and kubelet; the runtime is the double. Compared is what the API tells of their life."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apiserver.server import ApiServer
+from kubelet.config import KubeletConfig
+from kubelet.kubelet import Kubelet
+from machinery.api.resource import Object
+from machinery.api.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from machinery.client.cache import Change
+from machinery.client.client import Client
+from machinery.client.clock import SystemClock
+from tests.contract.apiserver_running import running
+from tests.fake_runtime import FakeRuntime, Outcome, serving
+
+DEADLINE = 20.0
+IMAGE = "busybox:1"
+
+
+@dataclass
+class World:
+    server: ApiServer
+    client: Client
+    runtime: FakeRuntime
+    config: KubeletConfig
+
+    async def pod(self, name: str, container: Object | None = None, **spec: Any) -> None:
+        main = {"name": "c", "image": IMAGE, "imagePullPolicy": "IfNotPresent", **(container or {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 1, "containers": [main], **spec},
+        }
+        await self.client.create(PODS, body, "default")
+
+    async def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
+        """The pod as soon as `holds` is true of it."""
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            pod = change.after
+            if pod is not None and pod["metadata"]["name"] == name and not found.done() and holds(pod):
+                found.set_result(pod)
+
+        unsubscribe = self.server.cache.subscribe(PODS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    async def until_gone(self, name: str) -> Object:
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            if change.after is None and change.object["metadata"]["name"] == name and not found.done():
+                found.set_result(change.object)
+
+        unsubscribe = self.server.cache.subscribe(PODS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    async def until_told(self, reason: str) -> Object:
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            if change.after is not None and change.after.get("reason") == reason and not found.done():
+                found.set_result(change.after)
+
+        unsubscribe = self.server.cache.subscribe(EVENTS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    def reasons(self, name: str) -> list[str]:
+        events = [e for e in self.server.cache.list(EVENTS, "default") if e["involvedObject"]["name"] == name]
+        return [e["reason"] for e in sorted(events, key=lambda e: int(e["metadata"]["resourceVersion"]))]
+
+
+@asynccontextmanager
+async def kubelet(world: World) -> AsyncIterator[None]:
+    client = world.server.client("system:node:n", ("system:nodes", "system:authenticated"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Kubelet(world.config, client, world.server.cache, SystemClock()).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+@asynccontextmanager
+async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory() as short:
+        async with running(directory) as server, serving(runtime, Path(short) / "cri.sock") as endpoint:
+            config = KubeletConfig(
+                node_name="n",
+                node_ip="192.0.2.1",
+                root_dir=directory / "kubelet",
+                pod_logs_dir=directory / "logs",
+                runtime_endpoint=endpoint,
+            )
+            made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
+            for resource, body in (
+                (SERVICE_ACCOUNTS, {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}),
+                (CONFIG_MAPS, _config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
+            ):
+                await made.client.create(resource, body, "default")
+            async with kubelet(made):
+                yield made
+
+
+def _config_map(name: str, data: dict[str, str]) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
+def phase_is(phase: str) -> Callable[[Object], bool]:
+    return lambda pod: bool(pod["status"].get("phase") == phase)
+
+
+def waits_for(reason: str) -> Callable[[Object], bool]:
+    def holds(pod: Object) -> bool:
+        found = pod["status"].get("containerStatuses") or []
+        return any(status["state"].get("waiting", {}).get("reason") == reason for status in found)
+
+    return holds
+
+
+async def test_a_pod_runs_is_told_ready_and_leaves_nothing_when_deleted(tmp_path: Path) -> None:
+    runtime = FakeRuntime(registry={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        pod = await found.until("p", phase_is("Running"))
+        status = pod["status"]
+        assert {c["type"]: c["status"] for c in status["conditions"]} == {
+            "PodReadyToStartContainers": "True",
+            "Initialized": "True",
+            "Ready": "True",
+            "ContainersReady": "True",
+            "PodScheduled": "True",
+        }
+        assert status["podIP"] == "10.0.0.1"
+        (container,) = status["containerStatuses"]
+        assert container["ready"] and container["started"] and container["restartCount"] == 0
+        assert container["image"] == f"docker.io/library/{IMAGE}"
+        assert container["containerID"].startswith("fake://")
+        await found.client.delete(PODS, "p", "default")
+        await found.until_gone("p")
+        assert not runtime.containers and not runtime.sandboxes
+        assert not list(found.config.pods_dir.iterdir()) and not list(found.config.pod_logs_dir.iterdir())
+        assert found.reasons("p") == ["Pulling", "Pulled", "Created", "Started", "Killing"]
+
+
+async def test_the_service_account_s_files_are_mounted(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        await found.until("p", phase_is("Running"))
+        (container,) = runtime.named("c")
+        mounts = {m.container_path: Path(m.host_path) for m in runtime.configs[container.id].mounts}
+        account = mounts["/var/run/secrets/kubernetes.io/serviceaccount"]
+        assert (account / "ca.crt").read_text() == "CA"
+        assert (account / "namespace").read_text() == "default"
+        assert (account / "token").read_text().count(".") == 2
+        assert "10.0.0.1\tp" in mounts["/etc/hosts"].read_text()
+
+
+async def test_a_pod_that_never_restarts_succeeds_and_keeps_its_message(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p", restartPolicy="Never")
+        await found.until("p", phase_is("Running"))
+        (container,) = runtime.named("c")
+        log = next(m for m in runtime.configs[container.id].mounts if m.container_path == "/dev/termination-log")
+        Path(log.host_path).write_text("bye\n")
+        runtime.end(container.id, 0)
+        pod = await found.until("p", phase_is("Succeeded"))
+        terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+        assert (terminated["reason"], terminated["exitCode"], terminated["message"]) == ("Completed", 0, "bye\n")
+        conditions = {c["type"]: (c["status"], c.get("reason")) for c in pod["status"]["conditions"]}
+        assert conditions["PodReadyToStartContainers"] == ("False", None)
+        assert conditions["Ready"] == ("False", "PodCompleted")
+
+
+async def test_a_crash_restarts_once_at_once_and_then_backs_off(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, runs=lambda config: Outcome(exit_code=3))
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        pod = await found.until("p", waits_for("CrashLoopBackOff"))
+        (status,) = pod["status"]["containerStatuses"]
+        assert status["restartCount"] == 1
+        assert status["lastState"]["terminated"]["exitCode"] == 3
+        assert status["state"]["waiting"]["message"].startswith(
+            "back-off 10s restarting failed container=c pod=p_default("
+        )
+        assert pod["status"]["phase"] == "Running"
+        assert "BackOff" in found.reasons("p")
+
+
+async def test_a_missing_image_is_told_in_both_ways(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime()) as found:
+        await found.pod("p")
+        pod = await found.until("p", waits_for("ErrImagePull"))
+        assert pod["status"]["phase"] == "Pending"
+        event = await found.until_told("BackOff")
+        assert event["message"] == f'Back-off pulling image "{IMAGE}"'
+
+
+async def test_a_command_that_can_t_start_is_a_run_container_error(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, runs=lambda config: Outcome(start_error="no such file"))
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        pod = await found.until("p", waits_for("RunContainerError"))
+        (status,) = pod["status"]["containerStatuses"]
+        assert status["state"]["waiting"]["message"] == "no such file"
+        assert status["lastState"]["terminated"]["reason"] == "StartError"
+
+
+async def test_a_volume_s_secret_may_come_later(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        volumes = [{"name": "v", "secret": {"secretName": "later"}}]
+        await found.pod("p", {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=volumes)
+        event = await found.until_told("FailedMount")
+        assert event["message"] == 'MountVolume.SetUp failed for volume "v" : secret "later" not found'
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "later"}, "stringData": {"a": "b"}}
+        await found.client.create(SECRETS, secret, "default")
+        await found.until("p", phase_is("Running"))
+
+
+async def test_init_containers_run_in_order_before_the_main_one(tmp_path: Path) -> None:
+    def runs(config: Any) -> Outcome:
+        return Outcome(exit_code=0 if config.metadata.name in ("one", "two") else None)
+
+    runtime = FakeRuntime(images={IMAGE}, runs=runs)
+    plain = {"image": IMAGE, "imagePullPolicy": "IfNotPresent"}
+    async with world(tmp_path, runtime) as found:
+        init = [
+            {"name": "one", **plain},
+            {"name": "side", "restartPolicy": "Always", **plain},
+            {"name": "two", **plain},
+        ]
+        await found.pod("p", initContainers=init)
+        pod = await found.until("p", phase_is("Running"))
+        started = sorted(runtime.containers.values(), key=lambda status: status.started_at)
+        assert [status.metadata.name for status in started] == ["one", "side", "two", "c"]
+        assert all(status["ready"] for status in pod["status"]["initContainerStatuses"])
+        await found.client.delete(PODS, "p", "default")
+        await found.until_gone("p")
+        assert [call.split()[1] for call in runtime.calls] == ["c", "side"]
+
+
+async def test_readiness_follows_the_probe_and_a_failed_liveness_restarts(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, exec_code=1)
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}
+    async with world(tmp_path, runtime) as found:
+        await found.pod("ready", {"readinessProbe": probe})
+        pod = await found.until("ready", phase_is("Running"))
+        assert not pod["status"]["containerStatuses"][0]["ready"]
+        event = await found.until_told("Unhealthy")
+        assert event["message"] == "Readiness probe failed: said\n"
+        runtime.exec_code = 0
+        await found.until("ready", lambda pod: bool(pod["status"]["containerStatuses"][0]["ready"]))
+        runtime.exec_code = 1
+        await found.pod("live", {"livenessProbe": probe})
+        await found.until(
+            "live", lambda pod: (pod["status"].get("containerStatuses") or [{}])[0].get("restartCount") == 1
+        )
+        event = await found.until_told("Killing")
+        assert event["message"] == "Container c failed liveness probe, will be restarted"
+
+
+async def test_a_new_kubelet_adopts_what_runs_and_ends_what_the_api_forgot(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    with tempfile.TemporaryDirectory() as short:
+        async with running(tmp_path) as server, serving(runtime, Path(short) / "cri.sock") as endpoint:
+            config = KubeletConfig("n", "192.0.2.1", tmp_path / "kubelet", tmp_path / "logs", endpoint)
+            found = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
+            account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}
+            await found.client.create(SERVICE_ACCOUNTS, account, "default")
+            await found.client.create(CONFIG_MAPS, _config_map("kube-root-ca.crt", {"ca.crt": "CA"}), "default")
+            async with kubelet(found):
+                for name in ("stays", "goes"):
+                    await found.pod(name)
+                    await found.until(name, phase_is("Running"))
+            await found.client.delete(PODS, "goes", "default", grace_period_seconds=0)
+            before = {status.id for status in runtime.containers.values()}
+            async with kubelet(found):
+                await found.pod("new")
+                await found.until("new", phase_is("Running"))
+                kept = {s.id for s in runtime.containers.values() if s.labels["io.kubernetes.pod.name"] == "stays"}
+                assert kept <= before and len(kept) == 1
+                async with asyncio.timeout(DEADLINE):
+                    while any(s.labels["io.kubernetes.pod.name"] == "goes" for s in runtime.containers.values()):
+                        await asyncio.sleep(0)
+            stays = server.cache.get(PODS, "default", "stays")
+            assert stays is not None and stays["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_the_node_is_registered_with_what_the_machine_has(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.pod("p")
+        await found.until("p", phase_is("Running"))
+        node = await found.client.get(NODES, "n")
+        assert node["status"]["nodeInfo"]["containerRuntimeVersion"] == "fake://1"
+        assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
