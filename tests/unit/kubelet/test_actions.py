@@ -1,0 +1,134 @@
+"""What a worker decides, case by case: (spec, what runs) -> what to start, kill, remove."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kubelet.actions import PodActions, Verdicts, compute_pod_actions
+from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
+from machinery.api.resource import Object
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BOX = SandboxState("box", is_ready=True, attempt=0, created_at=1)
+DEAD_BOX = SandboxState("old", is_ready=False, attempt=0, created_at=1)
+
+
+def pod(policy: str = "Always", init: list[Object] | None = None, **spec: Any) -> Object:
+    return {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
+        "spec": {"restartPolicy": policy, "initContainers": init or [], "containers": [{"name": "c"}], **spec},
+    }
+
+
+def ran(name: str = "c", code: int = 0, attempt: int = 0, box: str = "box") -> ContainerState:
+    return ContainerState(
+        f"{name}{attempt}", name, box, ContainerPhase.EXITED, attempt, attempt, exit_code=code, finished_at=NOW
+    )
+
+
+def runs(name: str = "c", attempt: int = 0, box: str = "box") -> ContainerState:
+    return ContainerState(f"{name}{attempt}", name, box, ContainerPhase.RUNNING, attempt, attempt)
+
+
+def state(*containers: ContainerState, box: SandboxState | None = BOX) -> PodState:
+    return PodState("u", "p", "ns", (box,) if box else (), containers)
+
+
+def names(actions: PodActions) -> list[str]:
+    return [start.name for start in actions.start]
+
+
+def test_a_new_pod_gets_a_sandbox_and_its_containers() -> None:
+    actions = compute_pod_actions(pod(), state(box=None), NOW)
+    assert (actions.new_sandbox, names(actions)) == (0, ["c"])
+
+
+def test_a_running_pod_needs_nothing() -> None:
+    assert compute_pod_actions(pod(), state(runs()), NOW) == PodActions()
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "restarted", "finished"),
+    [
+        ("Always", 0, True, False),
+        ("Always", 1, True, False),
+        ("OnFailure", 0, False, True),
+        ("OnFailure", 1, True, False),
+        ("Never", 0, False, True),
+        ("Never", 1, False, True),
+    ],
+)
+def test_the_restart_policy_decides_on_what_has_ended(policy: str, code: int, restarted: bool, finished: bool) -> None:
+    actions = compute_pod_actions(pod(policy), state(ran(code=code)), NOW)
+    assert (names(actions) == ["c"], actions.finished) == (restarted, finished)
+    if restarted:
+        assert actions.start[0].attempt == 1
+        assert actions.start[0].ended == ran(code=code)
+
+
+def test_init_containers_come_one_by_one() -> None:
+    spec = pod(init=[{"name": "a"}, {"name": "b"}])
+    assert names(compute_pod_actions(spec, state(box=None), NOW)) == ["a"]
+    assert names(compute_pod_actions(spec, state(runs("a")), NOW)) == []
+    assert names(compute_pod_actions(spec, state(ran("a")), NOW)) == ["b"]
+    assert names(compute_pod_actions(spec, state(ran("b"), ran("a")), NOW)) == ["c"]
+    assert names(compute_pod_actions(spec, state(runs(), ran("b"), ran("a")), NOW)) == []
+
+
+def test_a_failed_init_container_is_tried_again_or_fails_the_pod() -> None:
+    failed = state(ran("a", code=1))
+    assert names(compute_pod_actions(pod(init=[{"name": "a"}]), failed, NOW)) == ["a"]
+    assert compute_pod_actions(pod("Never", init=[{"name": "a"}]), failed, NOW).finished
+
+
+def test_a_sidecar_is_waited_for_until_it_has_started() -> None:
+    side = {"name": "side", "restartPolicy": "Always", "startupProbe": {}}
+    spec = pod(init=[side])
+    running = state(runs("side"))
+    assert names(compute_pod_actions(spec, running, NOW)) == []
+    assert names(compute_pod_actions(spec, running, NOW, Verdicts(started={"side0": True}))) == ["c"]
+
+
+def test_a_dead_sidecar_comes_back_beside_the_main_container() -> None:
+    spec = pod(init=[{"name": "side", "restartPolicy": "Always"}])
+    assert names(compute_pod_actions(spec, state(runs(), ran("side", code=1)), NOW)) == ["side"]
+
+
+def test_an_unhealthy_container_is_killed_and_started_again() -> None:
+    actions = compute_pod_actions(pod(), state(runs()), NOW, Verdicts(unhealthy={"c0": "it failed"}))
+    assert [kill.message for kill in actions.kill] == ["it failed"]
+    assert [(start.name, start.attempt, start.ended) for start in actions.start] == [("c", 1, None)]
+
+
+def test_a_changed_image_replaces_the_container() -> None:
+    changed = ContainerState("c0", "c", "box", ContainerPhase.RUNNING, hash="another")
+    actions = compute_pod_actions(pod(), state(changed), NOW)
+    assert [kill.message for kill in actions.kill] == ["Container c definition changed, will be restarted"]
+
+
+def test_a_dead_sandbox_takes_its_containers_with_it() -> None:
+    actions = compute_pod_actions(pod(), state(runs(box="old"), box=DEAD_BOX), NOW)
+    assert (actions.new_sandbox, actions.stop_sandboxes, names(actions)) == (1, ("old",), ["c"])
+    assert [kill.container.id for kill in actions.kill] == ["c0"]
+
+
+def test_only_two_dead_containers_of_a_name_are_kept() -> None:
+    dead = [ran(code=1, attempt=attempt) for attempt in (3, 2, 1)]
+    assert compute_pod_actions(pod(), state(*dead), NOW).remove == ("c1",)
+    assert compute_pod_actions(pod(), state(runs(attempt=4), *dead), NOW).remove == ("c1", "c2")
+
+
+def test_a_deadline_ends_the_pod_and_is_waited_for() -> None:
+    spec = pod(activeDeadlineSeconds=60)
+    spec["status"] = {"startTime": "2026-01-01T00:00:00Z"}
+    assert compute_pod_actions(spec, state(runs()), NOW).look_again == NOW + timedelta(seconds=60)
+    assert compute_pod_actions(spec, state(runs()), NOW + timedelta(seconds=60)).finished
+
+
+def test_an_ephemeral_container_is_started_once() -> None:
+    spec = pod(ephemeralContainers=[{"name": "debug"}])
+    assert names(compute_pod_actions(spec, state(runs()), NOW)) == ["debug"]
+    assert names(compute_pod_actions(spec, state(ran("debug"), runs()), NOW)) == []

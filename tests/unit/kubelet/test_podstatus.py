@@ -1,0 +1,161 @@
+"""The status as recorded clusters tell it, for states of the runtime given as values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelet.actions import Verdicts
+from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
+from kubelet.podstatus import StatusInput, Trouble, pod_status
+from machinery.api.resource import Object
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TOLD = "2026-01-01T00:00:00Z"
+BOX = SandboxState("box", is_ready=True, attempt=0, created_at=1, ips=("10.0.0.5",))
+
+
+def pod(old: Object | None = None, **spec: Any) -> Object:
+    return {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "u", "generation": 1},
+        "spec": {"restartPolicy": "Always", "containers": [{"name": "c", "image": "nginx"}], **spec},
+        "status": {"phase": "Pending", "qosClass": "BestEffort", **(old or {})},
+    }
+
+
+def told(spec: Object, state: PodState, **given: Any) -> Object:
+    return pod_status(spec, state, StatusInput(now=NOW, host_ip="192.0.2.1", runtime="x", **given))
+
+
+def running(attempt: int = 0) -> ContainerState:
+    return ContainerState(
+        f"c{attempt}", "c", "box", ContainerPhase.RUNNING, attempt, attempt, started_at=NOW, image="i", image_id="id"
+    )
+
+
+def ended(code: int, attempt: int = 0, **more: Any) -> ContainerState:
+    return ContainerState(
+        f"c{attempt}", "c", "box", ContainerPhase.EXITED, attempt, attempt, NOW, NOW, code, image="i", **more
+    )
+
+
+def conditions(status: Object) -> dict[str, tuple[str, str | None]]:
+    return {c["type"]: (c["status"], c.get("reason")) for c in status["conditions"]}
+
+
+def test_a_pod_that_was_just_bound() -> None:
+    status = told(pod(), PodState("u"))
+    assert status["phase"] == "Pending"
+    assert status["conditions"][0] == {
+        "lastProbeTime": None,
+        "lastTransitionTime": TOLD,
+        "observedGeneration": 1,
+        "status": "False",
+        "type": "PodReadyToStartContainers",
+    }
+    assert status["conditions"][2]["message"] == "containers with unready status: [c]"
+    assert status["containerStatuses"] == [
+        {
+            "image": "nginx",
+            "imageID": "",
+            "lastState": {},
+            "name": "c",
+            "ready": False,
+            "restartCount": 0,
+            "started": False,
+            "state": {"waiting": {"reason": "ContainerCreating"}},
+        }
+    ]
+    assert status["resources"] == {} and "podIP" not in status
+
+
+def test_a_running_pod_is_ready_and_has_an_address() -> None:
+    status = told(pod(), PodState("u", sandboxes=(BOX,), containers=(running(),)))
+    assert status["phase"] == "Running"
+    assert status["podIPs"] == [{"ip": "10.0.0.5"}]
+    assert conditions(status)["Ready"] == ("True", None)
+    assert status["containerStatuses"][0]["containerID"] == "x://c0"
+
+
+def test_a_second_look_changes_nothing() -> None:
+    state = PodState("u", sandboxes=(BOX,), containers=(running(),))
+    first = told(pod(), state)
+    assert told(pod(first), state) == first
+
+
+def test_a_readiness_probe_that_has_not_spoken_means_not_ready() -> None:
+    spec = pod(containers=[{"name": "c", "image": "nginx", "readinessProbe": {}}])
+    state = PodState("u", sandboxes=(BOX,), containers=(running(),))
+    assert not told(spec, state)["containerStatuses"][0]["ready"]
+    assert told(spec, state, verdicts=Verdicts(ready={"c0": True}))["containerStatuses"][0]["ready"]
+
+
+def test_a_terminal_phase_waits_for_the_sandbox_s_end() -> None:
+    spec = pod({"phase": "Running"}, restartPolicy="Never")
+    before = told(spec, PodState("u", sandboxes=(BOX,), containers=(ended(0),)))
+    assert before["phase"] == "Running"
+    assert conditions(before)["Initialized"] == ("True", "PodCompleted")
+    after = told(spec, PodState("u", containers=(ended(0),)), has_ended=True)
+    assert after["phase"] == "Succeeded"
+    assert conditions(after)["PodReadyToStartContainers"] == ("False", None)
+
+
+def test_a_failed_pod_says_so() -> None:
+    spec = pod({"phase": "Running"}, restartPolicy="Never")
+    status = told(spec, PodState("u", containers=(ended(7),)), has_ended=True)
+    assert status["phase"] == "Failed"
+    assert conditions(status)["Ready"] == ("False", "PodFailed")
+    assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "Error"
+
+
+def test_a_crash_loop_shows_why_and_what_was() -> None:
+    state = PodState("u", sandboxes=(BOX,), containers=(ended(3, 1), ended(3, 0)))
+    status = told(pod({"phase": "Running"}), state, troubles={"c": Trouble("CrashLoopBackOff", "wait")})
+    container = status["containerStatuses"][0]
+    assert status["phase"] == "Running"
+    assert container["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "wait"}}
+    assert container["lastState"]["terminated"]["containerID"] == "x://c1"
+    assert container["restartCount"] == 1
+
+
+def test_init_containers_hold_the_pod_pending() -> None:
+    spec = pod(
+        initContainers=[{"name": "one", "image": "b"}, {"name": "side", "image": "b", "restartPolicy": "Always"}]
+    )
+    status = told(spec, PodState("u", sandboxes=(BOX,)))
+    assert status["phase"] == "Pending"
+    by_type = {c["type"]: c for c in status["conditions"]}
+    assert by_type["Initialized"]["message"] == "containers with incomplete status: [one side]"
+    assert by_type["Ready"]["message"] == "containers with unready status: [side c]"
+    assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+def test_requests_come_from_limits_where_they_lack() -> None:
+    resources = {"limits": {"memory": "20Mi"}}
+    spec = pod(containers=[{"name": "c", "image": "b", "resources": resources}])
+    status = told(spec, PodState("u", sandboxes=(BOX,), containers=(running(),)))
+    assert status["allocatedResources"] == {"memory": "20Mi"}
+    assert status["containerStatuses"][0]["resources"] == {"limits": {"memory": "20Mi"}, "requests": {"memory": "20Mi"}}
+
+
+def test_a_container_that_vanished_ended_in_a_way_unknown() -> None:
+    status = told(pod({"phase": "Running"}), PodState("u"), has_ended=True)
+    assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    assert status["phase"] == "Failed"
+
+
+def test_read_only_mounts_are_told() -> None:
+    mounts = [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b", "readOnly": True}]
+    status = told(pod(containers=[{"name": "c", "volumeMounts": mounts}]), PodState("u"))
+    assert status["containerStatuses"][0]["volumeMounts"] == [
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": True, "recursiveReadOnly": "Disabled"},
+    ]
+
+
+def test_readiness_gates_and_foreign_conditions_are_kept() -> None:
+    foreign = {"type": "my/gate", "status": "False"}
+    spec = pod({"conditions": [foreign]}, readinessGates=[{"conditionType": "my/gate"}])
+    status = told(spec, PodState("u", sandboxes=(BOX,), containers=(running(),)))
+    assert foreign in status["conditions"]
+    assert conditions(status)["Ready"] == ("False", "ReadinessGatesNotReady")
