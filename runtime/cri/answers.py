@@ -10,7 +10,7 @@ from runtime.sandbox.bundle import resources_message
 from runtime.sandbox.records import ContainerRecord, SandboxRecord
 
 SANDBOX_STATES = {"ready": 0, "creating": 1, "stopped": 1}
-CONTAINER_STATES = {"created": 0, "running": 1, "exited": 2}
+CONTAINER_STATES = {"creating": 0, "created": 0, "running": 1, "exited": 2}
 
 
 def make(message: str, /, **values: Any) -> Any:

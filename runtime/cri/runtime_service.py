@@ -116,7 +116,8 @@ class RuntimeService:
         items = [
             sandbox(record)
             for record in self._sandboxes.records
-            if record.id.startswith(wanted.id)
+            if record.state != "creating"
+            and record.id.startswith(wanted.id)
             and state in (None, SANDBOX_STATES[record.state])
             and chosen(record.labels, wanted.label_selector)
         ]
@@ -147,7 +148,8 @@ class RuntimeService:
         found = [
             container(record)
             for record in self._containers.records
-            if record.id.startswith(wanted.id)
+            if record.state != "creating"
+            and record.id.startswith(wanted.id)
             and record.sandbox_id.startswith(wanted.pod_sandbox_id)
             and state in (None, CONTAINER_STATES[record.state])
             and chosen(record.labels, wanted.label_selector)
@@ -161,6 +163,11 @@ class RuntimeService:
     async def UpdateContainerResources(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._containers.update(self._containers.known(request.container_id), request.linux)
         return make("UpdateContainerResourcesResponse")
+
+    async def UpdatePodSandboxResources(self, request: Any, context: Any) -> Any:  # noqa: N802
+        # The limits of a pod are its cgroup's, which the kubelet sets; nothing of the runtime depends on them.
+        self._sandboxes.known(request.pod_sandbox_id)
+        return make("UpdatePodSandboxResourcesResponse")
 
     async def ReopenContainerLog(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._containers.reopen_log(self._containers.known(request.container_id))

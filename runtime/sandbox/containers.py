@@ -133,6 +133,7 @@ class Containers:
             _devices(config),
         )
         write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
+        record.state = "created"
         self.records.write(record)
 
     def _bundle(self, container_id: str) -> Path:
@@ -292,9 +293,12 @@ class Containers:
         now = boot_id()
         for record in self.records:
             sandbox = self._sandboxes.records.get(record.sandbox_id)
-            if sandbox is None:
+            if sandbox is None or record.state == "creating":
                 await self.remove(record)
                 continue
+            if record.state == "created" and record.boot_id != now:
+                # What it was to be started from is gone.
+                await self._finish(record, 137, time.time_ns(), UNSEEN)
             if record.state == "created" and self._conmon.pid_file(record.id).exists():
                 await self._adopt_half_started(record)
             if record.state != "running":

@@ -41,9 +41,9 @@ class SandboxRecord:
 
 @dataclass
 class ContainerRecord:
-    """`state` is created, running or exited; `pid` with `pid_start` names its first process for good, as conmon's do.
+    """`state` is creating, created, running or exited; times are Unix nanoseconds.
 
-    `user` and `resources` are as CRI's messages spell them.
+    `pid` with `pid_start` names its first process for good, as conmon's do. `user` and `resources` are as CRI's messages spell them.
     """
 
     id: str
@@ -56,7 +56,7 @@ class ContainerRecord:
     image_ref: str = ""
     image_id: str = ""
     log_path: str = ""
-    state: str = "created"
+    state: str = "creating"
     pid: int = 0
     pid_start: int = 0
     conmon_pid: int = 0
@@ -88,6 +88,9 @@ class Records(Generic[R]):
         self._sort: type[R] = sort
         self._known: dict[str, R] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(".*.new"):
+            # A write that a kill cut short.
+            path.unlink()
         names = {entry.name for entry in fields(sort)}
         for path in sorted(folder.glob("*.json")):
             told = json.loads(path.read_text())
