@@ -43,7 +43,8 @@ class SandboxRecord:
 class ContainerRecord:
     """`state` is creating, created, running or exited; times are Unix nanoseconds.
 
-    `pid` with `pid_start` names its first process for good, as conmon's do. `user` and `resources` are as CRI's messages spell them.
+    `pid` with `pid_start` names its first process for good, as conmon's do. `user` and `resources` are as
+    CRI's messages spell them.
     """
 
     id: str
