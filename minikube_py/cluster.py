@@ -72,6 +72,8 @@ async def _start(
     runtime_ready = asyncio.Event()
     if config.has_runtime:
         start("runtime", node.serve_runtime(config, runtime_ready))
+        # The server listens on the pods' bridge too, which the runtime makes.
+        await runtime_ready.wait()
     say("apiserver", "starting")
     await server.start()
     start("apiserver", server.run())
@@ -90,8 +92,6 @@ async def _start(
         client = server.client("system:kube-scheduler", ("system:authenticated",))
         start("scheduler", run_scheduler(client, server.cache, SystemClock()))
     if "kubelet" in config.components:
-        if config.has_runtime:
-            await runtime_ready.wait()
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
     state.ready_after = time.time() - state.started
@@ -219,12 +219,13 @@ def _write_kubeconfig(config: Config, pki: Pki) -> None:
 
 
 def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
-    binds = dict.fromkeys(config.bind)
+    binds = dict.fromkeys([*config.bind, *([config.gateway] if config.has_runtime else [])])
     return ApiServerConfig(
         data_dir=config.data_dir,
         bind=tuple(binds),
         port=config.port,
         service_cidr=config.service_cidr,
-        advertise_address=node.address(),
+        # What pods reach: the bridge's address, where the server listens whatever else it is bound to.
+        advertise_address=config.gateway if config.has_runtime else node.address(),
         pki=pki,
     )

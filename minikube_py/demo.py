@@ -21,8 +21,9 @@ from typing import Any
 from minikube_py import children
 from minikube_py.api import Api, ApiError
 from minikube_py.cli.apply import apply, manifest
-from minikube_py.cli.options import existing_config
+from minikube_py.cli.options import starting_config
 from minikube_py.cli.output import Output
+from minikube_py.cli.parser import CLUSTER_OPTIONS
 from minikube_py.cli.start import start_in_background
 from minikube_py.cli.trace import trace
 from minikube_py.config import Config, ConfigError, configured, for_profile
@@ -39,9 +40,10 @@ def main() -> int:
     parser.add_argument("--profile", help="which cluster (default minikube-py)")
     arguments = parser.parse_args()
     profile = arguments.profile or ("etcd" if arguments.etcd else for_profile("minikube-py").profile)
-    asked = argparse.Namespace(profile=profile, data_dir=None)
+    nothing = {flag.removeprefix("--").replace("-", "_"): None for flag, _, _ in CLUSTER_OPTIONS}
+    asked = argparse.Namespace(profile=profile, data_dir=None, config=None, **nothing)
     try:
-        return walk(existing_config(asked), with_etcd=arguments.etcd)
+        return walk(starting_config(asked), with_etcd=arguments.etcd)
     except (InstanceError, ApiError, ConfigError) as error:
         print(f"scripts/run: {error}", file=sys.stderr)
         return 1

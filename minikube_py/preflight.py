@@ -8,13 +8,14 @@ from __future__ import annotations
 import ctypes.util
 import ipaddress
 import os
+import random
 import re
 import shutil
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minikube_py.config import Config
@@ -173,22 +174,39 @@ def _listener(port: int) -> str:
 
 
 def _ranges(config: Config) -> Iterator[Finding]:
-    routes = list(_routes(config.bridge))
+    routes = [route for route, _ in _routes(config.bridge)]
+    # A cluster that has its ranges already can't change them; a new one must not begin with a clash.
+    level = WARNING if config.options_file.exists() else FATAL
     for flag, text in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
-        network = ipaddress.ip_network(text)
-        clash = next((route for route, _ in routes if route.overlaps(network)), None)
+        network = ipaddress.IPv4Network(text)
+        clash = next((route for route in routes if route.overlaps(network)), None)
         if clash is None:
             yield Finding("ranges", OK, f"{text} is free")
         else:
-            free = free_range([route for route, _ in routes])
-            yield Finding("ranges", FATAL, f"{text} meets the host's route to {clash}", f"choose {flag} {free}")
+            yield Finding(
+                "ranges", level, f"{text} meets the host's route to {clash}", f"choose {flag} {free_range(routes)}"
+            )
+
+
+def with_free_ranges(config: Config) -> Config:
+    """The configuration with ranges that meet no route of the host, where those derived from a profile's name do."""
+    taken = [route for route, _ in _routes(config.bridge)]
+    pods = _free_or(config.pod_cidr, taken)
+    taken.append(ipaddress.IPv4Network(pods))
+    return replace(config, pod_cidr=pods, service_cidr=_free_or(config.service_cidr, taken))
+
+
+def _free_or(text: str, taken: list[ipaddress.IPv4Network]) -> str:
+    network = ipaddress.IPv4Network(text)
+    return free_range(taken) if any(route.overlaps(network) for route in taken) else text
 
 
 def free_range(taken: list[ipaddress.IPv4Network]) -> str:
     """A /16 in 10/8 that meets none of `taken`."""
-    candidates = ipaddress.ip_network("10.0.0.0/8").subnets(new_prefix=16)
-    free = (net for net in candidates if not any(route.overlaps(net) for route in taken))
-    return str(next(free, "none is free"))
+    candidates = list(ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=16))
+    free = [net for net in candidates if not any(route.overlaps(net) for route in taken)]
+    # Any one, so that two clusters that begin at the same time hardly choose the same.
+    return str(random.choice(free)) if free else "none is free"
 
 
 def _routes(own: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:

@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from minikube_py.cli.parser import CLUSTER_OPTIONS
-from minikube_py.config import Config, ConfigError, configured, for_profile
+from minikube_py.config import DEFAULT_PROFILE, Config, ConfigError, configured, for_profile
+from minikube_py.preflight import with_free_ranges
 
 
 def starting_config(arguments: argparse.Namespace) -> Config:
@@ -16,6 +17,9 @@ def starting_config(arguments: argparse.Namespace) -> Config:
     config = existing_config(arguments)
     if arguments.config:
         config = configured(config, _file(arguments.config))
+    is_new_profile = not config.options_file.exists() and config.profile != DEFAULT_PROFILE
+    if is_new_profile:
+        config = with_free_ranges(config)
     flags = {flag.removeprefix("--"): getattr(arguments, _name(flag)) for flag, _, _ in CLUSTER_OPTIONS}
     return configured(config, flags)
 
