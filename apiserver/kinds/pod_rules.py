@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,11 @@ def pod_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
             f"{path}.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None"
         )
     yield from _scalar_errors(spec, path)
+    yield from _security_errors(spec.get("securityContext") or {}, f"{path}.securityContext")
+    yield from _alias_errors(spec.get("hostAliases") or [], f"{path}.hostAliases")
+    for index, gate in enumerate(spec.get("readinessGates") or []):
+        condition = gate.get("conditionType") or ""
+        yield from all_of(f"{path}.readinessGates[{index}].conditionType", condition, names.qualified_name(condition))
     for key, value in (spec.get("nodeSelector") or {}).items():
         yield from all_of(f"{path}.nodeSelector", key, names.qualified_name(key))
         yield from all_of(f"{path}.nodeSelector", value, names.label_value(value))
@@ -103,6 +109,36 @@ def pod_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
     yield from _affinity_errors(spec.get("affinity") or {}, f"{path}.affinity")
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or []):
         yield from _spread_errors(constraint, f"{path}.topologySpreadConstraints[{index}]")
+
+
+_LARGEST_ID = 2147483647
+_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+
+
+def _security_errors(context: Object, path: str) -> Iterator[Cause]:
+    ids = [(field, context.get(field)) for field in ("fsGroup", "runAsUser", "runAsGroup")]
+    ids += [
+        (f"supplementalGroups[{index}]", group) for index, group in enumerate(context.get("supplementalGroups") or [])
+    ]
+    for field, number in ids:
+        if number is not None and not 0 <= number <= _LARGEST_ID:
+            yield invalid_value(f"{path}.{field}", number, f"must be between 0 and {_LARGEST_ID}, inclusive")
+
+
+def _alias_errors(aliases: list[Object], path: str) -> Iterator[Cause]:
+    for index, alias in enumerate(aliases):
+        if not _is_ip(alias.get("ip") or ""):
+            yield invalid_value(f"{path}[{index}].ip", alias.get("ip") or "", _BAD_IP)
+        for name in alias.get("hostnames") or []:
+            yield from all_of(f"{path}[{index}].hostnames", name, names.dns_subdomain(name))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _scalar_errors(spec: Object, path: str) -> Iterator[Cause]:
@@ -175,6 +211,8 @@ def _toleration_errors(toleration: Object, path: str) -> Iterator[Cause]:
 
 def _affinity_errors(affinity: Object, path: str) -> Iterator[Cause]:
     node = affinity.get("nodeAffinity") or {}
+    for field in ("podAffinity", "podAntiAffinity"):
+        yield from _pod_affinity_errors(affinity.get(field) or {}, f"{path}.{field}")
     wanted = node.get("requiredDuringSchedulingIgnoredDuringExecution")
     if wanted is not None:
         where = f"{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
@@ -188,6 +226,24 @@ def _affinity_errors(affinity: Object, path: str) -> Iterator[Cause]:
         if not 1 <= preferred.get("weight", 0) <= 100:
             yield invalid_value(f"{where}.weight", preferred.get("weight", 0), "must be in the range 1-100")
         yield from _term_errors(preferred.get("preference") or {}, f"{where}.preference")
+
+
+def _pod_affinity_errors(affinity: Object, path: str) -> Iterator[Cause]:
+    for index, term in enumerate(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or []):
+        where = f"{path}.requiredDuringSchedulingIgnoredDuringExecution[{index}]"
+        yield from _topology_errors(term, where)
+    for index, preferred in enumerate(affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []):
+        where, weight = f"{path}.preferredDuringSchedulingIgnoredDuringExecution[{index}]", preferred.get("weight", 0)
+        if not 1 <= weight <= 100:
+            yield invalid_value(f"{where}.weight", weight, "must be in the range 1-100")
+        yield from _topology_errors(preferred.get("podAffinityTerm") or {}, f"{where}.podAffinityTerm")
+
+
+def _topology_errors(term: Object, path: str) -> Iterator[Cause]:
+    key = term.get("topologyKey") or ""
+    if not key:
+        yield required(f"{path}.topologyKey", "can not be empty")
+    yield from all_of(f"{path}.topologyKey", key, names.qualified_name(key))
 
 
 def _term_errors(term: Object, path: str) -> Iterator[Cause]:

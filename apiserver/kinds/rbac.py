@@ -59,13 +59,20 @@ def binding_update_errors(new: Object, old: Object) -> list[Cause]:
     return [invalid_value("roleRef", shown, "cannot change roleRef")]
 
 
-def role_errors(role: Object) -> list[Cause]:
+def role_errors(role: Object, *, namespaced: bool = False) -> list[Cause]:
     errors: list[Cause] = []
     for index, rule in enumerate(role.get("rules") or []):
         path = f"rules[{index}]"
         if not rule.get("verbs"):
             errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
-        if rule.get("nonResourceURLs"):
+        urls = rule.get("nonResourceURLs")
+        if urls:
+            if namespaced:
+                detail = "namespaced rules cannot apply to non-resource URLs"
+                errors.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
+            if any(rule.get(field) for field in ("apiGroups", "resources", "resourceNames")):
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                errors.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
             continue
         if not rule.get("apiGroups"):
             errors.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))

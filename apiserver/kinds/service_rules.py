@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from apiserver.kinds.container_rules import target_port_errors
-from apiserver.kinds.field_errors import all_of, duplicate, invalid_value, not_supported, one_of, required
+from apiserver.kinds.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, one_of, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -18,26 +18,45 @@ _BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 def service_errors(service: Object) -> list[Cause]:
     spec = service.get("spec") or {}
     kind = spec.get("type")
-    errors: list[Cause] = []
-    is_headless = spec.get("clusterIP") == "None"
-    if not spec.get("ports") and not is_headless and kind != "ExternalName":
-        errors.append(required("spec.ports"))
-    if kind == "ExternalName" and not spec.get("externalName"):
-        errors.append(required("spec.externalName"))
-    errors += _port_errors(spec.get("ports") or [], "spec.ports")
+    errors = [*_type_errors(spec, kind), *_port_errors(spec.get("ports") or [], "spec.ports")]
+    if kind == "ClusterIP":
+        errors += _node_port_errors(spec.get("ports") or [])
     for key, value in (spec.get("selector") or {}).items():
         errors += all_of("spec.selector", key, names.qualified_name(key))
         errors += all_of("spec.selector", value, names.label_value(value))
     if kind and kind not in _TYPES:
         errors.append(not_supported("spec.type", kind, _TYPES))
     errors += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
+    return [*errors, *_address_errors(spec)]
+
+
+def _type_errors(spec: Object, kind: str | None) -> Iterator[Cause]:
+    """What each type of Service must say, or may not."""
+    is_headless = spec.get("clusterIP") == "None"
+    if not spec.get("ports") and not is_headless and kind != "ExternalName":
+        yield required("spec.ports")
+    if is_headless and kind in ("LoadBalancer", "NodePort"):
+        yield invalid_value("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
+    if kind == "ExternalName" and not spec.get("externalName"):
+        yield required("spec.externalName")
+    elif kind == "ExternalName":
+        name = spec["externalName"].removesuffix(".")
+        yield from all_of("spec.externalName", name, names.dns_subdomain(name))
+
+
+def _node_port_errors(ports: list[Object]) -> Iterator[Cause]:
+    for index, port in enumerate(ports):
+        if port.get("nodePort"):
+            yield forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
+
+
+def _address_errors(spec: Object) -> Iterator[Cause]:
     for index, address in enumerate(spec.get("clusterIPs") or [spec.get("clusterIP")]):
         if address and address != "None" and not _is_ip(address):
-            errors.append(invalid_value(f"spec.clusterIPs[{index}]", address, _BAD_IP))
+            yield invalid_value(f"spec.clusterIPs[{index}]", address, _BAD_IP)
     for index, address in enumerate(spec.get("externalIPs") or []):
         if not _is_ip(address):
-            errors.append(invalid_value(f"spec.externalIPs[{index}]", address, _BAD_IP))
-    return errors
+            yield invalid_value(f"spec.externalIPs[{index}]", address, _BAD_IP)
 
 
 def service_update_errors(new: Object, old: Object) -> list[Cause]:

@@ -34,10 +34,22 @@ def prepare_create(service: Object) -> None:
     service["status"] = {"loadBalancer": {}}
 
 
+def prepare_update(new: Object, old: Object) -> None:
+    """A Service that is no longer exposed loses the node ports that it had."""
+    keep_status(new, old)
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if spec.get("type") in _EXPOSED or before.get("type") not in _EXPOSED:
+        return
+    had = {port.get("nodePort") for port in before.get("ports") or []}
+    for port in spec.get("ports") or []:
+        if port.get("nodePort") in had:
+            port.pop("nodePort", None)
+
+
 RULES = Rules(
     default=default,
     prepare_create=prepare_create,
-    prepare_update=keep_status,
+    prepare_update=prepare_update,
     validate=service_errors,
     selectable_fields=("spec.clusterIP", "spec.type"),
     validate_update=service_update_errors,

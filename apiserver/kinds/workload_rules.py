@@ -152,16 +152,20 @@ def stateful_set_update_errors(new: Object, old: Object) -> list[Cause]:
 def _selected_template(spec: Object, path: str, kind: str = "deployment") -> Iterator[Cause]:
     """Selector and template, which must fit together; `kind` is what upstream calls it where the selector is empty."""
     selector, template = spec.get("selector"), spec.get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels")
+    does_match = True
     if selector is None:
+        # What selects nothing doesn't select the template either, and upstream says both.
         yield required(f"{path}.selector")
+        does_match = False
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield invalid_value(f"{path}.selector", selector, f"empty selector is invalid for {kind}")
     else:
         yield from selector_errors(selector, f"{path}.selector")
-        labels = (template.get("metadata") or {}).get("labels") or {}
-        if not selectors.from_label_selector(selector).matches(labels):
-            detail = "`selector` does not match template `labels`"
-            yield invalid_value(f"{path}.template.metadata.labels", labels, detail)
+        does_match = selectors.from_label_selector(selector).matches(labels or {})
+    if not does_match:
+        detail = "`selector` does not match template `labels`"
+        yield invalid_value(f"{path}.template.metadata.labels", labels, detail)
     yield from template_errors(template, f"{path}.template", restart=_ALWAYS)
 
 

@@ -287,3 +287,34 @@ def test_a_webhook_says_whom_it_asks_and_how() -> None:
         "webhooks[0].clientConfig.url",
         "webhooks[0].admissionReviewVersions",
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"securityContext": {"runAsUser": -1}}, "spec.securityContext.runAsUser"),
+        ({"hostAliases": [{"ip": "x"}]}, "spec.hostAliases[0].ip"),
+        ({"readinessGates": [{"conditionType": "a b"}]}, "spec.readinessGates[0].conditionType"),
+    ],
+)
+def test_a_pods_wrong_value_is_refused_where_it_stands(spec: Object, field: str) -> None:
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+    rules_for(PODS).default(pod)
+    assert [cause.field for cause in rules_for(PODS).validate(pod)] == [field]
+
+
+def test_a_service_that_is_no_longer_exposed_loses_its_node_ports() -> None:
+    ports = [{"port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 80}]
+    old = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": ports}}
+    new = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "ports": [dict(ports[0])]}}
+    assert [cause.field for cause in rules_for(SERVICES).validate(new)] == ["spec.ports[0].nodePort"]
+    rules_for(SERVICES).prepare_update(new, old)
+    assert not rules_for(SERVICES).validate(new)
+
+
+def test_a_deployment_without_selector_selects_not_even_its_template() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    made = {"metadata": {"name": "d"}, "spec": {"template": template}}
+    rules_for(DEPLOYMENTS).default(made)
+    fields = [cause.field for cause in rules_for(DEPLOYMENTS).validate(made)]
+    assert fields == ["spec.selector", "spec.template.metadata.labels"]
