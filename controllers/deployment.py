@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from controllers.deployment_status import status_of
+from controllers.deployment_status import NO_DEADLINE, created, is_complete, status_of
 from controllers.plan import (
     Action,
     Controller,
@@ -17,19 +17,22 @@ from controllers.plan import (
     Record,
     Update,
     UpdateStatus,
+    adopt,
     controller_owner,
     itself,
     key_of,
     owner_reference,
+    release,
     with_status,
 )
 from controllers.rollout import DESIRED, MAXIMUM, bounds, next_scales, proportional
 from controllers.template_hash import same_template, template_hash
+from machinery.api import selectors
 from machinery.api.resource import Object
 from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.timestamps import parse_time, rfc3339
-from machinery.api.views import Deployment, Pod, ReplicaSet
-from machinery.client.cache import Cache
+from machinery.api.views import Deployment, Pod, ReplicaSet, View
+from machinery.client.cache import Cache, Change
 
 REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
@@ -47,61 +50,99 @@ _NOT_COPIED = frozenset(
 
 @dataclass(frozen=True)
 class State:
-    """The Deployment, the ReplicaSets that it controls, and the pods of those."""
+    """The Deployment, the ReplicaSets that it controls, and the pods of those.
+
+    `orphans` are sets that its selector matches and nobody controls; `namesake` has the name that the next set would
+    get, whosever it is.
+    """
 
     deployment: Deployment
-    sets: tuple[ReplicaSet, ...]
-    pods: tuple[Pod, ...]
+    sets: tuple[ReplicaSet, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    orphans: tuple[ReplicaSet, ...] = ()
+    namesake: ReplicaSet | None = None
 
     @property
     def new(self) -> ReplicaSet | None:
         """The oldest set of the current template."""
         fitting = [each for each in self.sets if same_template(each.template, self.deployment.template)]
-        return min(fitting, key=lambda each: each.created, default=None)
+        return min(fitting, key=lambda each: (each.created, each.name), default=None)
 
 
 def plan(state: State, now: datetime) -> Plan:
     deployment, new = state.deployment, state.new
     moment = rfc3339(now)
     if deployment.deleted:
-        return Plan(_status_update(state, new, moment))
-    if new is None and not deployment.paused:
-        return Plan(_create(state, moment))
+        return Plan(_status_update(state, new, moment, is_rolling=False))
+    if claims := _claims(state):
+        # What they change is decided on once it is seen.
+        return Plan(claims)
     old = [each for each in state.sets if new is None or each.uid != new.uid]
+    if new is not None and not deployment.paused and (revised := _revise(deployment, new, old)):
+        return Plan(revised)
+    sized = [each for each in state.sets if each.replicas]
+    is_resized = any(each.annotations.get(DESIRED) not in (None, str(deployment.replicas)) for each in sized)
+    is_rolling = not deployment.paused and not is_resized
     actions: list[Action] = []
-    if new is not None and not deployment.paused:
-        actions += _revise(state, new, old, moment)
-        if actions:
-            return Plan(actions)
-    actions += _scale(state, new, old)
-    if not actions and new is not None and not deployment.paused:
-        actions += _clean_up(deployment, new, old)
-    # Status is told from what is, so on the pass after a change rather than with it.
-    status = _status_update(state, new, moment)
-    return Plan([*actions, *status], requeue_after=_look_again(state, now))
+    if is_resized:
+        actions += _resize(deployment, sized)
+    elif deployment.paused:
+        actions += _resize(deployment, _latest(state, new)) if not sized else []
+    elif new is None and not _waits_for_old(state):
+        return Plan(_create(state, moment))
+    else:
+        actions += _roll(state, new, old)
+    if not actions and is_complete(deployment, new, state.sets):
+        actions += _clean_up(deployment, old)
+    # Status is told from what was observed, so a change made now shows in the next pass.
+    actions += _status_update(state, new, moment, is_rolling=is_rolling)
+    return Plan(actions, requeue_after=_look_again(deployment, now))
+
+
+def _claims(state: State) -> list[Action]:
+    """Adopts sets that the selector matches, releases those that it no longer does."""
+    reference = owner_reference(DEPLOYMENTS, state.deployment.obj)
+    matches = selectors.from_label_selector(state.deployment.selector).matches
+    return [
+        *(adopt(REPLICA_SETS, each, reference) for each in state.orphans),
+        *(release(REPLICA_SETS, each, state.deployment.uid) for each in state.sets if not matches(each.labels)),
+    ]
+
+
+def _waits_for_old(state: State) -> bool:
+    """With Recreate nothing new is made while anything old runs."""
+    if state.deployment.strategy != "Recreate":
+        return False
+    return any(each.replicas for each in state.sets) or any(not pod.is_finished for pod in state.pods)
 
 
 def _create(state: State, now: str) -> list[Action]:
     deployment = state.deployment
-    made = new_replica_set(state)
-    key = Key(deployment.namespace, made["metadata"]["name"])
-    taken = next((each for each in state.sets if each.name == key.name), None)
-    if taken is not None:
+    if state.namesake is not None:
         # Another template hashes to the same name: count it, so that the next hash differs.
         status = {**(deployment.obj.get("status") or {}), "collisionCount": (deployment.collision_count or 0) + 1}
         return [UpdateStatus(DEPLOYMENTS, with_status(deployment.obj, status))]
-    replicas = made["spec"]["replicas"]
+    made = new_replica_set(state)
+    name, replicas = made["metadata"]["name"], made["spec"]["replicas"]
     actions: list[Action] = [Create(REPLICA_SETS, made)]
     if replicas:
-        said = f"Scaled up replica set {key.name} from 0 to {replicas}"
+        said = f"Scaled up replica set {name} from 0 to {replicas}"
         actions.append(Record(deployment.obj, "Normal", "ScalingReplicaSet", said))
-    return [*actions, *_note_revision(deployment, made["metadata"]["annotations"][REVISION])]
+    status = {**(deployment.obj.get("status") or {}), "conditions": created(deployment, name, now)}
+    revised = _revised(deployment, made["metadata"]["annotations"][REVISION])
+    return [*actions, UpdateStatus(DEPLOYMENTS, with_status(revised, status))]
+
+
+def next_name(deployment: Deployment) -> str:
+    """The name of the current template's set."""
+    return f"{deployment.name}-{template_hash(deployment.template, deployment.collision_count)}"
 
 
 def new_replica_set(state: State) -> Object:
     """The ReplicaSet of the current template, with as many replicas as there is room for now."""
     deployment = state.deployment
-    digest = template_hash(deployment.template, deployment.collision_count)
+    name = next_name(deployment)
+    digest = name.rpartition("-")[2]
     template = deployment.template
     metadata = dict(template.get("metadata") or {})
     metadata["labels"] = {**(metadata.get("labels") or {}), "pod-template-hash": digest}
@@ -118,7 +159,7 @@ def new_replica_set(state: State) -> Object:
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
-            "name": f"{deployment.name}-{digest}",
+            "name": name,
             "namespace": deployment.namespace,
             "labels": metadata["labels"],
             "annotations": {**_annotations(deployment), REVISION: str(_next_revision(state.sets))},
@@ -130,9 +171,6 @@ def new_replica_set(state: State) -> Object:
 
 def _first_scale(state: State) -> int:
     deployment, total = state.deployment, sum(each.replicas for each in state.sets)
-    if deployment.strategy == "Recreate":
-        running = any(not pod.is_finished for pod in state.pods)
-        return 0 if total or running else deployment.replicas
     surge, _ = bounds(deployment)
     return max(min(deployment.replicas + surge - total, deployment.replicas), 0)
 
@@ -147,46 +185,52 @@ def _next_revision(sets: Iterable[ReplicaSet]) -> int:
     return max((each.revision for each in sets), default=0) + 1
 
 
-def _revise(state: State, new: ReplicaSet, old: list[ReplicaSet], now: str) -> list[Action]:
+def _revise(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -> list[Action]:
     """The new set's annotations and the Deployment's revision, where they are behind (as after an undo)."""
-    annotations = {**new.annotations, **{k: v for k, v in _annotations(state.deployment).items() if k != MAXIMUM}}
-    annotations.setdefault(MAXIMUM, _annotations(state.deployment)[MAXIMUM])
+    # The size annotations are written with the scaling itself.
+    sizes = {key: new.annotations[key] for key in (DESIRED, MAXIMUM) if key in new.annotations}
+    annotations = {**new.annotations, **_annotations(deployment), **sizes}
     if new.revision < _next_revision(old):
         if new.revision:
             history = [part for part in new.annotations.get(HISTORY, "").split(",") if part]
             annotations[HISTORY] = ",".join([*history, str(new.revision)])
         annotations[REVISION] = str(_next_revision(old))
-    # The size annotations are written with the scaling itself.
-    annotations[DESIRED] = new.annotations.get(DESIRED, annotations[DESIRED])
     actions: list[Action] = []
-    if annotations != new.annotations or new.min_ready_seconds != state.deployment.min_ready_seconds:
+    if annotations != new.annotations or new.min_ready_seconds != deployment.min_ready_seconds:
         metadata = {**new.obj["metadata"], "annotations": annotations}
-        spec = {**new.obj["spec"], "minReadySeconds": state.deployment.min_ready_seconds}
+        spec = {**new.obj["spec"], "minReadySeconds": deployment.min_ready_seconds}
         actions.append(Update(REPLICA_SETS, {**new.obj, "metadata": metadata, "spec": spec}))
-    return [*actions, *_note_revision(state.deployment, annotations[REVISION])]
+    return [*actions, *_note_revision(deployment, annotations[REVISION])]
 
 
 def _note_revision(deployment: Deployment, revision: str) -> list[Action]:
     if deployment.annotations.get(REVISION) == revision:
         return []
-    metadata = {**deployment.obj["metadata"], "annotations": {**deployment.annotations, REVISION: revision}}
-    return [Update(DEPLOYMENTS, {**deployment.obj, "metadata": metadata})]
+    return [UpdateStatus(DEPLOYMENTS, _revised(deployment, revision))]
 
 
-def _scale(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Action]:
-    deployment = state.deployment
-    sized = [each for each in state.sets if each.replicas]
-    if any(each.annotations.get(DESIRED) not in (None, str(deployment.replicas)) for each in sized):
-        return _resize(deployment, new, sized)
-    if deployment.paused or new is None:
-        return []
+def _revised(deployment: Deployment, revision: str) -> Object:
+    """To be written as status: an update of the whole would count as a new generation."""
+    annotations = {**deployment.annotations, REVISION: revision}
+    return {**deployment.obj, "metadata": {**deployment.obj["metadata"], "annotations": annotations}}
+
+
+def _roll(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Action]:
+    """The next step of the rollout."""
     uids = {each.uid for each in old}
     running = any(not pod.is_finished and (pod.controller or {}).get("uid") in uids for pod in state.pods)
-    scales = next_scales(deployment, new, old, old_pods_running=running)
-    return [action for each, count in scales for action in _scaled(deployment, each, count)]
+    scales = next_scales(state.deployment, new, old, old_pods_running=running)
+    return [action for each, count in scales for action in _scaled(state.deployment, each, count)]
 
 
-def _resize(deployment: Deployment, new: ReplicaSet | None, sized: list[ReplicaSet]) -> list[Action]:
+def _latest(state: State, new: ReplicaSet | None) -> list[ReplicaSet]:
+    """Whom a paused Deployment that had no replicas gives them to."""
+    if new is not None:
+        return [new]
+    return sorted(state.sets, key=lambda each: each.revision)[-1:]
+
+
+def _resize(deployment: Deployment, sized: list[ReplicaSet]) -> list[Action]:
     """`spec.replicas` changed: one set takes it all, several share it (a rollout is under way)."""
     if len(sized) == 1:
         targets = {sized[0].name: deployment.replicas}
@@ -211,30 +255,31 @@ def _scaled(deployment: Deployment, each: ReplicaSet, replicas: int) -> list[Act
     return actions
 
 
-def _clean_up(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -> list[Action]:
-    """Deletes the oldest empty sets beyond the history limit, once the rollout is complete."""
-    if new.available_replicas < deployment.replicas or any(each.current_replicas for each in old):
-        return []
-    empty = [each for each in old if not each.replicas and not each.deleted]
-    surplus = len(empty) - deployment.revision_history_limit
-    oldest = sorted(empty, key=lambda each: each.revision)[: max(surplus, 0)]
+def _clean_up(deployment: Deployment, old: list[ReplicaSet]) -> list[Action]:
+    """Deletes the oldest empty sets beyond the history limit."""
+    empty = [each for each in old if not each.replicas and not each.current_replicas and not each.deleted]
+    settled = [each for each in empty if each.observed_generation >= each.generation]
+    surplus = len(settled) - deployment.revision_history_limit
+    oldest = sorted(settled, key=lambda each: (each.revision, each.created))[: max(surplus, 0)]
     return [Delete(REPLICA_SETS, key_of(each.obj), uid=each.uid) for each in oldest]
 
 
-def _status_update(state: State, new: ReplicaSet | None, now: str) -> list[Action]:
-    status = status_of(state.deployment, new, state.sets, state.pods, now)
+def _status_update(state: State, new: ReplicaSet | None, now: str, *, is_rolling: bool) -> list[Action]:
+    status = status_of(state.deployment, new, state.sets, now, is_rolling=is_rolling)
     if status == (state.deployment.obj.get("status") or {}):
         return []
     return [UpdateStatus(DEPLOYMENTS, with_status(state.deployment.obj, status))]
 
 
-def _look_again(state: State, now: datetime) -> float | None:
+def _look_again(deployment: Deployment, now: datetime) -> float | None:
     """When the progress deadline will have passed, in seconds."""
-    progressing = state.deployment.condition("Progressing")
-    if progressing is None or progressing.get("reason") in ("NewReplicaSetAvailable", "ProgressDeadlineExceeded"):
+    progressing = deployment.condition("Progressing")
+    if progressing is None or deployment.paused or deployment.progress_deadline >= NO_DEADLINE:
+        return None
+    if progressing.get("reason") in ("NewReplicaSetAvailable", "ProgressDeadlineExceeded"):
         return None
     since = parse_time(progressing.get("lastUpdateTime") or rfc3339(now))
-    return max(state.deployment.progress_deadline - (now - since).total_seconds(), 0.0) + 1.0
+    return max(deployment.progress_deadline - (now - since).total_seconds(), 0.0) + 1.0
 
 
 def observe(cache: Cache, key: Key) -> State | None:
@@ -248,7 +293,24 @@ def observe(cache: Cache, key: Key) -> State | None:
         if (ReplicaSet(each).controller or {}).get("uid") == deployment.uid
     )
     pods = tuple(Pod(pod) for each in sets for pod in cache.owned_by(PODS, each.uid))
-    return State(deployment, sets, pods)
+    matches = selectors.from_label_selector(deployment.selector).matches
+    orphans = tuple(
+        each
+        for each in map(ReplicaSet, cache.list(REPLICA_SETS, key.namespace))
+        if each.controller is None and not each.deleted and matches(each.labels)
+    )
+    namesake = cache.get(REPLICA_SETS, key.namespace, next_name(deployment))
+    return State(deployment, sets, pods, orphans, ReplicaSet(namesake) if namesake is not None else None)
+
+
+def _adopting(cache: Cache, change: Change) -> Iterable[Key]:
+    """Deployments that could adopt a ReplicaSet that nobody controls."""
+    if change.resource != REPLICA_SETS or change.after is None or View(change.after).controller is not None:
+        return
+    orphan = View(change.after)
+    for found in cache.list(DEPLOYMENTS, orphan.namespace):
+        if selectors.from_label_selector(Deployment(found).selector).matches(orphan.labels):
+            yield key_of(found)
 
 
 DEPLOYMENT = Controller(
@@ -256,4 +318,5 @@ DEPLOYMENT = Controller(
     wakes={DEPLOYMENTS: itself, REPLICA_SETS: controller_owner("Deployment")},
     observe=observe,
     plan=plan,
+    related=_adopting,
 )

@@ -1,4 +1,8 @@
-"""A Deployment's status: counts, and the conditions Available and Progressing with upstream's reasons and words."""
+"""A Deployment's status: counts, and the conditions Available, Progressing and ReplicaFailure with upstream's words.
+
+kubectl and those who watch compare conditions in their order, so they stand as upstream has them: one that changes its
+status or reason moves to the end.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,72 @@ from collections.abc import Sequence
 from controllers.rollout import bounds
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
-from machinery.api.views import Deployment, Pod, ReplicaSet
+from machinery.api.views import Deployment, ReplicaSet
+
+NO_DEADLINE = 2147483647
+_COMPLETE, _PAUSED, _OVERDUE = "NewReplicaSetAvailable", "DeploymentPaused", "ProgressDeadlineExceeded"
 
 
 def status_of(
-    deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet], pods: Sequence[Pod], now: str
+    deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet], now: str, *, is_rolling: bool
 ) -> Object:
-    total = sum(each.current_replicas for each in sets)
-    available = sum(each.available_replicas for each in sets)
-    ready = sum(each.ready_replicas for each in sets)
-    counts = {
-        "replicas": total,
-        "updatedReplicas": new.current_replicas if new else 0,
-        "readyReplicas": ready,
-        "availableReplicas": available,
-        "unavailableReplicas": max(sum(each.replicas for each in sets) - available, 0),
-    }
+    """The whole status; `is_rolling` is false where only the size changes, which is no progress of a rollout."""
+    counts = _counts(new, sets)
     status: Object = {key: value for key, value in counts.items() if value}
     status["terminatingReplicas"] = sum((each.obj.get("status") or {}).get("terminatingReplicas", 0) for each in sets)
     status["observedGeneration"] = deployment.generation
     if deployment.collision_count is not None:
         status["collisionCount"] = deployment.collision_count
-    conditions = list(deployment.conditions)
-    _set(conditions, _progressing(deployment, new, sets, counts, now), now)
-    _set(conditions, _available(deployment, available), now)
+    conditions = put(deployment.conditions, _available(deployment, counts["availableReplicas"]), now)
+    found = _progressing(deployment, new, counts, now, is_rolling=is_rolling)
+    if found is not None:
+        conditions = put(conditions, found, now, is_news=found["reason"] == "ReplicaSetUpdated")
+    if is_rolling and not deployment.paused:
+        conditions = _with_failure(conditions, new, sets, now)
     status["conditions"] = conditions
     return status
+
+
+def created(deployment: Deployment, new: str, now: str) -> list[Object]:
+    """The conditions once the ReplicaSet `new` was made."""
+    if deployment.progress_deadline >= NO_DEADLINE:
+        return deployment.conditions
+    found = _progress("True", "NewReplicaSetCreated", f'Created new replica set "{new}"')
+    return put(deployment.conditions, found, now)
+
+
+def put(conditions: Sequence[Object], found: Object, now: str, *, is_news: bool = False) -> list[Object]:
+    """The conditions with `found` at the end, unless it says what was known and is no news.
+
+    The transition time changes with the status alone.
+    """
+    before = next((c for c in conditions if c["type"] == found["type"]), None)
+    if before is not None and not is_news and all(before.get(key) == found[key] for key in ("status", "reason")):
+        return list(conditions)
+    moved = before is None or before["status"] != found["status"]
+    since = now if before is None or moved else before["lastTransitionTime"]
+    others = [c for c in conditions if c["type"] != found["type"]]
+    return [*others, {**found, "lastUpdateTime": now, "lastTransitionTime": since}]
+
+
+def _counts(new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> dict[str, int]:
+    available = sum(each.available_replicas for each in sets)
+    return {
+        "replicas": sum(each.current_replicas for each in sets),
+        "updatedReplicas": new.current_replicas if new else 0,
+        "readyReplicas": sum(each.ready_replicas for each in sets),
+        "availableReplicas": available,
+        "unavailableReplicas": max(sum(each.replicas for each in sets) - available, 0),
+    }
+
+
+def is_complete(deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> bool:
+    """Whether all replicas are of the current template, available, and none besides."""
+    return _has_all(deployment, _counts(new, sets))
+
+
+def _has_all(deployment: Deployment, counts: dict[str, int]) -> bool:
+    return all(counts[name] == deployment.replicas for name in ("updatedReplicas", "replicas", "availableReplicas"))
 
 
 def _available(deployment: Deployment, available: int) -> Object:
@@ -53,37 +97,37 @@ def _available(deployment: Deployment, available: int) -> Object:
 
 
 def _progressing(
-    deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet], counts: dict[str, int], now: str
+    deployment: Deployment, new: ReplicaSet | None, counts: dict[str, int], now: str, *, is_rolling: bool
 ) -> Object | None:
-    if deployment.progress_deadline >= 2147483647:
+    """The condition Progressing where something is to be said."""
+    if deployment.progress_deadline >= NO_DEADLINE:
         return None
     before = deployment.condition("Progressing")
+    reason = (before or {}).get("reason")
     if deployment.paused:
-        if before is not None and before.get("reason") == "DeploymentPaused":
-            return None
-        return _condition("Unknown", "DeploymentPaused", "Deployment is paused")
-    if before is not None and before.get("reason") == "DeploymentPaused":
-        return _condition("Unknown", "DeploymentResumed", "Deployment is resumed")
+        # A lack of progress that was told is not hidden by a pause.
+        return None if reason == _OVERDUE else _progress("Unknown", _PAUSED, "Deployment is paused")
+    if reason == _PAUSED:
+        return _progress("Unknown", "DeploymentResumed", "Deployment is resumed")
+    if not is_rolling:
+        return None
+    if before is None and new is not None:
+        return _progress("True", "FoundNewReplicaSet", f'Found new replica set "{new.name}"')
+    if reason == _COMPLETE and counts["replicas"] == counts["updatedReplicas"]:
+        # Pods that come and go after a rollout is through, as by scaling, are no rollout.
+        return None
+    return _step(deployment, new, counts, now)
+
+
+def _step(deployment: Deployment, new: ReplicaSet | None, counts: dict[str, int], now: str) -> Object | None:
     name = f'ReplicaSet "{new.name}"' if new else f'Deployment "{deployment.name}"'
-    wanted = deployment.replicas
-    complete = (
-        counts["updatedReplicas"] == wanted
-        and counts["replicas"] == wanted
-        and counts["availableReplicas"] == wanted
-        and deployment.observed_generation >= deployment.generation
-    )
-    if complete:
-        if before is not None and before.get("reason") == "NewReplicaSetAvailable" and name in before["message"]:
-            return None
-        return _condition("True", "NewReplicaSetAvailable", f"{name} has successfully progressed.")
-    if before is None:
-        quoted = f'"{new.name}"' if new else ""
-        return _condition("True", "NewReplicaSetCreated", f"Created new replica set {quoted}")
+    if _has_all(deployment, counts):
+        return _progress("True", _COMPLETE, f"{name} has successfully progressed.")
     if _progressed(deployment, counts):
         # Every step forward restarts the clock of the progress deadline.
-        return {**_condition("True", "ReplicaSetUpdated", f"{name} is progressing."), "lastUpdateTime": now}
-    if _overdue(deployment, before, now):
-        return _condition("False", "ProgressDeadlineExceeded", f"{name} has timed out progressing.")
+        return _progress("True", "ReplicaSetUpdated", f"{name} is progressing.")
+    if _overdue(deployment, now):
+        return _progress("False", _OVERDUE, f"{name} has timed out progressing.")
     return None
 
 
@@ -99,34 +143,27 @@ def _progressed(deployment: Deployment, counts: dict[str, int]) -> bool:
     )
 
 
-def _overdue(deployment: Deployment, before: Object, now: str) -> bool:
-    if before.get("reason") == "NewReplicaSetAvailable":
+def _overdue(deployment: Deployment, now: str) -> bool:
+    before = deployment.condition("Progressing")
+    if before is None or before.get("reason") == _COMPLETE:
         return False
+    if before.get("reason") == _OVERDUE:
+        return True
     since = parse_time(before.get("lastUpdateTime") or now)
     return (parse_time(now) - since).total_seconds() > deployment.progress_deadline
 
 
-def _condition(status: str, reason: str, message: str) -> Object:
+def _with_failure(
+    conditions: list[Object], new: ReplicaSet | None, sets: Sequence[ReplicaSet], now: str
+) -> list[Object]:
+    """ReplicaFailure as a ReplicaSet has it, the new one first; none where none fails."""
+    ordered = [*([new] if new else ()), *(each for each in sets if new is None or each.uid != new.uid)]
+    failed = next((found for each in ordered if (found := each.condition("ReplicaFailure"))), None)
+    if failed is None:
+        return [c for c in conditions if c["type"] != "ReplicaFailure"]
+    said = {key: failed.get(key, "") for key in ("type", "status", "reason", "message")}
+    return put(conditions, said, failed.get("lastTransitionTime") or now)
+
+
+def _progress(status: str, reason: str, message: str) -> Object:
     return {"type": "Progressing", "status": status, "reason": reason, "message": message}
-
-
-def _set(conditions: list[Object], found: Object | None, now: str) -> None:
-    """Puts the condition in; the transition time changes with the status alone."""
-    if found is None:
-        return
-    at = next((i for i, c in enumerate(conditions) if c["type"] == found["type"]), None)
-    before = conditions[at] if at is not None else None
-    same = before is not None and all(before.get(k) == found[k] for k in ("status", "reason", "message"))
-    if same and "lastUpdateTime" not in found:
-        return
-    moved = before is None or before["status"] != found["status"]
-    assert moved or before is not None
-    filled = {
-        **found,
-        "lastUpdateTime": now,
-        "lastTransitionTime": now if moved or before is None else before["lastTransitionTime"],
-    }
-    if at is None:
-        conditions.append(filled)
-    else:
-        conditions[at] = filled

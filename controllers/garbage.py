@@ -56,8 +56,15 @@ def _by_owners(state: State) -> list[Action]:
         if len(solid) == len(state.owners):
             return []
         return [Patch(state.resource, key_of(state.view.obj), _owned_by(state.view, solid))]
-    propagation = "Foreground" if waiting and state.dependents else "Background"
-    return [Delete(state.resource, key_of(state.view.obj), uid=state.view.uid, propagation=propagation)]
+    return [_delete(state.resource, state.view, foreground=bool(waiting and state.dependents))]
+
+
+def _delete(resource: Resource, view: View, *, foreground: bool) -> Delete:
+    # Whoever adopts the object meanwhile saves it: it is deleted only as it was seen.
+    propagation = "Foreground" if foreground else "Background"
+    return Delete(
+        resource, key_of(view.obj), uid=view.uid, resource_version=view.resource_version, propagation=propagation
+    )
 
 
 def _waits(owner: View) -> bool:
@@ -79,11 +86,7 @@ def _foreground(state: State) -> list[Action]:
     blocking = [each for each in state.dependents if _blocks(each.view, state.view.uid)]
     if not blocking:
         return [_without_finalizer(state, FOREGROUND)]
-    return [
-        Delete(each.resource, key_of(each.view.obj), uid=each.view.uid, propagation="Foreground")
-        for each in blocking
-        if not each.view.deleted
-    ]
+    return [_delete(each.resource, each.view, foreground=True) for each in blocking if not each.view.deleted]
 
 
 def _blocks(view: View, uid: str) -> bool:
@@ -120,7 +123,8 @@ def observe(cache: Cache, key: Key) -> State | None:
 def _owner(cache: Cache, ref: Object, namespace: str) -> tuple[bool, View | None]:
     group, _, version = ref.get("apiVersion", "").rpartition("/")
     resource = BY_KIND.get((group, version, ref.get("kind", "")))
-    if resource is None:
+    if resource is None or (resource.namespaced and not namespace):
+        # What lies outside of namespaces can't name an owner inside one: which would it be?
         return False, None
     found = cache.get(resource, namespace if resource.namespaced else "", ref["name"])
     return True, View(found) if found is not None and View(found).uid == ref["uid"] else None

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
+from machinery.api.views import View
 from machinery.client.cache import Cache, Change
 
 
@@ -55,6 +57,8 @@ class Delete:
     resource: Resource
     key: Key
     uid: str = ""
+    resource_version: str = ""
+    """Deletes only what is still as it was seen."""
     propagation: str = ""
     grace_period_seconds: int | None = None
     about: Object | None = None
@@ -80,12 +84,20 @@ class Record:
 Action = Create | Update | UpdateStatus | Patch | Delete | Finalize | Record
 
 
+def _nothing(action: Action, error: StatusError) -> Sequence[Action]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The actions in order; `requeue_after` (seconds) looks again although nothing may have changed."""
+    """The actions in order; `requeue_after` (seconds) looks again although nothing may have changed.
+
+    Where an action fails, the rest is left and `on_failure` says what to do instead, as telling it in the status.
+    """
 
     actions: Sequence[Action] = ()
     requeue_after: float | None = None
+    on_failure: Callable[[Action, StatusError], Sequence[Action]] = _nothing
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,18 @@ def owner_reference(resource: Resource, owner: Object) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def adopt(resource: Resource, view: View, reference: Object) -> Patch:
+    """Makes `reference` the controller of what nobody controls."""
+    metadata = {"uid": view.uid, "ownerReferences": [*view.owner_references, reference]}
+    return Patch(resource, key_of(view.obj), {"metadata": metadata})
+
+
+def release(resource: Resource, view: View, uid: str) -> Patch:
+    """Takes the ownerReference to `uid` away."""
+    kept = [ref for ref in view.owner_references if ref["uid"] != uid]
+    return Patch(resource, key_of(view.obj), {"metadata": {"uid": view.uid, "ownerReferences": kept or None}})
 
 
 def with_status(obj: Object, status: Object) -> Object:

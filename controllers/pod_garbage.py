@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from controllers.plan import Controller, Delete, Key, Plan, itself, key_of, nobody
+from controllers.plan import Controller, Delete, Key, Patch, Plan, itself, key_of, nobody
 from machinery.api.resources import NODES, PODS
+from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
 
@@ -21,7 +22,21 @@ class State:
 def plan(state: State, now: datetime) -> Plan:
     if state.node_exists or not state.pod.node_name:
         return Plan()
-    return Plan([Delete(PODS, key_of(state.pod.obj), uid=state.pod.uid, grace_period_seconds=0)])
+    pod = state.pod
+    delete = Delete(PODS, key_of(pod.obj), uid=pod.uid, grace_period_seconds=0)
+    if pod.is_finished:
+        return Plan([delete])
+    # Controllers count a pod that failed, not one that vanished: so it fails before it goes.
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByPodGC",
+        "message": "PodGC: node no longer exists",
+        "lastTransitionTime": rfc3339(now),
+    }
+    conditions = [*(c for c in pod.conditions if c["type"] != "DisruptionTarget"), condition]
+    patch = {"metadata": {"uid": pod.uid}, "status": {"phase": "Failed", "conditions": conditions}}
+    return Plan([Patch(PODS, key_of(pod.obj), patch, "status"), delete])
 
 
 def observe(cache: Cache, key: Key) -> State | None:

@@ -12,25 +12,27 @@ from controllers.plan import (
     Create,
     Delete,
     Key,
-    Patch,
     Plan,
     UpdateStatus,
+    adopt,
     controller_owner,
     itself,
     key_of,
     owner_reference,
+    release,
     with_status,
 )
 from machinery.api import selectors
+from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod, ReplicaSet
-from machinery.client.cache import Cache
+from machinery.client.cache import Cache, Change
 
 Observe = Callable[[Cache, Key], "State | None"]
-Wakes = Callable[[Object], Iterable[Key]]
 BURST = 500
+FAILURE = "ReplicaFailure"
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ def plan(state: State, now: datetime) -> Plan:
     mine = [pod for pod in state.pods if matches(pod.labels)]
     actions: list[Action] = []
     if not replica_set.deleted:
+        reference = owner_reference(state.resource, replica_set.obj)
         adopted = [pod for pod in state.orphans if pod.is_active]
-        actions += [_adopt(state, pod) for pod in adopted]
-        actions += [_release(pod, replica_set.uid) for pod in state.pods if not matches(pod.labels)]
+        actions += [adopt(PODS, pod, reference) for pod in adopted]
+        actions += [release(PODS, pod, replica_set.uid) for pod in state.pods if not matches(pod.labels)]
         mine += adopted
     active = [pod for pod in mine if pod.is_active]
     if not replica_set.deleted:
@@ -61,9 +64,33 @@ def plan(state: State, now: datetime) -> Plan:
         actions += [Create(PODS, pod_from_template(state), about) for _ in range(min(-surplus, BURST))]
         unwanted = sorted(active, key=usefulness)[: max(surplus, 0)]
         actions += [Delete(PODS, key_of(pod.obj), uid=pod.uid, about=about) for pod in unwanted]
-    actions += _status_update(state, active, moment)
+    status = _status(state, active, moment)
+    # kubectl rollout status waits for observedGeneration, so it is written also when no count changed.
+    if status != (replica_set.obj.get("status") or {}):
+        actions.append(UpdateStatus(state.resource, with_status(replica_set.obj, status)))
+
+    def on_failure(action: Action, error: StatusError) -> list[Action]:
+        failed = _failed(replica_set, status, action, error, moment)
+        if failed == replica_set.obj.get("status"):
+            return []
+        return [UpdateStatus(state.resource, with_status(replica_set.obj, failed))]
+
     waiting = [pod for pod in active if pod.is_ready and not pod.is_available(replica_set.min_ready_seconds, moment)]
-    return Plan(actions, requeue_after=replica_set.min_ready_seconds if waiting else None)
+    return Plan(actions, replica_set.min_ready_seconds if waiting else None, on_failure)
+
+
+def _failed(replica_set: ReplicaSet, status: Object, action: Action, error: StatusError, now: str) -> Object:
+    """The status with the condition that tells since when and why pods can't be made or deleted."""
+    if not isinstance(action, Create | Delete):
+        return status
+    said = replica_set.condition(FAILURE) or {
+        "type": FAILURE,
+        "status": "True",
+        "reason": "FailedCreate" if isinstance(action, Create) else "FailedDelete",
+        "message": error.message,
+        "lastTransitionTime": now,
+    }
+    return {**status, "conditions": [*status.get("conditions", []), said]}
 
 
 def usefulness(pod: Pod) -> tuple[object, ...]:
@@ -104,17 +131,7 @@ def _selector(state: State) -> selectors.LabelSelector:
     return selectors.from_label_selector(state.replica_set.selector)
 
 
-def _adopt(state: State, pod: Pod) -> Patch:
-    refs = [*pod.owner_references, owner_reference(state.resource, state.replica_set.obj)]
-    return Patch(PODS, key_of(pod.obj), {"metadata": {"uid": pod.uid, "ownerReferences": refs}})
-
-
-def _release(pod: Pod, uid: str) -> Patch:
-    refs = [ref for ref in pod.owner_references if ref["uid"] != uid]
-    return Patch(PODS, key_of(pod.obj), {"metadata": {"uid": pod.uid, "ownerReferences": refs or None}})
-
-
-def _status_update(state: State, active: list[Pod], now: str) -> list[Action]:
+def _status(state: State, active: list[Pod], now: str) -> Object:
     replica_set = state.replica_set
     labels = ((replica_set.template.get("metadata") or {}).get("labels") or {}).items()
     terminating = sum(bool(pod.deleted) and not pod.is_finished for pod in state.pods)
@@ -128,11 +145,10 @@ def _status_update(state: State, active: list[Pod], now: str) -> list[Action]:
     if state.resource == REPLICA_SETS:
         status["terminatingReplicas"] = terminating
     status["observedGeneration"] = replica_set.generation
-    before = replica_set.obj.get("status") or {}
-    if before.get("conditions"):
-        status["conditions"] = before["conditions"]
-    # kubectl rollout status waits for observedGeneration, so it is written also when no count changed.
-    return [] if before == status else [UpdateStatus(state.resource, with_status(replica_set.obj, status))]
+    # A failure is told by the pass that fails; one that gets here has none.
+    if conditions := [c for c in replica_set.conditions if c["type"] != FAILURE]:
+        status["conditions"] = conditions
+    return status
 
 
 def observer(resource: Resource) -> Observe:
@@ -160,19 +176,32 @@ def observer(resource: Resource) -> Observe:
     return observe
 
 
-def _pod_wakes(resource: Resource) -> Wakes:
-    return controller_owner(resource.kind)
+def adopting(resource: Resource) -> Callable[[Cache, Change], Iterable[Key]]:
+    """The sets that could adopt a pod that nobody controls."""
+
+    def related(cache: Cache, change: Change) -> Iterable[Key]:
+        if change.resource != PODS or change.after is None:
+            return
+        orphan = Pod(change.after)
+        if orphan.controller is not None or orphan.deleted:
+            return
+        for found in cache.list(resource, orphan.namespace):
+            state = State(resource, ReplicaSet(found), (), ())
+            if state.replica_set.selector and _selector(state).matches(orphan.labels):
+                yield key_of(found)
+
+    return related
 
 
-REPLICA_SET = Controller(
-    "replicaset",
-    wakes={REPLICA_SETS: itself, PODS: _pod_wakes(REPLICA_SETS)},
-    observe=observer(REPLICA_SETS),
-    plan=plan,
-)
-REPLICATION_CONTROLLER = Controller(
-    "replication",
-    wakes={REPLICATION_CONTROLLERS: itself, PODS: _pod_wakes(REPLICATION_CONTROLLERS)},
-    observe=observer(REPLICATION_CONTROLLERS),
-    plan=plan,
-)
+def _controller(name: str, resource: Resource) -> Controller:
+    return Controller(
+        name,
+        wakes={resource: itself, PODS: controller_owner(resource.kind)},
+        observe=observer(resource),
+        plan=plan,
+        related=adopting(resource),
+    )
+
+
+REPLICA_SET = _controller("replicaset", REPLICA_SETS)
+REPLICATION_CONTROLLER = _controller("replication", REPLICATION_CONTROLLERS)

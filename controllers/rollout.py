@@ -30,12 +30,16 @@ def _share(value: int | str, total: int, *, up: bool) -> int:
 
 
 def next_scales(
-    deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet], *, old_pods_running: bool
+    deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaSet], *, old_pods_running: bool
 ) -> Iterator[tuple[ReplicaSet, int]]:
-    """(ReplicaSet, replicas) of every change to make now, in order; empty when there is none."""
+    """(ReplicaSet, replicas) of every change to make now, in order; empty when there is none.
+
+    `new` is None only with Recreate, as long as the old ones are in its way.
+    """
     if deployment.strategy == "Recreate":
         yield from _recreate(deployment, new, old, old_pods_running=old_pods_running)
         return
+    assert new is not None
     surge, unavailable = bounds(deployment)
     total = new.replicas + sum(each.replicas for each in old)
     if new.replicas < deployment.replicas and total < deployment.replicas + surge:
@@ -50,11 +54,11 @@ def next_scales(
 
 
 def _recreate(
-    deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet], *, old_pods_running: bool
+    deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaSet], *, old_pods_running: bool
 ) -> Iterator[tuple[ReplicaSet, int]]:
     running = [each for each in old if each.replicas]
     yield from ((each, 0) for each in running)
-    if not running and not old_pods_running and new.replicas != deployment.replicas:
+    if new is not None and not running and not old_pods_running and new.replicas != deployment.replicas:
         yield new, deployment.replicas
 
 
@@ -94,7 +98,7 @@ def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Iterator
     targets: dict[str, int] = {}
     for each in active:
         before = int(each.annotations.get(MAXIMUM, "0")) or deployment.replicas
-        fraction = round(each.replicas * allowed / before) - each.replicas
+        fraction = math.floor(each.replicas * allowed / before + 0.5) - each.replicas
         remaining = to_add - added
         step = min(fraction, remaining) if to_add > 0 else max(fraction, remaining)
         targets[each.name] = each.replicas + step

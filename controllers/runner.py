@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from controllers.plan import (
     Action,
@@ -18,6 +18,7 @@ from controllers.plan import (
     Finalize,
     Key,
     Patch,
+    Plan,
     Record,
     Update,
     UpdateStatus,
@@ -89,19 +90,34 @@ class Runner:
         if state is None:
             return True
         plan = self._controller.plan(state, self._clock.now())
-        revision = 0
+        if not await self._carry_out(plan, key):
+            return False
+        if plan.requeue_after is not None:
+            self._queue.add_after(key, plan.requeue_after)
+        return True
+
+    async def _carry_out(self, plan: Plan, key: Key) -> bool:
+        """Performs all actions, or those before the first that fails and what the plan says then."""
+        revision, action = 0, None
         try:
             for action in plan.actions:
                 revision = max(revision, await self._perform(action))
         except StatusError as error:
             LOG.info("%s %s/%s: %s", self._controller.name, key.namespace, key.name, error.message)
+            assert action is not None
+            revision = max(revision, await self._tell_failure(plan.on_failure(action, error)))
             return False
         finally:
             if revision:
                 await self._cache.wait_for(revision)
-        if plan.requeue_after is not None:
-            self._queue.add_after(key, plan.requeue_after)
         return True
+
+    async def _tell_failure(self, actions: Sequence[Action]) -> int:
+        try:
+            return max([await self._perform(action) for action in actions], default=0)
+        except StatusError as error:
+            LOG.info("%s: %s", self._controller.name, error.message)
+            return 0
 
     async def _perform(self, action: Action) -> int:
         """Carries one action out; the revision that it made, 0 where it made none that matters."""
@@ -155,6 +171,7 @@ class Runner:
                 action.key.name,
                 action.key.namespace,
                 uid=action.uid,
+                resource_version=action.resource_version,
                 grace_period_seconds=action.grace_period_seconds,
                 propagation_policy=action.propagation,
             )

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apiserver.server import ApiServer
 from controllers.runner import run as run_controllers
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
+from machinery.api.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    SERVICE_ACCOUNTS,
+)
 from machinery.client.cache import Change
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import SystemClock
@@ -110,7 +120,7 @@ async def test_a_deployment_grows_rolls_over_shrinks_and_goes(tmp_path: Path) ->
         await until(server, lambda: available(server, 1))
         for replicas in (3, 1):
             await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": replicas}}, "default")
-            await until(server, lambda count=replicas: available(server, count))
+            await until(server, partial(available, server, replicas))
         template = deployment(image="nginx:2")["spec"]["template"]
         await client.patch(DEPLOYMENTS, "d", {"spec": {"template": template}}, "default")
         await until(
@@ -159,3 +169,59 @@ async def test_foreground_deletion_waits_for_the_dependents(tmp_path: Path) -> N
         await client.delete(DEPLOYMENTS, "d", "default", propagation_policy="Foreground")
         await until(server, lambda: server.cache.get(DEPLOYMENTS, "default", "d") is None)
         assert order == ["pods", "pods", "replicasets", "deployments"]
+
+
+async def test_an_undo_counts_revisions_on_and_generations_not(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        await client.create(DEPLOYMENTS, deployment(), "default")
+        await until(server, lambda: available(server, 1))
+        for image in ("nginx:2", "nginx:1"):
+            template = deployment(image=image)["spec"]["template"]
+            await client.patch(DEPLOYMENTS, "d", {"spec": {"template": template}}, "default")
+            await until(server, lambda: available(server, 1))
+        live = server.cache.get(DEPLOYMENTS, "default", "d") or {}
+        assert live["metadata"]["generation"] == 3
+        assert live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+        histories = [
+            each["metadata"]["annotations"].get("deployment.kubernetes.io/revision-history")
+            for each in server.cache.list(REPLICA_SETS, "default")
+        ]
+        assert sorted(filter(None, histories)) == ["1"]
+
+
+async def test_orphaned_replica_sets_are_adopted_by_the_next_deployment(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        await client.create(DEPLOYMENTS, deployment(2), "default")
+        await until(server, lambda: available(server, 2))
+        pods = {pod["metadata"]["uid"] for pod in server.cache.list(PODS, "default")}
+        await client.delete(DEPLOYMENTS, "d", "default", propagation_policy="Orphan")
+        await until(server, lambda: server.cache.get(DEPLOYMENTS, "default", "d") is None)
+        (orphan,) = server.cache.list(REPLICA_SETS, "default")
+        assert not orphan["metadata"].get("ownerReferences")
+        made = await client.create(DEPLOYMENTS, deployment(2), "default")
+        await until(server, lambda: available(server, 2))
+        (adopted,) = server.cache.list(REPLICA_SETS, "default")
+        assert adopted["metadata"]["uid"] == orphan["metadata"]["uid"]
+        assert [ref["uid"] for ref in adopted["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
+        assert {pod["metadata"]["uid"] for pod in server.cache.list(PODS, "default")} == pods
+
+
+async def test_why_pods_cannot_be_made_is_told_up_to_the_deployment(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, client):
+        wanted = deployment()
+        wanted["spec"]["template"]["spec"]["serviceAccountName"] = "ghost"
+        await client.create(DEPLOYMENTS, wanted, "default")
+
+        def failure() -> Object | None:
+            found = server.cache.get(DEPLOYMENTS, "default", "d") or {}
+            conditions = found.get("status", {}).get("conditions", [])
+            return next((c for c in conditions if c["type"] == "ReplicaFailure"), None)
+
+        await until(server, failure)
+        told = failure()
+        assert told is not None
+        assert (told["status"], told["reason"]) == ("True", "FailedCreate")
+        assert 'serviceaccount "ghost" not found' in told["message"]
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ghost", "namespace": "default"}}
+        await client.create(SERVICE_ACCOUNTS, account, "default")
+        await until(server, lambda: available(server, 1) and failure() is None)

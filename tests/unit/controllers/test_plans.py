@@ -9,19 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers import deployment, garbage, replicaset
-from controllers.plan import Create, Delete, Patch, Record, Update, UpdateStatus
+from controllers import deployment, garbage, pod_garbage, replicaset
+from controllers.deployment_status import put, status_of
+from controllers.plan import Create, Delete, Key, Patch, Record, Update, UpdateStatus
 from controllers.rollout import bounds, next_scales
 from controllers.template_hash import template_hash
+from machinery.api.errors import Conflict, Forbidden
 from machinery.api.resource import Object
-from machinery.api.resources import PODS, REPLICA_SETS
+from machinery.api.resources import NODES, PODS, REPLICA_SETS
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 
 
-def replica_set(replicas: int = 1, name: str = "r", **status: int) -> ReplicaSet:
+def replica_set(replicas: int = 1, name: str = "r", /, **status: int) -> ReplicaSet:
     spec = {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
     metadata = {"name": name, "namespace": "n", "uid": name, "generation": 1, "creationTimestamp": name}
     return ReplicaSet({"metadata": metadata, "spec": spec, "status": status})
@@ -76,8 +78,8 @@ def a_deployment(**spec: Any) -> Deployment:
 
 
 def test_a_new_deployment_makes_its_replica_set_and_tells() -> None:
-    actions = deployment.plan(deployment.State(a_deployment(), (), ()), NOW).actions
-    assert [type(action) for action in actions] == [Create, Record, Update]
+    actions = deployment.plan(deployment.State(a_deployment()), NOW).actions
+    assert [type(action) for action in actions] == [Create, Record, UpdateStatus]
     digest = template_hash(TEMPLATE, None)
     assert isinstance(actions[1], Record)
     assert actions[1].message == f"Scaled up replica set d-{digest} from 0 to 3"
@@ -131,3 +133,161 @@ def test_an_object_goes_when_its_last_owner_is_gone_and_stays_while_one_is_there
     (patch,) = collected(view, [(ref, None), (other, {"metadata": {"name": "s", "uid": "s"}})])
     assert isinstance(patch, Patch)
     assert patch.patch["metadata"]["ownerReferences"] == [other]
+
+
+def test_an_object_is_deleted_only_as_it_was_seen() -> None:
+    ref = {"kind": "ReplicaSet", "name": "r", "uid": "r"}
+    metadata = {"name": "p", "namespace": "n", "uid": "p", "resourceVersion": "7", "ownerReferences": [ref]}
+    (delete,) = collected({"metadata": metadata}, [(ref, None)])
+    assert isinstance(delete, Delete)
+    assert (delete.uid, delete.resource_version) == ("p", "7")
+
+
+class Objects:
+    """A cache that holds what it is given, by resource."""
+
+    revision = 1
+
+    def __init__(self, **objects: Object) -> None:
+        self._objects = objects
+
+    def get(self, resource: Any, namespace: str, name: str) -> Object | None:
+        return self._objects.get(name)
+
+    def owned_by(self, resource: Any, uid: str) -> list[Object]:
+        return []
+
+
+def test_what_lies_outside_of_namespaces_is_not_collected_for_an_owner_inside_of_one() -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "gone", "uid": "gone"}
+    node = {"metadata": {"name": "n", "uid": "n", "ownerReferences": [owner]}}
+    cache: Any = Objects(n=node)
+    assert garbage.observe(cache, Key("", "n", NODES)) is None
+
+
+def test_a_failure_to_create_is_told_once_in_the_status_and_taken_back_by_success() -> None:
+    owner = replica_set(1)
+    owner.obj.update(apiVersion="apps/v1", kind="ReplicaSet")
+    state = replicaset.State(REPLICA_SETS, owner, (), ())
+    plan = replicaset.plan(state, NOW)
+    create = plan.actions[0]
+    (told,) = plan.on_failure(create, Forbidden("exceeded quota"))
+    assert isinstance(told, UpdateStatus)
+    (condition,) = told.obj["status"]["conditions"]
+    assert (condition["type"], condition["reason"], condition["message"]) == (
+        "ReplicaFailure",
+        "FailedCreate",
+        "exceeded quota",
+    )
+    again = replicaset.State(REPLICA_SETS, ReplicaSet(told.obj), (), ())
+    later = replicaset.plan(again, NOW.replace(year=2027))
+    assert not later.on_failure(create, Forbidden("exceeded quota"))
+    healed = [a for a in planned(ReplicaSet(told.obj), pod("p")) if isinstance(a, UpdateStatus)]
+    assert "conditions" not in healed[0].obj["status"]
+
+
+def test_a_conflict_of_the_status_is_no_failure_to_create() -> None:
+    plan = replicaset.plan(replicaset.State(REPLICA_SETS, replica_set(0), (), ()), NOW)
+    (told,) = plan.on_failure(plan.actions[-1], Conflict("modified"))
+    assert isinstance(told, UpdateStatus)
+    assert "conditions" not in told.obj["status"]
+
+
+def test_a_name_taken_by_another_template_is_counted() -> None:
+    owner = a_deployment()
+    taken = replica_set(1, deployment.next_name(owner))
+    (counted,) = deployment.plan(deployment.State(owner, namesake=taken), NOW).actions
+    assert isinstance(counted, UpdateStatus)
+    assert counted.obj["status"]["collisionCount"] == 1
+    assert deployment.next_name(Deployment(counted.obj)) != taken.name
+
+
+def test_a_set_that_nobody_controls_is_adopted_before_anything_else() -> None:
+    orphan = replica_set(1, "d-old")
+    (claim,) = deployment.plan(deployment.State(a_deployment(), orphans=(orphan,)), NOW).actions
+    assert isinstance(claim, Patch)
+    (reference,) = claim.patch["metadata"]["ownerReferences"]
+    assert (reference["kind"], reference["name"], reference["controller"]) == ("Deployment", "d", True)
+
+
+OTHER = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "old"}]}}
+
+
+def a_set(name: str, replicas: int, template: Object, /, **status: int) -> ReplicaSet:
+    annotations = {
+        "deployment.kubernetes.io/desired-replicas": "3",
+        "deployment.kubernetes.io/max-replicas": "4",
+        "deployment.kubernetes.io/revision": "1",
+    }
+    made = replica_set(replicas, name, **status)
+    made.obj["metadata"] |= {"labels": {"a": "b"}, "annotations": annotations}
+    made.obj["spec"]["template"] = template
+    return made
+
+
+def test_recreate_makes_nothing_new_while_anything_old_runs() -> None:
+    owner = a_deployment(strategy={"type": "Recreate"})
+    old = a_set("old", 3, OTHER)
+    actions = deployment.plan(deployment.State(owner, (old,), (pod("p"),)), NOW).actions
+    (update,) = [action for action in actions if isinstance(action, Update)]
+    assert update.obj["spec"]["replicas"] == 0
+    assert not any(isinstance(action, Create) for action in actions)
+    stopped = a_set("old", 0, OTHER)
+    waiting = deployment.plan(deployment.State(owner, (stopped,), (pod("p"),)), NOW).actions
+    assert not any(isinstance(action, Create | Update) for action in waiting)
+    made = deployment.plan(deployment.State(owner, (stopped,), (pod("p", phase="Failed"),)), NOW).actions
+    assert isinstance(made[0], Create)
+    assert made[0].obj["spec"]["replicas"] == 3
+
+
+def test_a_paused_deployment_scales_but_rolls_nothing() -> None:
+    owner = a_deployment(paused=True, replicas=5)
+    actions = deployment.plan(deployment.State(owner, (a_set("old", 3, OTHER),)), NOW).actions
+    (update,) = [action for action in actions if isinstance(action, Update)]
+    assert update.obj["spec"]["replicas"] == 5
+    assert not any(isinstance(action, Create) for action in actions)
+    settled = a_deployment(paused=True)
+    actions = deployment.plan(deployment.State(settled, (a_set("old", 3, OTHER),)), NOW).actions
+    assert [type(action) for action in actions] == [UpdateStatus]
+
+
+def test_a_condition_moves_to_the_end_with_its_reason_and_is_dated_by_its_status() -> None:
+    first = {"type": "A", "status": "True", "reason": "One", "message": "", "lastTransitionTime": "then"}
+    second = {"type": "B", "status": "True", "reason": "One", "message": ""}
+    assert put([first, second], {**first, "message": "other"}, "now") == [first, second]
+    moved = put([first, second], {"type": "A", "status": "True", "reason": "Two", "message": ""}, "now")
+    assert [condition["type"] for condition in moved] == ["B", "A"]
+    assert (moved[1]["lastTransitionTime"], moved[1]["lastUpdateTime"]) == ("then", "now")
+
+
+def test_scaling_after_a_rollout_is_no_progress() -> None:
+    done = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": "m"}
+    owner = a_deployment()
+    owner.obj["status"] = {"conditions": [done], "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    grown = a_set("new", 3, TEMPLATE, replicas=3, availableReplicas=1, readyReplicas=1)
+    status = status_of(owner, grown, (grown,), "2026-01-01T00:00:00Z", is_rolling=True)
+    assert {c["type"]: c["reason"] for c in status["conditions"]} == {
+        "Progressing": "NewReplicaSetAvailable",
+        "Available": "MinimumReplicasUnavailable",
+    }
+
+
+def test_a_rollout_that_stands_still_times_out() -> None:
+    since = {"lastUpdateTime": "2025-12-31T23:00:00Z", "lastTransitionTime": "2025-12-31T23:00:00Z"}
+    said = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "message": "m", **since}
+    owner = a_deployment(progressDeadlineSeconds=5)
+    owner.obj["status"] = {"conditions": [said], "replicas": 3, "updatedReplicas": 3}
+    stuck = a_set("new", 3, TEMPLATE, replicas=3)
+    status = status_of(owner, stuck, (stuck,), "2026-01-01T00:00:00Z", is_rolling=True)
+    (found,) = [c for c in status["conditions"] if c["type"] == "Progressing"]
+    assert (found["status"], found["reason"]) == ("False", "ProgressDeadlineExceeded")
+    assert found["message"] == 'ReplicaSet "new" has timed out progressing.'
+
+
+def test_a_pod_on_a_node_that_is_gone_fails_before_it_goes() -> None:
+    lost = pod("p")
+    lost.obj["spec"]["nodeName"] = "gone"
+    actions = pod_garbage.plan(pod_garbage.State(lost, node_exists=False), NOW).actions
+    assert [type(action) for action in actions] == [Patch, Delete]
+    assert isinstance(actions[0], Patch)
+    assert actions[0].patch["status"]["phase"] == "Failed"
