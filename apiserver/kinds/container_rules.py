@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -95,9 +96,34 @@ def _environment_errors(container: Object, path: str) -> Iterator[Cause]:
             yield invalid_value(f"{where}.valueFrom", "", "may not have more than one field specified at a time")
         if entry.get("value"):
             yield invalid_value(f"{where}.valueFrom", "", "may not be specified when `value` is not empty")
+        yield from _field_errors(source.get("fieldRef"), f"{where}.valueFrom.fieldRef.fieldPath")
         for key in ("configMapKeyRef", "secretKeyRef"):
             if source.get(key) is not None and not source[key].get("key"):
                 yield required(f"{where}.valueFrom.{key}.key")
+
+
+_POD_FIELDS = frozenset({
+    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+    "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+})  # fmt: skip
+"""What of a pod its environment can tell; labels and annotations by their keys as well."""
+_KNOWN_BUT_NOT_TOLD = frozenset({
+    "metadata.labels", "metadata.annotations", "spec.restartPolicy", "spec.schedulerName", "status.phase",
+})  # fmt: skip
+_KEYED = re.compile(r"metadata\.(labels|annotations)\['[^']*'\]")
+
+
+def _field_errors(field: Object | None, path: str) -> Iterator[Cause]:
+    if field is None:
+        return
+    label = field.get("fieldPath") or ""
+    if not label:
+        yield required(path)
+    elif label not in _POD_FIELDS and not _KEYED.fullmatch(label):
+        if label in _KNOWN_BUT_NOT_TOLD:
+            yield not_supported(path, label, sorted(_POD_FIELDS))
+        else:
+            yield invalid_value(path, label, f"error converting fieldPath: field label not supported: {label}")
 
 
 def _mount_errors(mounts: list[Object], path: str, volumes: Mapping[str, Object]) -> Iterator[Cause]:

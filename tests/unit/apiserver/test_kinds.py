@@ -318,3 +318,19 @@ def test_a_deployment_without_selector_selects_not_even_its_template() -> None:
     rules_for(DEPLOYMENTS).default(made)
     fields = [cause.field for cause in rules_for(DEPLOYMENTS).validate(made)]
     assert fields == ["spec.selector", "spec.template.metadata.labels"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("metadata.name", ""),
+        ("metadata.labels['a']", ""),
+        ("status.phase", "FieldValueNotSupported"),
+        ("spec.x", "FieldValueInvalid"),
+    ],
+)
+def test_an_environment_tells_what_it_can_of_its_pod(path: str, reason: str) -> None:
+    entry = {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "env": [entry]}]}}
+    rules_for(PODS).default(pod)
+    assert [cause.reason for cause in rules_for(PODS).validate(pod)] == ([reason] if reason else [])
