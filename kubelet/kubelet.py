@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from kubelet import node_status, podspec
+from kubelet import node_health, node_status, podspec
 from kubelet.config import KubeletConfig
 from kubelet.context import EventQueue, PodContext, host_resolver
 from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
@@ -78,7 +79,8 @@ class Kubelet:
         await asyncio.to_thread(self._forget_directories, set(known))
         pleg = Pleg(context.cri, self._clock, self._changed)
         version = f"{context.runtime.name}://{context.runtime.version}"
-        node = node_status.run(self._config, self._client, self._cache, self._clock, version)
+        look = partial(node_health.look, context.cri, self._config.root_dir)
+        node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         for body in (node, context.events.run(), pleg.follow(), pleg.relist()):
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))

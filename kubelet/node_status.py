@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from kubelet.config import KUBELET_VERSION, KubeletConfig
+from kubelet.node_health import Health
 from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import LEASES, NODES
@@ -22,12 +23,21 @@ from machinery.contain import contain
 
 LEASE_SECONDS, RENEW, REPORT = 40, 10.0, 300.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
-_CONDITIONS = (
-    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-)
+_PRESSURES = {
+    "MemoryPressure": (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    "DiskPressure": (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    "PIDPressure": (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
+}
+"""Condition -> (reason, message) where all is well, and where it isn't."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,14 @@ def node_labels(config: KubeletConfig, found: Facts) -> dict[str, str]:
     }
 
 
-def node_status(config: KubeletConfig, found: Facts, runtime: str, old: Object, now: datetime) -> Object:
+def node_status(
+    config: KubeletConfig,
+    found: Facts,
+    runtime: str,
+    old: Object,
+    now: datetime,
+    health: Health = Health(),  # noqa: B008 - frozen
+) -> Object:
     """The whole status; conditions keep the time of their last change."""
     capacity = {
         "cpu": str(found.cpus),
@@ -121,10 +138,11 @@ def node_status(config: KubeletConfig, found: Facts, runtime: str, old: Object, 
         "memory": f"{max(found.memory - huge - (100 << 20), 0) // 1024}Ki",
     }
     return {
-        **{key: value for key, value in old.items() if key in ("images", "volumesInUse", "volumesAttached")},
+        **{key: value for key, value in old.items() if key in ("volumesInUse", "volumesAttached")},
+        **({"images": images} if (images := health.image_list()) else {}),
         "capacity": capacity,
         "allocatable": allocatable,
-        "conditions": _conditions(old, rfc3339(now)),
+        "conditions": _conditions(old, rfc3339(now), health),
         "addresses": [
             {"type": "InternalIP", "address": config.node_ip},
             {"type": "Hostname", "address": config.node_name},
@@ -152,10 +170,18 @@ def _binary(size: int) -> str:
     return str(size)
 
 
-def _conditions(old: Object, now: str) -> list[Object]:
+def _conditions(old: Object, now: str, health: Health) -> list[Object]:
     before = {condition["type"]: condition for condition in old.get("conditions") or []}
+    rows = [
+        (kind, "True" if kind in health.short else "False", *words[kind in health.short])
+        for kind, words in _PRESSURES.items()
+    ]
+    if health.not_ready:
+        rows.append(("Ready", "False", "KubeletNotReady", "; ".join(health.not_ready)))
+    else:
+        rows.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
     made = []
-    for kind, status, reason, message in _CONDITIONS:
+    for kind, status, reason, message in rows:
         same = before.get(kind, {}).get("status") == status
         made.append(
             {
@@ -167,19 +193,33 @@ def _conditions(old: Object, now: str) -> list[Object]:
                 "message": message,
             }
         )
-    return made + [condition for kind, condition in before.items() if kind not in {row[0] for row in _CONDITIONS}]
+    return made + [condition for kind, condition in before.items() if kind not in {row[0] for row in rows}]
 
 
-async def run(config: KubeletConfig, client: Client, cache: Cache, clock: Clock, runtime: str) -> None:
-    """Registers the node, then keeps it; runs until cancelled."""
+async def _healthy() -> Health:
+    return Health()
+
+
+async def run(
+    config: KubeletConfig,
+    client: Client,
+    cache: Cache,
+    clock: Clock,
+    runtime: str,
+    look: Callable[[], Awaitable[Health]] = _healthy,
+) -> None:
+    """Registers the node, then keeps it; runs until cancelled. The status is written where `look` finds news."""
     found = await asyncio.to_thread(facts, config.root_dir)
     reporter = Reporter(config, client, cache, clock, found, runtime)
-    reported = None
+    reported: datetime | None = None
+    told = Health()
     while True:
         with contain("node status"):
-            if reported is None or clock.now() - reported >= timedelta(seconds=REPORT) or reporter.is_missing():
-                await reporter.report()
-                reported = clock.now()
+            health = await look()
+            is_due = reported is None or clock.now() - reported >= timedelta(seconds=REPORT)
+            if is_due or health != told or reporter.is_missing():
+                await reporter.report(health)
+                reported, told = clock.now(), health
             await reporter.renew()
         await clock.sleep(RENEW if reported is not None else 1.0)
 
@@ -200,23 +240,25 @@ class Reporter:
     def is_missing(self) -> bool:
         return self._cache.get(NODES, "", self._config.node_name) is None
 
-    async def report(self) -> None:
+    async def report(self, health: Health) -> None:
         """The Node as it is now, made where there is none."""
         name = self._config.node_name
         old = self._cache.get(NODES, "", name)
         if old is None:
-            await self._register()
+            await self._register(health)
             old = await self._client.get(NODES, name)
         wanted = node_labels(self._config, self._facts)
-        status = node_status(self._config, self._facts, self._runtime, old.get("status") or {}, self._clock.now())
+        status = node_status(
+            self._config, self._facts, self._runtime, old.get("status") or {}, self._clock.now(), health
+        )
         if wanted.items() - (old["metadata"].get("labels") or {}).items():
             await self._client.patch(NODES, name, {"metadata": {"labels": wanted}})
         await self._client.patch(NODES, name, {"status": status}, subresource="status")
 
-    async def _register(self) -> None:
+    async def _register(self, health: Health) -> None:
         name = self._config.node_name
         metadata = {"name": name, "labels": node_labels(self._config, self._facts)}
-        status = node_status(self._config, self._facts, self._runtime, {}, self._clock.now())
+        status = node_status(self._config, self._facts, self._runtime, {}, self._clock.now(), health)
         node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
         try:
             await self._client.create(NODES, node)

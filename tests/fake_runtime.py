@@ -182,7 +182,10 @@ class FakeRuntime:
             self._listeners.discard(queue)
 
     async def ListImages(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return make("ListImagesResponse", images=[{"id": f"sha256:{n}", "repo_tags": [n]} for n in sorted(self.images)])
+        return make(
+            "ListImagesResponse",
+            images=[{"id": f"sha256:{n}", "repo_tags": [n], "size": 7} for n in sorted(self.images)],
+        )
 
     async def ImageStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         name = request.image.image

@@ -315,4 +315,5 @@ async def test_the_node_is_registered_with_what_the_machine_has(tmp_path: Path) 
         await found.until("p", phase_is("Running"))
         node = await found.client.get(NODES, "n")
         assert node["status"]["nodeInfo"]["containerRuntimeVersion"] == "fake://1"
+        assert node["status"]["images"] == [{"names": [IMAGE], "sizeBytes": 7}]
         assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
