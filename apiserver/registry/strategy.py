@@ -185,10 +185,17 @@ def check_update(new: Object, old: Object, resource: Resource, *, is_whole: bool
 
 def _is_changed(new: Object, old: Object, resource: Resource) -> bool:
     ignored = ("metadata", "status", "kind", "apiVersion")
+    if resource.plural == "pods":
+        # Binding is not the user's change: upstream counts none for it.
+        new, old = _unbound(new), _unbound(old)
     if any(new.get(key) != old.get(key) for key in {*new, *old} if key not in ignored):
         return True
     # Deployments copy their annotations to ReplicaSets, so a change of them is one to act upon.
     return resource.plural == "deployments" and _annotations(new) != _annotations(old)
+
+
+def _unbound(pod: Object) -> Object:
+    return {**pod, "spec": {key: value for key, value in (pod.get("spec") or {}).items() if key != "nodeName"}}
 
 
 def _annotations(obj: Object) -> Any:
