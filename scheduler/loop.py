@@ -10,7 +10,7 @@ import logging
 
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
-from machinery.api.resources import NODES, PODS
+from machinery.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
@@ -19,9 +19,10 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
 from scheduler.keys import PodKey
+from scheduler.plugins.volumes import claim_names
 from scheduler.queue import SchedulingQueue
 from scheduler.schedule import Decision, schedule
-from scheduler.snapshot import Snapshot
+from scheduler.snapshot import Claim, Snapshot
 
 LOG = logging.getLogger("scheduler")
 NAME = "default-scheduler"
@@ -44,11 +45,18 @@ class Scheduler:
         self._recorder = EventRecorder(client, NAME)
 
     async def run(self) -> None:
-        self._cache.subscribe(NODES, lambda change: self._queue.wake())
+        self._cache.subscribe(NODES, self._on_node)
+        for resource in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES):
+            self._cache.subscribe(resource, lambda change: self._queue.wake())
         self._cache.subscribe(PODS, self._on_pod)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
             group.create_task(self._schedule())
+
+    def _on_node(self, change: Change) -> None:
+        # A node's heartbeats are many and make room for nobody.
+        if change.before is None or change.after is None or _room(change.before) != _room(change.after):
+            self._queue.wake()
 
     def _on_pod(self, change: Change) -> None:
         pod = Pod(change.object)
@@ -81,7 +89,7 @@ class Scheduler:
         if found is None or Pod(found).uid != key.uid or Pod(found).node_name or key in self._assumed:
             return
         pod = Pod(found)
-        decision = schedule(pod, self._snapshot())
+        decision = schedule(pod, self._snapshot(pod))
         if not decision.node:
             self._queue.failed(key)
             await self._tell_failure(pod, decision)
@@ -98,12 +106,22 @@ class Scheduler:
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {decision.node}"
         await self._recorder.record(pod.obj, "Normal", "Scheduled", message)
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, pod: Pod) -> Snapshot:
         nodes = self._cache.list(NODES)
         pods_on = {node["metadata"]["name"]: list(self._cache.on_node(node["metadata"]["name"])) for node in nodes}
         for obj in self._assumed.values():
             pods_on.setdefault(obj["spec"]["nodeName"], []).append(obj)
-        return Snapshot.of(nodes, pods_on)
+        return Snapshot.of(nodes, pods_on, self._claims(pod))
+
+    def _claims(self, pod: Pod) -> dict[str, Claim]:
+        found = {}
+        for name in claim_names(pod):
+            claim = self._cache.get(PERSISTENT_VOLUME_CLAIMS, pod.namespace, name)
+            if claim is not None:
+                storage_class = self._cache.get(STORAGE_CLASSES, "", claim["spec"].get("storageClassName") or "")
+                mode = (storage_class or {}).get("volumeBindingMode")
+                found[name] = Claim(claim, mode == "WaitForFirstConsumer")
+        return found
 
     async def _bind(self, pod: Pod, node: str) -> None:
         binding = {
@@ -133,3 +151,8 @@ class Scheduler:
             await self._client.patch(
                 PODS, pod.name, patch, pod.namespace, patch_type=PatchType.STRATEGIC, subresource="status"
             )
+
+
+def _room(node: Object) -> tuple[object, ...]:
+    """What of a node decides whether a pod may go there."""
+    return node.get("spec"), node["metadata"].get("labels"), (node.get("status") or {}).get("allocatable")

@@ -16,6 +16,7 @@ from scheduler.plugins.resources import (
     score_least_allocated,
 )
 from scheduler.plugins.taints import filter_taints, filter_unschedulable, score_taints
+from scheduler.plugins.volumes import filter_claims, refuse_claims
 from scheduler.snapshot import NodeInfo, Snapshot
 
 Filter = Callable[[Pod, NodeInfo], list[str]]
@@ -53,10 +54,13 @@ class Decision:
 
 
 def schedule(pod: Pod, snapshot: Snapshot) -> Decision:
+    if (reason := refuse_claims(pod, snapshot)) and snapshot.nodes:
+        return Decision("", dict.fromkeys(snapshot.nodes, (reason,)), _refusal(reason, len(snapshot.nodes)))
     refused: dict[str, tuple[str, ...]] = {}
     fitting: list[NodeInfo] = []
     for name, info in snapshot.nodes.items():
         reasons = next((found for check in FILTERS if (found := check(pod, info))), [])
+        reasons = reasons or filter_claims(pod, info, snapshot)
         if reasons:
             refused[name] = tuple(reasons)
         else:
@@ -96,6 +100,16 @@ def failure_message(pod: Pod, snapshot: Snapshot, refused: Mapping[str, tuple[st
         parts.append(f"{total - hopeless} No preemption victims found for incoming pod")
     preemption = f"0/{total} nodes are available: {', '.join(sorted(parts))}."
     return f"0/{total} nodes are available: {said}. no new claims to deallocate, preemption: {preemption}"
+
+
+def _refusal(reason: str, total: int) -> str:
+    """The message where the pod itself is refused, before any node is looked at."""
+    said = f"0/{total} nodes are available: {reason}."
+    if reason.endswith(" not found"):
+        # Upstream's look for victims ends with the claim's own error.
+        return f"{said} not found"
+    preemption = f"0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
+    return f"{said} no new claims to deallocate, preemption: {preemption}"
 
 
 def _is_hopeless(pod: Pod, info: NodeInfo, reasons: tuple[str, ...]) -> bool:

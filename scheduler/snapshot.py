@@ -87,17 +87,35 @@ class NodeInfo:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A PersistentVolumeClaim, and whether its class binds it only when a pod that uses it has a node."""
+
+    obj: Object
+    waits_for_consumer: bool = False
+
+    @property
+    def is_bound(self) -> bool:
+        return bool(self.obj["spec"].get("volumeName")) and self.obj.get("status", {}).get("phase") == "Bound"
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """Nodes by name, in order."""
+    """Nodes by name, in order; and by name the claims of the pod that is to be scheduled, as far as they exist."""
 
     nodes: Mapping[str, NodeInfo] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, nodes: Iterable[Object], pods_on: Mapping[str, Iterable[Object]]) -> Snapshot:
+    def of(
+        cls,
+        nodes: Iterable[Object],
+        pods_on: Mapping[str, Iterable[Object]],
+        claims: Mapping[str, Claim] | None = None,
+    ) -> Snapshot:
         """Pods that have ended take nothing."""
         infos = {}
         for obj in sorted(nodes, key=lambda node: str(node["metadata"]["name"])):
             node = Node(obj)
             there = tuple(pod for pod in map(Pod, pods_on.get(node.name, ())) if not pod.is_finished)
             infos[node.name] = NodeInfo(node, there)
-        return cls(infos)
+        return cls(infos, claims or {})

@@ -76,6 +76,7 @@ class Pod(View):
     node_selector: field[dict[str, str]] = field("spec.nodeSelector", {})
     affinity: field[Object] = field("spec.affinity", {})
     tolerations: field[list[Object]] = field("spec.tolerations", [])
+    volumes: field[list[Object]] = field("spec.volumes", [])
     host_network = field("spec.hostNetwork", default=False)
     overhead: field[dict[str, str]] = field("spec.overhead", {})
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.schedule import schedule
-from scheduler.snapshot import Snapshot, requests
+from scheduler.snapshot import Claim, Snapshot, requests
 
 TAIL = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 "
 NOT_HELPFUL = TAIL + "Preemption is not helpful for scheduling."
@@ -105,7 +105,8 @@ def test_sidecars_count_beside_the_containers_and_the_init_containers_after_them
 
 @given(st.lists(st.integers(1, 2500), max_size=12))
 def test_the_scheduler_never_overcommits(wishes: list[int]) -> None:
-    nodes, on = [node("a"), node("b")], {"a": [], "b": []}
+    nodes = [node("a"), node("b")]
+    on: dict[str, list[Object]] = {"a": [], "b": []}
     for number, milli in enumerate(wishes):
         wanted = pod(f"p{number}", cpu=f"{milli}m")
         chosen, _ = decide(wanted, nodes, on)
@@ -117,3 +118,33 @@ def test_the_scheduler_never_overcommits(wishes: list[int]) -> None:
                 for pods in on.values()
             )
     assert all(sum(requests(Pod(each))["cpu"] for each in pods) <= 2000 for pods in on.values())
+
+
+def claim(phase: str = "Pending", **spec: Any) -> Object:
+    return {"metadata": {"name": "v", "namespace": "n"}, "spec": spec, "status": {"phase": phase}}
+
+
+BOUND = claim("Bound", volumeName="pv")
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({}, 'persistentvolumeclaim "v" not found. not found'),
+        ({"v": Claim(claim())}, "pod has unbound immediate PersistentVolumeClaims." + NOT_HELPFUL),
+        (
+            {"v": Claim(claim("Lost", volumeName="pv"))},
+            'persistentvolumeclaim "v" bound to non-existent persistentvolume "pv".' + NOT_HELPFUL,
+        ),
+        (
+            {"v": Claim(claim(), waits_for_consumer=True)},
+            "1 node(s) didn't find available persistent volumes to bind." + NOT_HELPFUL,
+        ),
+        ({"v": Claim(BOUND)}, ""),
+    ],
+)
+def test_a_pod_waits_for_its_claims(claims: dict[str, Claim], message: str) -> None:
+    wanted = Pod(pod(volumes=[{"name": "x", "persistentVolumeClaim": {"claimName": "v"}}]))
+    decision = schedule(wanted, Snapshot.of([node()], {}, claims))
+    assert decision.message == (f"0/1 nodes are available: {message}" if message else "")
+    assert decision.node == ("" if message else "n")
