@@ -59,6 +59,10 @@ class ApiServer:
         """The port that is listened on, once started."""
         return self._listener.port if self._listener is not None else 0
 
+    @property
+    def version(self) -> str:
+        return self._config.version
+
     async def start(self) -> None:
         """Loads the store and binds the sockets; raises OSError where an address is taken."""
         config = self._config

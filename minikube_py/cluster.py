@@ -20,7 +20,7 @@ from typing import Any
 from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
 from apiserver.storage.store import Store, StoreUnavailableError
-from machinery.api.resources import NODES
+from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
@@ -97,7 +97,8 @@ async def _start(
     state.ready_after = time.time() - state.started
     state.phase, state.reason = "ready", ""
     state.write(config.state_file)
-    systemd.notify(f"READY=1\nSTATUS=node {config.node} is Ready")
+    systemd.notify("READY=1")
+    _keep_systemd_told(server)
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
 
@@ -127,6 +128,25 @@ async def _node_ready(server: ApiServer, name: str, started: float) -> None:
         await ready
     finally:
         unsubscribe()
+
+
+def _keep_systemd_told(server: ApiServer) -> None:
+    """`systemctl status` shows version, nodes and pods as they are; nothing where systemd did not ask."""
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return
+    told = ""
+
+    def tell(change: Change) -> None:
+        nonlocal told
+        nodes, pods = server.cache.list(NODES), server.cache.list(PODS)
+        running = sum(pod.get("status", {}).get("phase") == "Running" for pod in pods)
+        status = f"{server.version}, {len(nodes)} node(s), {running} of {len(pods)} pod(s) running"
+        if status != told:
+            told = status
+            systemd.notify(f"STATUS={status}")
+
+    server.cache.subscribe(NODES, tell)
+    server.cache.subscribe(PODS, tell)
 
 
 async def _end_pods(group: asyncio.TaskGroup, config: Config) -> None:
