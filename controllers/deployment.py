@@ -50,7 +50,7 @@ _NOT_COPIED = frozenset(
 
 @dataclass(frozen=True)
 class State:
-    """The Deployment, the ReplicaSets that it controls, and the pods of those.
+    """The Deployment, the ReplicaSets that it controls, and with Recreate, which must wait for them, their pods.
 
     `orphans` are sets that its selector matches and nobody controls; `namesake` has the name that the next set would
     get, whosever it is.
@@ -218,8 +218,9 @@ def _revised(deployment: Deployment, revision: str) -> Object:
 def _roll(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Action]:
     """The next step of the rollout."""
     uids = {each.uid for each in old}
-    running = any(not pod.is_finished and (pod.controller or {}).get("uid") in uids for pod in state.pods)
-    scales = next_scales(state.deployment, new, old, old_pods_running=running)
+    running = (pod for pod in state.pods if not pod.is_finished)
+    is_old_running = any((pod.controller or {}).get("uid") in uids for pod in running)
+    scales = next_scales(state.deployment, new, old, old_pods_running=is_old_running)
     return [action for each, count in scales for action in _scaled(state.deployment, each, count)]
 
 
@@ -292,7 +293,8 @@ def observe(cache: Cache, key: Key) -> State | None:
         for each in cache.owned_by(REPLICA_SETS, deployment.uid)
         if (ReplicaSet(each).controller or {}).get("uid") == deployment.uid
     )
-    pods = tuple(Pod(pod) for each in sets for pod in cache.owned_by(PODS, each.uid))
+    is_recreating = deployment.strategy == "Recreate"
+    pods = tuple(Pod(pod) for each in sets if is_recreating for pod in cache.owned_by(PODS, each.uid))
     matches = selectors.from_label_selector(deployment.selector).matches
     orphans = tuple(
         each

@@ -49,20 +49,23 @@ def plan(state: State, now: datetime) -> Plan:
     """Adopt what matches, release what no longer does, create missing pods, delete surplus ones."""
     replica_set, moment = state.replica_set, rfc3339(now)
     matches = _selector(state).matches
-    mine = [pod for pod in state.pods if matches(pod.labels)]
+    mine: list[Pod] = []
+    others: list[Pod] = []
+    for pod in state.pods:
+        (mine if matches(pod.labels) else others).append(pod)
     actions: list[Action] = []
     if not replica_set.deleted:
         reference = owner_reference(state.resource, replica_set.obj)
         adopted = [pod for pod in state.orphans if pod.is_active]
         actions += [adopt(PODS, pod, reference) for pod in adopted]
-        actions += [release(PODS, pod, replica_set.uid) for pod in state.pods if not matches(pod.labels)]
+        actions += [release(PODS, pod, replica_set.uid) for pod in others]
         mine += adopted
     active = [pod for pod in mine if pod.is_active]
     if not replica_set.deleted:
         surplus = len(active) - replica_set.replicas
         about = replica_set.obj
         actions += [Create(PODS, pod_from_template(state), about) for _ in range(min(-surplus, BURST))]
-        unwanted = sorted(active, key=usefulness)[: max(surplus, 0)]
+        unwanted = sorted(active, key=usefulness)[:surplus] if surplus > 0 else []
         actions += [Delete(PODS, key_of(pod.obj), uid=pod.uid, about=about) for pod in unwanted]
     status = _status(state, active, moment)
     # kubectl rollout status waits for observedGeneration, so it is written also when no count changed.
@@ -75,8 +78,8 @@ def plan(state: State, now: datetime) -> Plan:
             return []
         return [UpdateStatus(state.resource, with_status(replica_set.obj, failed))]
 
-    waiting = [pod for pod in active if pod.is_ready and not pod.is_available(replica_set.min_ready_seconds, moment)]
-    return Plan(actions, replica_set.min_ready_seconds if waiting else None, on_failure)
+    waits = status.get("readyReplicas", 0) > status.get("availableReplicas", 0)
+    return Plan(actions, replica_set.min_ready_seconds if waits else None, on_failure)
 
 
 def _failed(replica_set: ReplicaSet, status: Object, action: Action, error: StatusError, now: str) -> Object:
@@ -135,11 +138,12 @@ def _status(state: State, active: list[Pod], now: str) -> Object:
     replica_set = state.replica_set
     labels = ((replica_set.template.get("metadata") or {}).get("labels") or {}).items()
     terminating = sum(bool(pod.deleted) and not pod.is_finished for pod in state.pods)
+    ready = [pod for pod in active if pod.is_ready]
     counts = {
         "replicas": len(active),
         "fullyLabeledReplicas": sum(labels <= pod.labels.items() for pod in active),
-        "readyReplicas": sum(pod.is_ready for pod in active),
-        "availableReplicas": sum(pod.is_available(replica_set.min_ready_seconds, now) for pod in active),
+        "readyReplicas": len(ready),
+        "availableReplicas": sum(pod.is_available(replica_set.min_ready_seconds, now) for pod in ready),
     }
     status: Object = {key: value for key, value in counts.items() if value or key == "replicas"}
     if state.resource == REPLICA_SETS:

@@ -26,8 +26,11 @@ class field(Generic[T]):  # noqa: N801 - reads as a word of the class body
             return self
         value: Any = view.obj
         for part in self._path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return self._default if value is None else value
+            value = value.get(part)
+            if value is None:
+                return self._default
+        found: T = value
+        return found
 
 
 class View:
