@@ -20,6 +20,7 @@ from typing import Any
 from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
 from apiserver.storage.store import Store, StoreUnavailableError
+from machinery import loop_lag
 from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
@@ -36,6 +37,7 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
     """Runs the cluster until `ending` is set; True there ends the pods by their grace first."""
     async with asyncio.TaskGroup() as group:
         helpers = [group.create_task(_child(config, *child)) for child in _children(config)]
+        helpers.append(group.create_task(loop_lag.watch()))
         async with _store(config, state) as store:
             pki = _pki(config)
             _write_kubeconfig(config, pki)

@@ -16,6 +16,7 @@ from apiserver.http.incoming import Incoming
 from apiserver.request import User
 from apiserver.root_paths import CHECKS, HOOKS, READY_CHECKS, root_paths
 from machinery.contain import failures
+from machinery.loop_lag import LAG
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -131,4 +132,4 @@ def _metrics() -> bytes:
         *(f'minikube_py_failures_total{{unit="{unit}"}} {count}' for unit, count in sorted(failures.items())),
         "",
     ]
-    return generate_latest(REGISTRY) + "\n".join(lines).encode()
+    return generate_latest(REGISTRY) + "\n".join(lines).encode() + LAG.exposition().encode()
