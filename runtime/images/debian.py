@@ -22,7 +22,7 @@ def closure(package: str) -> list[str]:
             found[name] = None
             pending += [
                 other
-                for line in _run(["apt-cache", "depends", name]).splitlines()
+                for line in _with_lists(["apt-cache", "depends", name]).splitlines()
                 if (other := line.strip().removeprefix("Depends: ")) != line.strip()
                 and other.startswith((*LIBRARIES, f"{package}-"))
             ]
@@ -33,13 +33,7 @@ def download(packages: Sequence[str], directory: Path) -> list[Path]:
     """The packages' files, newly fetched into `directory`; raises Unavailable in apt's words."""
     directory.mkdir(parents=True, exist_ok=True)
     # As root, since apt's own user may not write here.
-    argv = ["apt-get", "download", "--quiet", "--option", "APT::Sandbox::User=root", *packages]
-    try:
-        _run(argv, directory)
-    except Unavailable:
-        # The lists name versions that the archive has replaced since.
-        _run(["apt-get", "update", "--quiet"])
-        _run(argv, directory)
+    _with_lists(["apt-get", "download", "--quiet", "--option", "APT::Sandbox::User=root", *packages], directory)
     return [max(directory.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime) for name in packages]
 
 
@@ -48,6 +42,15 @@ def unpack_packages(files: Sequence[Path], rootfs: Path) -> None:
     rootfs.mkdir(parents=True, exist_ok=True)
     for file in files:
         _run(["dpkg-deb", "--extract", str(file), str(rootfs)])
+
+
+def _with_lists(argv: Sequence[str], directory: Path | None = None) -> str:
+    """What the command prints; asked again with fresh lists where apt has none, or versions replaced since."""
+    try:
+        return _run(argv, directory)
+    except Unavailable:
+        _run(["apt-get", "update", "--quiet"])
+        return _run(argv, directory)
 
 
 def _run(argv: Sequence[str], directory: Path | None = None) -> str:
