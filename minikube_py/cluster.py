@@ -36,8 +36,8 @@ LOG = logging.getLogger("cluster")
 async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> None:
     """Runs the cluster until `ending` is set; True there ends the pods by their grace first."""
     async with asyncio.TaskGroup() as group:
-        helpers = [group.create_task(_child(config, *child)) for child in _children(config)]
-        helpers.append(group.create_task(loop_lag.watch()))
+        keepers = [group.create_task(_child(config, *child)) for child in _children(config)]
+        keepers.append(group.create_task(loop_lag.watch()))
         async with _store(config, state) as store:
             pki = _pki(config)
             _write_kubeconfig(config, pki)
@@ -53,8 +53,8 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
             if end_pods and "kubelet" in config.components:
                 await _end_pods(group, config)
             await server.stop()
-        for helper in helpers:
-            helper.cancel()
+        for keeper in keepers:
+            keeper.cancel()
 
 
 async def _start(

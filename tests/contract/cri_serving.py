@@ -14,7 +14,7 @@ from runtime.server import serve
 
 def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
     """An instance of its own below `directory`; sockets' paths must stay short, so they lie in /run."""
-    run = Path("/run/minikube-py-test") / instance
+    run = Path(f"/run/minikube-py-test-{instance}")
     return RuntimeConfig(
         root=Path(directory) / "runtime",
         run=run,
