@@ -76,7 +76,7 @@ async def spawn(
             stderr=stderr,
             pass_fds=pass_fds,
             cwd=directory,
-            env=environment,
+            env=_inherited() if environment is None else environment,
             start_new_session=own_session,
         )
 
@@ -124,3 +124,8 @@ class _Drain:
             pass
         asyncio.get_running_loop().remove_reader(self._descriptor)
         return bytes(self._data)
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment but for systemd's socket: runc would take it as meant for the container (sd_notify(3))."""
+    return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
