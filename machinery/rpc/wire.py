@@ -13,7 +13,15 @@ from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, field_mask_pb2, message_factory, timestamp_pb2
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    empty_pb2,
+    field_mask_pb2,
+    message_factory,
+    timestamp_pb2,
+)
 
 _SCALARS = {
     "double": 1, "float": 2, "int64": 3, "uint64": 4, "int32": 5, "bool": 8, "string": 9, "bytes": 12, "uint32": 13,
@@ -21,6 +29,7 @@ _SCALARS = {
 _ENUM, _MESSAGE, _REPEATED, _OPTIONAL = 14, 11, 3, 1
 _WELL_KNOWN = {
     "google.protobuf.Any": any_pb2,
+    "google.protobuf.Empty": empty_pb2,
     "google.protobuf.Timestamp": timestamp_pb2,
     "google.protobuf.FieldMask": field_mask_pb2,
 }

@@ -105,6 +105,7 @@ def image(record: Any) -> Any:
         "repo_digests": list(record.repo_digests),
         "size": record.size,
         "spec": make("ImageSpec", image=record.id),
+        "pinned": record.pinned,
     }
     if user.isdigit():
         values["uid"] = make("Int64Value", value=int(user))

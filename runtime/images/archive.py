@@ -1,109 +1,168 @@
-"""Reads images from a tar: what `docker save` writes, and OCI layouts. Blocks: the callers use threads."""
+"""Reads images from a tar, packed or not: what `docker save` writes, and OCI layouts. Blocks: the callers use threads.
+
+The tar is read once and forward, so that it may come through a pipe: every file that can be a blob goes into the sink
+as it passes, and what the archive's lists say of them is read at the end.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from dataclasses import dataclass, field
+from io import BufferedReader
+from typing import IO, Any, Protocol
 
 from runtime.errors import InvalidArgument
-from runtime.images.content import CHUNK, ContentStore
+from runtime.images.content import Reader
+from runtime.images.layer_stream import decompressed
 from runtime.images.media import (
     DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
     INDEXES,
     MAX_MANIFEST,
     Descriptor,
     choose,
-    host_platform,
-    parse_config,
     parse_index,
     parse_manifest,
 )
-from runtime.images.pull import image_record
-from runtime.images.record import ImageRecord
+from runtime.images.platform import Platform
 from runtime.images.reference import parse_reference
 
 NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+LISTS = ("oci-layout", "index.json", "manifest.json")
+# `docker save` puts its files no deeper than <id>/layer.tar, OCI layouts theirs into blobs/sha256/.
+DEEPEST = 2
+BLOBS = "blobs/sha256/"
 
 
-def read_archive(path: Path, content: ContentStore) -> list[ImageRecord]:
-    """The images in `path`, their blobs added to `content`; raises InvalidArgument where it is no image archive."""
+class Sink(Protocol):
+    """Where blobs go."""
+
+    def put(self, source: Reader, size: int) -> str:
+        """Stores the next `size` bytes of `source`; their digest."""
+
+    def add(self, body: bytes) -> str:
+        """Stores a blob that is in memory; its digest."""
+
+    def read(self, digest: str) -> bytes:
+        """A small blob that was stored; raises NotFound."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image of an archive: `target` is its manifest or index, `id` the digest of its config."""
+
+    id: str
+    names: tuple[str, ...]
+    target: Descriptor
+
+
+@dataclass
+class _Contents:
+    """The files of a tar: blobs that went into the sink, links between paths, and the lists themselves."""
+
+    blobs: dict[str, Descriptor] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, Any] = field(default_factory=dict)
+
+    def blob(self, path: str) -> Descriptor:
+        path = posixpath.normpath(path)
+        for _ in range(8):
+            if path in self.blobs:
+                return self.blobs[path]
+            path = self.links.get(path, "")
+        raise KeyError(path)
+
+
+def read_archive(stream: BufferedReader, sink: Sink, platform: Platform) -> list[Found]:
+    """The images in the stream, their blobs in `sink`; raises InvalidArgument where it is no image archive."""
     try:
-        with tarfile.open(path) as tar:
-            files = {name.removeprefix("./"): name for name in tar.getnames()}
-            if "index.json" in files and "oci-layout" in files:
-                return list(_layout(tar, files, content))
-            if "manifest.json" in files:
-                return list(_saved(tar, files, content))
-    except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
-        raise InvalidArgument(f"malformed image archive {path}: {error}") from error
-    raise InvalidArgument(f"unrecognized image format in {path}")
+        reader, errors = decompressed(stream)
+        try:
+            with tarfile.open(fileobj=reader, mode="r|") as tar:  # type: ignore[call-overload]
+                contents = _read(tar, sink)
+        except errors as error:
+            raise InvalidArgument(f"malformed image archive: {error}") from error
+        if "index.json" in contents.lists and "oci-layout" in contents.lists:
+            return list(_layout(contents, sink, platform))
+        if "manifest.json" in contents.lists:
+            return list(_saved(contents, sink))
+    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error) as error:
+        raise InvalidArgument(f"malformed image archive: {error or type(error).__name__}") from error
+    raise InvalidArgument("unrecognized image format: neither what docker save writes nor an OCI layout")
 
 
-def _layout(tar: tarfile.TarFile, files: dict[str, str], content: ContentStore) -> Iterator[ImageRecord]:
-    for name in files:
-        if name.startswith("blobs/sha256/"):
-            _add(tar, files, name, content)
-    for entry in json.loads(_small(tar, files, "index.json"))["manifests"]:
+def _read(tar: tarfile.TarFile, sink: Sink) -> _Contents:
+    contents = _Contents()
+    for entry in tar:
+        name = posixpath.normpath(entry.name)
+        if entry.issym() or entry.islnk():
+            parent = posixpath.dirname(name) if entry.issym() else ""
+            contents.links[name] = posixpath.normpath(posixpath.join(parent, entry.linkname))
+        elif entry.isfile() and name in LISTS:
+            if entry.size > MAX_MANIFEST:
+                raise ValueError(f"{name} is larger than {MAX_MANIFEST} bytes")
+            contents.lists[name] = json.loads(_open(tar, entry).read())
+        elif entry.isfile() and (name.startswith(BLOBS) or name.count("/") < DEEPEST):
+            source = _Peeked(_open(tar, entry))
+            media_type = DOCKER_LAYER_GZIP if source.head[:2] == b"\x1f\x8b" else DOCKER_LAYER
+            contents.blobs[name] = Descriptor(media_type, sink.put(source, entry.size), entry.size)
+            if name.startswith(BLOBS) and contents.blobs[name].digest != f"sha256:{name.removeprefix(BLOBS)}":
+                raise ValueError(f"{name} is not what its name says")
+    return contents
+
+
+def _open(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    file = tar.extractfile(entry)
+    if file is None:
+        raise ValueError(f"{entry.name} is no file")
+    return file
+
+
+class _Peeked:
+    """A stream whose first bytes were looked at."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source, self.head = source, source.read(4)
+        self._ahead = self.head
+
+    def read(self, size: int = -1) -> bytes:
+        ahead, self._ahead = self._ahead, b""
+        return ahead + self._source.read(size - len(ahead) if size >= 0 else -1)
+
+
+def _layout(contents: _Contents, sink: Sink, platform: Platform) -> Iterator[Found]:
+    for entry in contents.lists["index.json"]["manifests"]:
         annotations: dict[str, Any] = entry.get("annotations") or {}
-        name = next((annotations[key] for key in NAMES if annotations.get(key)), "")
-        digest, media_type = entry["digest"], entry["mediaType"]
-        if media_type in INDEXES:
-            digest = choose(parse_index(content.read(digest)), host_platform()).digest
-        yield _record(content, digest, (name,) if name else (), entry["digest"])
+        target = Descriptor(entry["mediaType"], entry["digest"], entry["size"])
+        digest = target.digest
+        if target.media_type in INDEXES:
+            digest = choose(parse_index(sink.read(digest)), platform).digest
+        name = next((name for key in NAMES if _is_name(name := str(annotations.get(key) or ""))), "")
+        names = (str(parse_reference(name)),) if name else ()
+        yield Found(parse_manifest(sink.read(digest)).config.digest, names, target)
 
 
-def _saved(tar: tarfile.TarFile, files: dict[str, str], content: ContentStore) -> Iterator[ImageRecord]:
-    for entry in json.loads(_small(tar, files, "manifest.json")):
-        config = _add(tar, files, entry["Config"], content)
-        layers = [_add(tar, files, layer, content) for layer in entry["Layers"]]
+def _is_name(text: str) -> bool:
+    # A layout's own reference may be a tag alone, which names no image.
+    return any(mark in text for mark in ":/")
+
+
+def _saved(contents: _Contents, sink: Sink) -> Iterator[Found]:
+    for entry in contents.lists["manifest.json"]:
+        config = contents.blob(entry["Config"])
+        layers = [contents.blob(layer) for layer in entry["Layers"]]
         manifest = {
             "schemaVersion": 2,
             "mediaType": DOCKER_MANIFEST,
             "config": {"mediaType": DOCKER_CONFIG, "digest": config.digest, "size": config.size},
-            "layers": [{"mediaType": LAYER, "digest": layer.digest, "size": layer.size} for layer in layers],
+            "layers": [{"mediaType": each.media_type, "digest": each.digest, "size": each.size} for each in layers],
         }
-        digest = content.add(json.dumps(manifest).encode())
-        yield _record(content, digest, tuple(entry["RepoTags"] or ()), digest)
-
-
-def _record(content: ContentStore, digest: str, names: tuple[str, ...], target: str) -> ImageRecord:
-    manifest = parse_manifest(content.read(digest))
-    config = parse_config(content.read(manifest.config.digest))
-    references = [parse_reference(name) for name in names]
-    repository = references[0].repository if references else "import.local/image"
-    return image_record(digest, manifest, config, tuple(map(str, references)), f"{repository}@{target}")
-
-
-def _open(tar: tarfile.TarFile, files: dict[str, str], name: str) -> IO[bytes]:
-    file = tar.extractfile(files[name])
-    if file is None:
-        raise InvalidArgument(f"{name} is no file")
-    return file
-
-
-def _small(tar: tarfile.TarFile, files: dict[str, str], name: str) -> bytes:
-    with _open(tar, files, name) as file:
-        return file.read(MAX_MANIFEST)
-
-
-def _add(tar: tarfile.TarFile, files: dict[str, str], name: str, content: ContentStore) -> Descriptor:
-    digest, size = hashlib.sha256(), 0
-    with _open(tar, files, name) as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-        descriptor = Descriptor("", f"sha256:{digest.hexdigest()}", size)
-        if not content.has(descriptor.digest):
-            ingest = content.ingest(descriptor)
-            ingest.resume()
-            file.seek(ingest.offset)
-            while chunk := file.read(CHUNK):
-                ingest.write(chunk)
-            ingest.commit()
-    return descriptor
+        body = json.dumps(manifest).encode()
+        target = Descriptor(DOCKER_MANIFEST, sink.add(body), len(body))
+        yield Found(config.digest, tuple(str(parse_reference(name)) for name in entry["RepoTags"] or ()), target)

@@ -8,18 +8,25 @@ Every call blocks: the callers use threads.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.images.media import Descriptor
 
 CHUNK = 1 << 20
 STALE_SECONDS = 24 * 3600.0
+
+
+class Reader(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def digest_of(body: bytes) -> str:
@@ -51,8 +58,10 @@ class ContentStore:
     def __init__(self, root: Path) -> None:
         self._blobs = root / "blobs" / "sha256"
         self._ingest = root / "ingest"
-        self._blobs.mkdir(parents=True, exist_ok=True)
-        self._ingest.mkdir(parents=True, exist_ok=True)
+        self._labelling = threading.Lock()
+        self.drafts, self._labels = root / "drafts", root / "labels"
+        for folder in (self._blobs, self._ingest, self.drafts, self._labels):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
         """Where the blob of `digest` is or will be; the digest was checked when its document was parsed."""
@@ -82,6 +91,28 @@ class ContentStore:
             sync_directory(self._blobs)
         return digest
 
+    def put(self, source: Reader, size: int) -> str:
+        """Stores the next `size` bytes of `source`; returns their digest. Raises ValueError where it ends before."""
+        descriptor, name = tempfile.mkstemp(dir=self._ingest)
+        try:
+            digest = hashlib.sha256()
+            with open(descriptor, "wb") as file:
+                while size > 0:
+                    if not (chunk := source.read(min(size, CHUNK))):
+                        raise ValueError("unexpected end of data")
+                    digest.update(chunk)
+                    file.write(chunk)
+                    size -= len(chunk)
+                file.flush()
+                os.fsync(descriptor)
+            found = f"sha256:{digest.hexdigest()}"
+            os.replace(name, self.path(found))
+        except BaseException:
+            os.unlink(name)
+            raise
+        sync_directory(self._blobs)
+        return found
+
     def ingest(self, descriptor: Descriptor) -> Ingest:
         """A writer for the blob; opens a file and no more, so it may be called on the event loop."""
         name = descriptor.digest.removeprefix("sha256:")
@@ -95,11 +126,34 @@ class ContentStore:
 
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
+        self._label_file(digest).unlink(missing_ok=True)
+
+    def labels(self, digest: str) -> dict[str, str]:
+        """What clients of the containerd API wrote on the blob."""
+        try:
+            found: dict[str, str] = json.loads(self._label_file(digest).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def label(self, digest: str, labels: Mapping[str, str]) -> None:
+        """Replaces the blob's labels."""
+        with self._labelling:
+            write_atomically(self._label_file(digest), json.dumps(dict(labels)).encode())
+
+    def add_labels(self, digest: str, labels: Mapping[str, str]) -> None:
+        with self._labelling:
+            known = self.labels(digest)
+            if labels.items() - known.items():
+                write_atomically(self._label_file(digest), json.dumps({**known, **labels}).encode())
+
+    def _label_file(self, digest: str) -> Path:
+        return self._labels / digest.removeprefix("sha256:")
 
     def remove_stale_ingests(self, now: float | None = None) -> None:
         """Removes what no download has continued for a day."""
         limit = (time.time() if now is None else now) - STALE_SECONDS
-        for path in self._ingest.iterdir():
+        for path in (*self._ingest.iterdir(), *self.drafts.iterdir()):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < limit:
                     path.unlink()

@@ -17,16 +17,15 @@ class Reader(Protocol):
 Errors = tuple[type[Exception], ...]
 
 
-def decompressed(file: BinaryIO) -> tuple[Reader, Errors]:
+def decompressed(file: io.BufferedReader) -> tuple[Reader, Errors]:
     """A reader, and what a broken layer makes it raise, of the tar in gzip, zstd or nothing.
 
     The first bytes tell them apart: media types may lie.
     """
-    magic = file.read(4)
-    file.seek(0)
+    magic = file.peek(4)
     if magic[:2] == b"\x1f\x8b":
         return _gunzip(file)
-    if magic == b"\x28\xb5\x2f\xfd":
+    if magic[:4] == b"\x28\xb5\x2f\xfd":
         import zstandard
 
         return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True), (zstandard.ZstdError,)

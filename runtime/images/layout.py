@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.images.content import digest_of, write_atomically
-from runtime.images.media import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Platform, host_platform
+from runtime.images.media import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
+from runtime.images.platform import Platform, host_platform
 
 EPOCH = 1_700_000_000
 CREATED = "2023-11-14T22:13:20Z"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runtime.errors import InvalidArgument, NotFound
+from runtime.images.platform import Platform, mismatch, rank
 from runtime.images.reference import is_digest
 
 OCI = "application/vnd.oci.image"
@@ -17,19 +17,14 @@ OCI_INDEX, OCI_MANIFEST = f"{OCI}.index.v1+json", f"{OCI}.manifest.v1+json"
 OCI_CONFIG, OCI_LAYER_GZIP = f"{OCI}.config.v1+json", f"{OCI}.layer.v1.tar+gzip"
 DOCKER_LIST, DOCKER_MANIFEST = f"{DOCKER}.manifest.list.v2+json", f"{DOCKER}.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = f"{DOCKER_LAYER}.gzip"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 ACCEPTED = (DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, "*/*")
 # containerd reads no more of a manifest; bounds what a registry can make us hold.
 MAX_MANIFEST = 8 << 20
-
-
-@dataclass(frozen=True)
-class Platform:
-    os: str
-    architecture: str
-    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,51 +52,27 @@ class ImageConfig:
     document: dict[str, Any] = field(hash=False)
 
 
-def host_platform() -> Platform:
-    """The platform whose images run here, in Go's words."""
-    machine = os.uname().machine
-    architecture, variant = {
-        "x86_64": ("amd64", ""),
-        "aarch64": ("arm64", "v8"),
-        "armv7l": ("arm", "v7"),
-        "armv6l": ("arm", "v6"),
-        "i686": ("386", ""),
-        "ppc64le": ("ppc64le", ""),
-        "s390x": ("s390x", ""),
-        "riscv64": ("riscv64", ""),
-    }.get(machine, (machine, ""))
-    return Platform("linux", architecture, variant)
-
-
-def rank(offered: Platform, wanted: Platform) -> int:
-    """How well `offered` runs on `wanted`: 0 not at all, more is better."""
-    if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
-        # 32-bit ARM programs run on most arm64 processors, as containerd's matcher has it.
-        runs = offered.os == wanted.os and (wanted.architecture, offered.architecture) == ("arm64", "arm")
-        return _variant(offered.variant or "v7") if runs and _variant(offered.variant or "v7") < 9 else 0
-    default = {"arm64": "v8", "arm": "v7"}.get(wanted.architecture, "")
-    have, want = _variant(offered.variant or default), _variant(wanted.variant or default)
-    if have > want:
-        return 0
-    return 100 + have
-
-
-def _variant(text: str) -> int:
-    number = text.removeprefix("v").partition(".")[0]
-    return int(number) if number.isdecimal() else 0
-
-
 def choose(candidates: Sequence[Descriptor], wanted: Platform) -> Descriptor:
-    """The manifest of an index for this platform; raises NotFound in containerd's words."""
-    ranked = [(rank(candidate.platform, wanted), candidate) for candidate in candidates if candidate.platform]
-    fitting = [(score, candidate) for score, candidate in ranked if score]
-    if fitting:
-        return max(fitting, key=lambda pair: pair[0])[1]
+    """The manifest of an index for this platform; raises NotFound that names what there is and what is wanted."""
+    ranked = [
+        (place, candidate)
+        for candidate in candidates
+        if candidate.platform and (place := rank(candidate.platform, wanted)) is not None
+    ]
+    if ranked:
+        return min(ranked, key=lambda pair: pair[0])[1]
     # Only descriptors that say no platform can still be ours: their config will tell.
     unnamed = [candidate for candidate in candidates if candidate.platform is None]
     if not unnamed:
-        raise NotFound("no match for platform in manifest: not found")
+        raise NotFound(mismatch((each.platform for each in candidates if each.platform), wanted))
     return unnamed[0]
+
+
+def check_platform(config: ImageConfig, wanted: Platform) -> None:
+    """Raises NotFound where the image of `config` is for another machine; one that doesn't say is taken as ours."""
+    said = config.platform
+    if said.architecture and rank(replace(said, variant=""), replace(wanted, variant="")) is None:
+        raise NotFound(mismatch((said,), wanted))
 
 
 def parse_index(body: bytes) -> tuple[Descriptor, ...]:

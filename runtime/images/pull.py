@@ -14,19 +14,21 @@ from runtime.errors import FailedPrecondition, InvalidArgument, RuntimeFault
 from runtime.images.content import ContentStore
 from runtime.images.credentials import AuthConfig
 from runtime.images.download import Downloads, Progress
+from runtime.images.inventory import SOURCE, image_record
 from runtime.images.layers import unpack_layer
 from runtime.images.media import (
     INDEXES,
     Descriptor,
     ImageConfig,
     Manifest,
-    Platform,
+    check_platform,
     choose,
     media_type_of,
     parse_config,
     parse_index,
     parse_manifest,
 )
+from runtime.images.platform import Platform
 from runtime.images.queue_by_key import QueueByKey
 from runtime.images.record import ImageRecord
 from runtime.images.reference import Reference
@@ -68,9 +70,12 @@ class Puller:
         manifest_digest, manifest = await self._manifest(registry, target.digest)
         await self.downloads.fetch(registry, manifest.config)
         config = parse_config(await asyncio.to_thread(self.content.read, manifest.config.digest))
+        check_platform(config, self.platform)
         if len(config.diff_ids) != len(manifest.layers):
             raise InvalidArgument(f"mismatched image rootfs and manifest layers in {manifest_digest}")
         await self._layers(registry, manifest, config, on_progress)
+        for digest in {target.digest, manifest_digest}:
+            await asyncio.to_thread(self.content.add_labels, digest, {SOURCE + reference.domain: reference.path})
         tag = tag_name(reference)
         return image_record(
             manifest_digest, manifest, config, (tag,) if tag else (), f"{reference.repository}@{target.digest}"
@@ -113,6 +118,13 @@ class Puller:
                 await self.unpack(chain_id, parent, layer.digest, diff_id)
                 parent = chain_id
 
+    async def unpack_all(self, image: ImageRecord) -> None:
+        """Unpacks what is not yet of an image whose blobs are in the content store."""
+        parent = ""
+        for chain_id, diff_id, layer in zip(chain_ids(image.diff_ids), image.diff_ids, image.layers, strict=True):
+            await self.unpack(chain_id, parent, layer, diff_id)
+            parent = chain_id
+
     async def unpack(self, chain_id: str, parent: str, layer: str, diff_id: str) -> None:
         """The layer is a committed snapshot named `chain_id`; two images that share it unpack it once."""
         async with self.unpacking.turn(chain_id):
@@ -128,22 +140,6 @@ class Puller:
                 raise error.within(f"failed to extract layer {diff_id}") from error
             finally:
                 await asyncio.to_thread(_discard, self.snapshotter, key)
-
-
-def image_record(
-    manifest_digest: str, manifest: Manifest, config: ImageConfig, tags: tuple[str, ...], repo_digest: str
-) -> ImageRecord:
-    """The image that `manifest` describes; its size is what a registry would send."""
-    return ImageRecord(
-        id=manifest.config.digest,
-        repo_tags=tags,
-        repo_digests=(repo_digest,) if repo_digest else (),
-        size=manifest.config.size + sum(layer.size for layer in manifest.layers),
-        config=config.document,
-        manifest=manifest_digest,
-        layers=tuple(layer.digest for layer in manifest.layers),
-        diff_ids=config.diff_ids,
-    )
 
 
 def _first(group: ExceptionGroup[Failure]) -> Failure:

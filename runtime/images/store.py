@@ -8,18 +8,26 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import FailedPrecondition, InvalidArgument
+from runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from runtime.images.content import write_atomically
 from runtime.images.record import ImageRecord
 from runtime.images.reference import Reference, parse_reference
 
 SCHEMA = 1
 _ID = re.compile(r"(?:sha256:)?([a-f0-9]{64})")
+
+
+def spelling(name: str) -> str:
+    """The one spelling of a name or id that records are kept under; raises InvalidArgument."""
+    if match := _ID.fullmatch(name):
+        return f"sha256:{match.group(1)}"
+    reference = parse_reference(name)
+    return f"{reference.repository}@{reference.digest}" if reference.digest else str(reference)
 
 
 def tag_name(reference: Reference) -> str:
@@ -40,23 +48,25 @@ class ImageStore:
 
     def get(self, ref_or_id: str) -> ImageRecord | None:
         """The image with this id, or that this name means now."""
-        if match := _ID.fullmatch(ref_or_id):
-            return self._images.get(f"sha256:{match.group(1)}")
         try:
-            reference = parse_reference(ref_or_id)
+            name = spelling(ref_or_id)
         except InvalidArgument:
             return None
-        name = f"{reference.repository}@{reference.digest}" if reference.digest else str(reference)
+        if name in self._images:
+            return self._images[name]
         return next((image for image in self._images.values() if name in image.names), None)
 
     def put(self, image: ImageRecord) -> ImageRecord:
-        """Adds the image, or its names to what is there; its tags leave the images that had them."""
+        """Adds the image, or its names to what is there; its tags leave the images that had them.
+
+        One that loses its last tag so is no longer kept by hand: a newer build has taken its place.
+        """
         with self._writing:
             images = {other.id: _without(other, image.repo_tags) for other in self._images.values()}
             known = images.get(image.id)
             merged = _merged(known, image) if known else image
             images[image.id] = merged
-            self._write({key: value for key, value in images.items() if value.names})
+            self._write(images)
             return merged
 
     def remove(self, ref_or_id: str) -> ImageRecord | None:
@@ -66,6 +76,36 @@ class ImageStore:
             if image is not None:
                 self._write({key: value for key, value in self._images.items() if key != image.id})
             return image
+
+    def untag(self, name: str) -> ImageRecord | None:
+        """Takes one name away, and the image with its last; what is left of it, None where nothing is.
+
+        Raises NotFound where no image has the name.
+        """
+        with self._writing:
+            image = self.get(name)
+            if image is None:
+                raise NotFound(f'image "{name}": not found')
+            spelled = spelling(name)
+            left = replace(
+                image,
+                repo_tags=tuple(tag for tag in image.repo_tags if tag != spelled),
+                repo_digests=tuple(digest for digest in image.repo_digests if digest != spelled),
+            )
+            kept = left if left.names and left != image else None
+            others = {key: value for key, value in self._images.items() if key != image.id}
+            self._write({**others, image.id: kept} if kept else others)
+            return kept
+
+    def describe(self, name: str, *, labels: Mapping[str, str], pinned: bool) -> ImageRecord:
+        """Sets the labels of a name, and whether its image is pinned; raises NotFound."""
+        with self._writing:
+            image = self.get(name)
+            if image is None:
+                raise NotFound(f'image "{name}": not found')
+            described = replace(image, pinned=pinned, labels={**image.labels, spelling(name): dict(labels)})
+            self._write({**self._images, image.id: described})
+            return described
 
     def _write(self, images: dict[str, ImageRecord]) -> None:
         document = {"schema": SCHEMA, "images": [_encoded(image) for image in images.values()]}
@@ -84,12 +124,19 @@ def _read(path: Path) -> dict[str, ImageRecord]:
 
 
 def _without(image: ImageRecord, tags: tuple[str, ...]) -> ImageRecord:
-    return replace(image, repo_tags=tuple(tag for tag in image.repo_tags if tag not in tags))
+    left = tuple(tag for tag in image.repo_tags if tag not in tags)
+    return replace(image, repo_tags=left, pinned=image.pinned and (left == image.repo_tags or bool(left)))
 
 
 def _merged(known: ImageRecord, image: ImageRecord) -> ImageRecord:
-    tags, digests = _union(known.repo_tags, image.repo_tags), _union(known.repo_digests, image.repo_digests)
-    return replace(image, repo_tags=tags, repo_digests=digests)
+    return replace(
+        image,
+        repo_tags=_union(known.repo_tags, image.repo_tags),
+        repo_digests=_union(known.repo_digests, image.repo_digests),
+        pinned=known.pinned or image.pinned,
+        targets={**known.targets, **image.targets},
+        labels={**known.labels, **image.labels},
+    )
 
 
 def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

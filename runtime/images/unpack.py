@@ -29,7 +29,8 @@ def unpack(order: dict[str, Any]) -> dict[str, Any]:
     """Carries out one order of layers.py; the answer has `diff_id`, `bytes` and `inodes`, or `error`."""
     os.umask(0)
     lower = LowerLayers(order["lower"])
-    source = LayerStream(*decompressed(sys.stdin.buffer))
+    blob = open(0, "rb", closefd=False)  # noqa: SIM115 - standard input ends with this process
+    source = LayerStream(*decompressed(blob))
     root = os.open(order["directory"], os.O_RDONLY | os.O_DIRECTORY)
     os.fchdir(root)
     os.chroot(".")

@@ -21,7 +21,8 @@ from machinery.linux.mount import mount_points
 from runtime.errors import NotFound, PermissionDenied, RuntimeFault, Unauthenticated, Unavailable
 from runtime.images.content import digest_of
 from runtime.images.layout import Layout, write_layout
-from runtime.images.media import DOCKER_LIST, OCI_MANIFEST, host_platform
+from runtime.images.media import DOCKER_LIST, OCI_MANIFEST
+from runtime.images.platform import host_platform
 from runtime.images.push import push
 from runtime.images.service import ImageService
 from runtime.snapshots.overlay import OverlaySnapshotter

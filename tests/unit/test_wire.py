@@ -11,6 +11,9 @@ from machinery.rpc.wire import CGROUP_METRICS, CONTAINERD, CRI, ETCD, OPENAPI_V2
 def test_every_message_of_a_description_can_be_made(wire: Wire) -> None:
     for name in wire._facts["messages"]:
         wire.message(name)()
+    for methods in wire._facts.get("services", {}).values():
+        for name in (message.removeprefix("stream ") for pair in methods.values() for message in pair):
+            wire.message(name)()
 
 
 def test_nested_maps_and_enums_survive_the_wire() -> None:

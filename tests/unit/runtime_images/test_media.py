@@ -15,13 +15,14 @@ from runtime.images.media import (
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
-    Platform,
+    check_platform,
     choose,
     media_type_of,
     parse_config,
     parse_index,
     parse_manifest,
 )
+from runtime.images.platform import Platform
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -39,6 +40,14 @@ def offer(text: str) -> Descriptor:
         (["linux/arm/v5", "linux/arm/v7", "linux/arm/v6"], "linux/arm/v7", "linux/arm/v7"),
         (["linux/arm/v7", "linux/arm/v6"], "linux/arm/v6", "linux/arm/v6"),
         (["windows/amd64", "unknown/unknown", "linux/amd64"], "linux/amd64", "linux/amd64"),
+        (["linux/386", "linux/x86_64"], "linux/amd64", "linux/x86_64"),
+        (["linux/arm64", "linux/386"], "linux/amd64", "linux/386"),
+        (["linux/amd64/v3", "linux/amd64/v2", "linux/amd64"], "linux/amd64/v2", "linux/amd64/v2"),
+        (["linux/amd64/v3", "linux/amd64/v1"], "linux/amd64/v2", "linux/amd64/v1"),
+        (["linux/arm/v6", "linux/arm/v7"], "linux/arm64", "linux/arm/v7"),
+        (["linux/arm/v8", "linux/arm64/v8"], "linux/arm64", "linux/arm64/v8"),
+        (["linux/arm", "linux/arm/v6"], "linux/arm/v7", "linux/arm"),
+        (["linux/armel", "linux/armhf"], "linux/arm/v7", "linux/armhf"),
     ],
 )
 def test_the_platform_that_fits_best_is_chosen(offered: list[str], wanted: str, chosen: str) -> None:
@@ -47,9 +56,18 @@ def test_the_platform_that_fits_best_is_chosen(offered: list[str], wanted: str, 
     assert choose([offer(text) for text in offered], platform).digest == f"sha256:{chosen}"
 
 
-def test_no_fitting_platform_is_told() -> None:
-    with pytest.raises(NotFound, match="no match for platform in manifest"):
-        choose([offer("linux/s390x")], Platform("linux", "amd64"))
+def test_an_image_for_other_machines_names_both() -> None:
+    offered = [offer("linux/s390x"), offer("linux/arm64/v8"), offer("unknown/unknown")]
+    with pytest.raises(NotFound) as told:
+        choose(offered, Platform("linux", "amd64"))
+    assert told.value.message == (
+        "no match for platform in manifest: the image is for linux/s390x, linux/arm64, "
+        "this machine runs linux/amd64: not found"
+    )
+    with pytest.raises(NotFound, match="the image is for linux/arm64, this machine runs linux/amd64"):
+        check_platform(parse_config(b'{"os": "linux", "architecture": "arm64"}'), Platform("linux", "amd64"))
+    for fine in (b'{"os": "linux", "architecture": "386"}', b"{}"):
+        check_platform(parse_config(fine), Platform("linux", "amd64"))
 
 
 @pytest.mark.parametrize(

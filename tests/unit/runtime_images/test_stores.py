@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from runtime.errors import FailedPrecondition, NotFound
+from runtime.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from runtime.images.content import STALE_SECONDS, ContentStore, digest_of
+from runtime.images.draft import Drafts
+from runtime.images.leases import EXPIRE, Leases
 from runtime.images.media import Descriptor
 from runtime.images.record import ImageRecord
 from runtime.images.store import ImageStore
@@ -83,6 +86,79 @@ def test_images_are_found_by_every_name_after_a_restart(tmp_path: Path) -> None:
     assert store.remove("a:1") == record
     assert ImageStore(tmp_path / "images.json").list() == []
     assert replace(record, config={}) != record
+
+
+def test_a_name_is_taken_away_and_the_image_with_its_last(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images.json")
+    store.put(replace(image("one", "docker.io/library/a:1", "docker.io/library/b:1"), repo_digests=()))
+    left = store.untag("a:1")
+    assert left and left.names == ("docker.io/library/b:1",)
+    assert store.untag("b:1") is None
+    assert store.list() == []
+    with pytest.raises(NotFound):
+        store.untag("b:1")
+
+
+def test_a_pinned_image_stays_pinned_until_another_takes_its_last_tag(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images.json")
+    tags = ("docker.io/library/a:1", "docker.io/library/a:2")
+    first = store.put(replace(image("one", *tags), pinned=True))
+    for tag, pinned in zip(tags, (True, False), strict=True):
+        store.put(image("two", tag))
+        found = store.get(first.id)
+        assert found and found.pinned is pinned
+
+
+def test_a_lease_holds_blobs_until_it_ends(tmp_path: Path) -> None:
+    leases = Leases()
+    leases.create("a", {})
+    leases.create("b", {EXPIRE: "2026-01-01T00:00:10Z"})
+    leases.hold("a", "sha256:1")
+    leases.hold("b", "sha256:2")
+    leases.hold("", "sha256:3")
+    at = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert leases.held(at) == {"sha256:1", "sha256:2"}
+    assert leases.held(at + 10) == {"sha256:1"}
+    leases.delete("a")
+    assert leases.held(at) == {"sha256:2"}
+    with pytest.raises(NotFound):
+        leases.hold("a", "sha256:1")
+    with pytest.raises(AlreadyExists):
+        leases.create("b", {})
+
+
+def test_a_draft_goes_on_where_its_sender_stopped(tmp_path: Path) -> None:
+    content = ContentStore(tmp_path)
+    drafts = Drafts(content)
+    first = drafts.open("layer", len(BODY), "")
+    first.write(BODY[:10])
+    with pytest.raises(Unavailable):
+        drafts.open("layer", 0, "")
+    first.close()
+    assert [status.offset for status in drafts.statuses()] == [10]
+    second = drafts.open("layer", len(BODY), BLOB.digest)
+    assert second.offset == 10
+    second.write(BODY[10:])
+    assert second.commit(len(BODY), BLOB.digest, {"a": "b"}) == BLOB.digest
+    second.close()
+    assert (content.read(BLOB.digest), content.labels(BLOB.digest)) == (BODY, {"a": "b"})
+    assert list((tmp_path / "drafts").iterdir()) == []
+    with pytest.raises(AlreadyExists):
+        drafts.open("again", 0, BLOB.digest)
+    with pytest.raises(NotFound):
+        drafts.status("layer")
+
+
+def test_a_draft_that_is_not_what_was_expected_is_refused(tmp_path: Path) -> None:
+    drafts = Drafts(ContentStore(tmp_path))
+    draft = drafts.open("x", 0, "")
+    draft.write(BODY)
+    with pytest.raises(FailedPrecondition, match="unexpected commit size"):
+        draft.commit(1, "", {})
+    with pytest.raises(FailedPrecondition, match="unexpected commit digest"):
+        draft.commit(0, digest_of(b""), {})
+    draft.close()
+    assert list((tmp_path / "drafts").iterdir()) == []
 
 
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
