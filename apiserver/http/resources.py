@@ -16,10 +16,11 @@ from apiserver.node_proxy import NodeProxy
 from apiserver.registry.api import Api
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored
-from apiserver.registry.fields import check_fields
+from apiserver.registry.fields import check_body
 from apiserver.request import Target, User
-from machinery.api.decoding import decode_body, decode_strict
+from machinery.api.decoding import check_types, decode_body, decode_strict
 from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
+from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
 
@@ -88,19 +89,19 @@ class ResourceHandler:
     async def _create(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media = negotiate(incoming.accept)
         call = _with_options(incoming, call, "CreateOptions")
-        obj = await self._decoded(incoming, call)
+        call, obj = await self._decoded(incoming, call)
         created = await self._api.create(call, obj)
         return answer.one(incoming, 201, created, _answered_row(call), media, warnings=call.warnings)
 
     async def _update(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media = negotiate(incoming.accept)
         call = _with_options(incoming, call, "UpdateOptions")
-        obj = await self._decoded(incoming, call)
+        call, obj = await self._decoded(incoming, call)
         written, is_created = await self._api.update(call, obj)
         status = 201 if is_created else 200
         return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
 
-    async def _decoded(self, incoming: Incoming, call: Call) -> Object:
+    async def _decoded(self, incoming: Incoming, call: Call) -> tuple[Call, Object]:
         """The body as an object of the row's or the sub-resource's kind, its fields checked."""
         body = await incoming.body()
         # Forbidden comes before what is wrong with the body.
@@ -109,11 +110,11 @@ class ResourceHandler:
         if body.strip() == b"null":
             # Go decodes null into an object without anything in it.
             body = b"{}"
-        obj, duplicates = decode_strict(body, incoming.content_type, (row.group, row.version, row.kind))
-        if not isinstance(obj.get("metadata"), dict):
-            obj["metadata"] = {}
-        check_fields(obj, row, call, duplicates)
-        return obj
+        found = decode_strict(body, incoming.content_type, (row.group, row.version, row.kind))
+        if not isinstance(found.obj.get("metadata"), dict):
+            found.obj["metadata"] = {}
+        check_body(found, row, call)
+        return replace(call, is_canonical=found.message == resource_message(call.resource)), found.obj
 
     async def _patch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media = negotiate(incoming.accept)
@@ -159,7 +160,7 @@ class ResourceHandler:
         if body:
             # kubectl's typed clients name the kind's own group in the options.
             given = decode_body(body, incoming.content_type, ("meta.k8s.io", "v1", "DeleteOptions"))
-            check_fields(given, _DELETE_OPTIONS, call, ())
+            check_types(given, _DELETE_OPTIONS)
         else:
             given = _query_options(incoming)
         return DeleteOptions.of(given)
@@ -210,5 +211,7 @@ def _success(resource: Resource, obj: Object) -> Object:
     details: Object = {"name": metadata["name"]}
     if resource.group:
         details["group"] = resource.group
-    details |= {"kind": resource.plural, "uid": metadata["uid"]}
+    details["kind"] = resource.plural
+    if metadata.get("uid"):
+        details["uid"] = metadata["uid"]
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -8,7 +8,7 @@ from typing import Any
 
 from apiserver.registry.call import Call
 from apiserver.registry.fields import check_fields
-from apiserver.registry.fieldset import Trie, compare, configured, members, root_intersection, root_union
+from apiserver.registry.fieldset import compare, configured, members, root_intersection, root_union
 from apiserver.registry.managed import (
     Managed,
     Manager,
@@ -23,6 +23,7 @@ from apiserver.registry.managed import (
     write_owners,
 )
 from apiserver.registry.merging import merged, pruned
+from apiserver.registry.wholeset import Trie
 from machinery.api.errors import BadRequest, Cause, Conflict, invalid
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339

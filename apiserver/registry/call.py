@@ -14,7 +14,10 @@ POLICIES = ("Foreground", "Background", "Orphan")
 
 @dataclass(frozen=True)
 class Call:
-    """`field_validation` is Strict, Warn or Ignore; what is to be warned of is collected in `warnings`."""
+    """`field_validation` is Strict, Warn or Ignore; what is to be warned of is collected in `warnings`.
+
+    `is_canonical`: the object that comes with it is already, and the callee's to change.
+    """
 
     user: User
     verb: str
@@ -22,6 +25,7 @@ class Call:
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = "Ignore"
+    is_canonical: bool = False
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -11,11 +11,8 @@ from typing import Any, Final
 
 import orjson
 
+from apiserver.registry.wholeset import MEMBER, SELF, Trie, form_of, keyed, whole
 from machinery.api.schema import Definition
-
-Trie = dict[str, Any]
-_SELF: Trie = {}
-_MEMBER = "."
 
 
 class _Absent:
@@ -23,12 +20,14 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
-_DEFAULT_KEYS = {"protocol": "TCP"}
-"""Defaults of list keys that the published schema does not tell."""
 
 
 def compare(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
     """(fields added or modified, fields removed) between two states."""
+    if old is ABSENT:
+        return whole(new, schema), None
+    if new is ABSENT:
+        return None, whole(old, schema)
     if old == new:
         return None, None
     form = form_of(schema, new if _has(new) else old)
@@ -44,7 +43,7 @@ def _has(value: Any) -> bool:
 
 
 def _compare_leaves(old: Any, new: Any) -> tuple[Trie | None, Trie | None]:
-    return (None, _SELF) if new is ABSENT else (_SELF, None)
+    return (None, SELF) if new is ABSENT else (SELF, None)
 
 
 def _compare_maps(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
@@ -65,7 +64,7 @@ def _compare_maps(old: Any, new: Any, schema: Definition | None) -> tuple[Trie |
 
 def _compare_lists(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
     assert schema is not None
-    before, after = _keyed(old, schema), _keyed(new, schema)
+    before, after = keyed(old, schema), keyed(new, schema)
     if not before and not after:
         return _compare_leaves(old, new)
     changed: Trie = {}
@@ -89,43 +88,8 @@ def _finish(old: Any, new: Any, changed: Trie, removed: Trie) -> tuple[Trie | No
 
 def _node(below: Trie, *, is_member: bool) -> Trie | None:
     if not below:
-        return _SELF if is_member else None
-    return {_MEMBER: _SELF, **below} if is_member else below
-
-
-def form_of(schema: Definition | None, value: Any) -> str:
-    """map, keyed, set, or leaf for scalars and all that is replaced as a whole."""
-    if schema is None:
-        return "leaf"
-    if isinstance(value, dict):
-        is_open = bool(schema.field_names) or schema.values is not None
-        return "map" if is_open and schema.map_type != "atomic" else "leaf"
-    if isinstance(value, list):
-        return {"map": "keyed", "set": "set"}.get(schema.list_type, "leaf")
-    return "leaf"
-
-
-def _keyed(value: Any, schema: Definition) -> dict[str, Any]:
-    """The items of a list by their path element."""
-    if not isinstance(value, list):
-        return {}
-    return {element(item, schema): item for item in value}
-
-
-def element(item: Any, schema: Definition) -> str:
-    """The path element of a list's item."""
-    if schema.list_type != "map":
-        return f"v:{orjson.dumps(item).decode()}"
-    fields = item if isinstance(item, dict) else {}
-    values = {}
-    for key in schema.list_map_keys:
-        value = fields.get(key)
-        if value is None:
-            field = schema.items.field(key) if schema.items else None
-            value = (field.default if field else None) or _DEFAULT_KEYS.get(key)
-        if value is not None:
-            values[key] = value
-    return f"k:{orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()}"
+        return SELF if is_member else None
+    return {MEMBER: SELF, **below} if is_member else below
 
 
 def configured(value: Any, schema: Definition | None) -> Trie:
@@ -137,18 +101,18 @@ def configured(value: Any, schema: Definition | None) -> Trie:
     if form == "keyed" and value:
         assert schema is not None
         found: Trie = {}
-        for path, item in _keyed(value, schema).items():
+        for path, item in keyed(value, schema).items():
             below = configured(item, schema.items)
-            found[path] = {_MEMBER: _SELF, **below}
+            found[path] = {MEMBER: SELF, **below}
         return found
     if form == "set" and value:
         assert schema is not None
-        return {path: _SELF for path in _keyed(value, schema)}
-    return _SELF
+        return {path: SELF for path in keyed(value, schema)}
+    return SELF
 
 
 def is_member(node: Trie) -> bool:
-    return not node or _MEMBER in node
+    return not node or MEMBER in node
 
 
 def union(left: Trie | None, right: Trie | None) -> Trie | None:
@@ -194,7 +158,7 @@ def root_union(left: Trie | None, right: Trie | None) -> Trie | None:
     """As `union` for whole sets."""
     if not left or not right:
         return left or right or None
-    return {key: value for key, value in (union(left, right) or {}).items() if key != _MEMBER} or None
+    return {key: value for key, value in (union(left, right) or {}).items() if key != MEMBER} or None
 
 
 def root_intersection(left: Trie | None, right: Trie | None) -> Trie | None:
@@ -209,7 +173,7 @@ def _rooted(found: Trie | None) -> Trie | None:
 
 
 def _below(node: Trie) -> Iterable[tuple[str, Trie]]:
-    return ((path, child) for path, child in node.items() if path != _MEMBER)
+    return ((path, child) for path, child in node.items() if path != MEMBER)
 
 
 def without(trie: Trie | None, paths: Iterable[tuple[str, ...]]) -> Trie | None:

@@ -11,12 +11,12 @@ from typing import Any
 from apiserver.registry.call import Call
 from apiserver.registry.conversion import stored_resource
 from apiserver.registry.fieldset import (
-    Trie,
     compare,
     root_difference,
     root_union,
     without,
 )
+from apiserver.registry.wholeset import Trie
 from machinery.api.canonical import canonical
 from machinery.api.resource import Object, Resource
 from machinery.api.schema import Definition, definition
@@ -24,7 +24,7 @@ from machinery.api.timestamps import rfc3339
 
 _SYSTEM = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
            "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds")  # fmt: skip
-_STRIPPED = (("apiVersion",), ("kind",), *(("metadata", name) for name in _SYSTEM))
+_STRIPPED = frozenset(f"f:{name}" for name in _SYSTEM)
 _MOST_UPDATERS = 10
 ANCIENT = "ancient-changes"
 
@@ -118,8 +118,14 @@ def track_create(new: Object, call: Call, now: datetime) -> None:
 
 def tracked(fields: Trie | None, resource: Resource, part: str = "") -> Trie | None:
     """The set without what the system keeps and what this part of the object does not write."""
-    kept = without(fields, _STRIPPED)
+    kept = _without_system(fields)
     return without(kept, _not_written(resource, part, kept or {}))
+
+
+def _without_system(fields: Trie | None) -> Trie | None:
+    kept = {key: below for key, below in (fields or {}).items() if key not in ("f:apiVersion", "f:kind")}
+    metadata = {key: below for key, below in kept.pop("f:metadata", {}).items() if key not in _STRIPPED}
+    return {"f:metadata": metadata, **kept} if metadata else kept or None
 
 
 def _not_written(resource: Resource, part: str, fields: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.registry.fieldset import Trie, element, form_of, is_member
+from apiserver.registry.fieldset import is_member
+from apiserver.registry.wholeset import Trie, element, form_of
 from machinery.api.schema import Definition
 
 

@@ -61,14 +61,17 @@ def encode(obj: Object) -> bytes:
     return orjson.dumps(ordered)
 
 
-def received(obj: Object, resource: Resource, namespace: str) -> Object:
-    """The request's object, canonical and defaulted, in the request's version; a copy that may be changed."""
+def received(obj: Object, resource: Resource, namespace: str, *, is_canonical: bool = False) -> Object:
+    """The request's object, canonical and defaulted, in the request's version; a copy that may be changed.
+
+    Where it `is_canonical` already, it is changed itself.
+    """
     check_kind(obj, resource)
     named = {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
     given = obj.get("metadata") or {}
     named["metadata"] = dict(given)
     _place(named["metadata"], resource, namespace)
-    defaulted = canonical(named, resource)
+    defaulted = named if is_canonical else canonical(named, resource)
     rules(resource).default(defaulted)
     return defaulted
 

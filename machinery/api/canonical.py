@@ -6,7 +6,8 @@ writer of each message is compiled once, when the first object with it comes; it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -59,28 +60,37 @@ def canonical_kind(obj: Object, name: str) -> Object:
         raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {complaints[0]}') from error
 
 
+def sound(obj: Object, name: str) -> Object | None:
+    """The canonical object; None where Go's decoder would complain of anything, be it an unknown field."""
+    head = {}
+    rest = dict(obj)
+    for key in ("kind", "apiVersion"):
+        said = rest.pop(key, None)
+        if said is not None and type(said) is not str:
+            return None
+        if said:
+            head[key] = said
+    try:
+        return head | _struct(name, is_strict=True)(rest)
+    except (Mismatch, AttributeError, TypeError, ValueError):
+        return None
+
+
 @cache
-def _struct(name: str) -> Callable[[Any], Object]:
+def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
     if name == messages.EMPTY:
-        return lambda value: {}
-    described = message(name)
-    # Writers of nested messages are compiled at their first use, as some messages hold themselves.
-    pending: dict[str, Field] = dict(described.fields)
-    writers: dict[str, tuple[Write, bool]] = {}
-    is_stored = not name.endswith("List") and not name.startswith(_KEPT_AS_JSON)
-    always = tuple((field.name, _absent(field)) for field in described.fields.values() if _is_always(field))
+        return _empty
+    fields = message(name).fields
+    writers = _Writers(fields, is_stored=not name.endswith("List") and not name.startswith(_KEPT_AS_JSON),
+                       is_strict=is_strict)  # fmt: skip
+    always = tuple((field.name, _absent(field)) for field in fields.values() if _is_always(field))
 
     def write(value: Any) -> Object:
         out: Object = {}
         for key, item in value.items():
-            if item is None:
+            writer = writers[key]
+            if item is None or writer is None:
                 continue
-            writer = writers.get(key)
-            if writer is None:
-                field = pending.get(key)
-                if field is None:
-                    continue
-                writer = writers[key] = (_value(field), _drops_empty(field) or (is_stored and field.kind in _EMPTY))
             written = writer[0](item)
             if written or not writer[1]:
                 out[key] = written
@@ -90,6 +100,29 @@ def _struct(name: str) -> Callable[[Any], Object]:
         return out
 
     return write
+
+
+class _Writers(dict[str, tuple[Write, bool] | None]):
+    """By field: its writer, and whether nothing is written of an empty value. None for an unknown field.
+
+    Compiled at the field's first use, as some messages hold themselves.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], *, is_stored: bool, is_strict: bool) -> None:
+        super().__init__()
+        self._fields = fields
+        self._is_stored = is_stored
+        self._is_strict = is_strict
+
+    def __missing__(self, key: str) -> tuple[Write, bool] | None:
+        field = self._fields.get(key)
+        if field is None:
+            if self._is_strict:
+                raise Mismatch
+            return None
+        drops = _drops_empty(field) or (self._is_stored and field.kind in _EMPTY)
+        made = self[key] = (_value(field, is_strict=self._is_strict), drops)
+        return made
 
 
 def _is_always(field: Field) -> bool:
@@ -119,14 +152,13 @@ def _absent(field: Field) -> Callable[[], Any]:
             return lambda: None
 
 
-def _value(field: Field) -> Write:
+def _value(field: Field, *, is_strict: bool) -> Write:
+    single = _single(field.map_value or field.type, is_strict=is_strict)
     if field.map_value:
-        return _map(_single(field.map_value), _null_item(field.map_value))
+        return _map(single, _null_item(field.map_value))
     if field.repeated:
-        if field.type == "string":
-            return _strings
-        return _list(_single(field.type), _null_item(field.type))
-    return _single(field.type)
+        return _strings if field.type == "string" else _list(single, _null_item(field.type))
+    return single
 
 
 def _null_item(kind: str) -> Callable[[], Any]:
@@ -176,15 +208,27 @@ def _string_or_null(value: Any) -> str:
     return ""
 
 
-def _single(kind: str) -> Write:
+def _single(kind: str, *, is_strict: bool) -> Write:
     writer = _SINGLES.get(kind)
     if writer is not None:
-        return writer
+        return _base64 if is_strict and kind == "bytes" else writer
     if kind in messages.RAW:
-        return _copy
+        # Objects are never changed in place, so what has no type of its own is shared.
+        return _as_is
     if kind in messages.STRING_LISTS:
         return _strings
-    return _struct(kind)
+    return _struct(kind, is_strict=is_strict)
+
+
+def _empty(value: Any) -> Object:
+    if type(value) is not dict:
+        raise Mismatch
+    return {}
+
+
+def _base64(value: Any) -> str:
+    base64.b64decode(_string(value).replace("\r", "").replace("\n", ""), validate=True)
+    return str(value)
 
 
 def _string(value: Any) -> str:
@@ -238,6 +282,10 @@ def _time(value: Any) -> str:
 
 def _micro_time(value: Any) -> str:
     return rfc3339_micro(parse_time(_string(value)))
+
+
+def _as_is(value: Any) -> Any:
+    return value
 
 
 def _copy(value: Any) -> Any:

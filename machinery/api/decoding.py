@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from machinery.api.canonical import sound
 from machinery.api.errors import BadRequest, UnsupportedMediaType
 from machinery.api.messages import META_KINDS, message_of, resource_message
 from machinery.api.resource import Object, Resource
@@ -31,39 +34,59 @@ def decode_body(body: bytes, content_type: str, kind: Kind | None) -> Object:
     return _decode(body, content_type, kind)[0]
 
 
-def decode_strict(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, list[str]]:
-    """As `decode_body`, and what strict validation holds against the body: unknown and duplicate fields."""
+@dataclass(frozen=True)
+class Body:
+    """A decoded body: `complaints` are what strict validation holds against it, unknown and duplicate fields.
+
+    Where nothing is, `obj` is the canonical object of `message`; else `message` is empty and `obj` as it came.
+    """
+
+    obj: Object
+    complaints: Sequence[str] = ()
+    message: str = ""
+
+
+def decode_strict(body: bytes, content_type: str, kind: Kind | None) -> Body:
+    """As `decode_body`, with what is to be said of the fields."""
     obj, duplicates, media = _decode(body, content_type, kind)
     if media == PROTOBUF:
-        return obj, []
+        return Body(obj)
     group, _, version = str(obj.get("apiVersion", "")).rpartition("/")
     name = message_of(group, version, str(obj.get("kind", "")))
-    from machinery.api.acceptance import is_sound, may_repeat_keys
+    repeats = media == JSON and may_repeat_keys(body, obj)
+    if name is not None and not repeats and (found := sound(obj, name)) is not None:
+        return Body(found, duplicates, name)
     from machinery.api.type_errors import complaints
 
-    repeats = media == JSON and may_repeat_keys(body, obj)
-    if name is not None and not repeats and is_sound(obj, name):
-        return obj, duplicates
     checked = _with_duplicates(body) if repeats else obj
-    return obj, [*duplicates, *complaints(checked, name)[0]]
+    return Body(obj, [*duplicates, *complaints(checked, name)[0]])
 
 
-def strict_error(kind: str, version: str, errors: list[str]) -> BadRequest:
+def may_repeat_keys(body: bytes, obj: Any) -> bool:
+    """False only if no object of the JSON text holds a key twice; told by writing it again, as most clients would."""
+    text, again = body.rstrip(), orjson.dumps(obj)
+    # Go writes these three escaped.
+    return text != again and (
+        b"\\u00" not in text
+        or text.replace(b"\\u003c", b"<").replace(b"\\u003e", b">").replace(b"\\u0026", b"&") != again
+    )
+
+
+def strict_error(kind: str, version: str, errors: Sequence[str]) -> BadRequest:
     """What `fieldValidation=Strict` answers to the errors of `decode_strict`."""
     return BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {strict_message(errors)}')
 
 
-def strict_message(errors: list[str]) -> str:
+def strict_message(errors: Sequence[str]) -> str:
     return f"strict decoding error: {', '.join(errors)}"
 
 
 def field_errors(obj: Object, resource: Resource) -> tuple[list[str], list[str]]:
     """(unknown fields, values of wrong types) of an object of a built-in kind, in upstream's words."""
-    from machinery.api.acceptance import is_sound
     from machinery.api.type_errors import complaints
 
     name = resource_message(resource)
-    return ([], []) if name is None or is_sound(obj, name) else complaints(obj, name)
+    return ([], []) if name is None or sound(obj, name) is not None else complaints(obj, name)
 
 
 def check_types(obj: Object, resource: Resource) -> None:
@@ -106,7 +129,7 @@ def _json(body: bytes, kind: Kind | None) -> Object:
             raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}") from error
         # Lone surrogates and bytes that are no UTF-8: JSON to Go, which replaces them, not to the fast parser.
         value = _replaced(json.loads(body.decode("utf-8", "replace")))
-    if body.count(b"{") + body.count(b"[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+    if is_too_deep(body, value):
         raise _unrecognized(body, kind, "couldn't get version/kind; json parse error: exceeded max depth")
     if not isinstance(value, dict):
         what = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
@@ -126,6 +149,11 @@ def _replaced(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
+
+
+def is_too_deep(body: bytes, value: Any) -> bool:
+    """Whether the JSON, of which `value` was read, nests deeper than any kind does."""
+    return body.count(b"{") + body.count(b"[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH
 
 
 def _depth(value: Any) -> int:

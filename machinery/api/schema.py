@@ -7,9 +7,10 @@ The same class reads the schema of a custom resource.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -18,6 +19,8 @@ from machinery.api.resource import Resource
 
 _DATA = Path(__file__).parent / "data"
 
+T = TypeVar("T")
+
 Kind = tuple[str, str, str]
 """group, version, kind"""
 
@@ -25,12 +28,21 @@ Kind = tuple[str, str, str]
 class Definition:
     """One schema; children are definitions too, made when asked for."""
 
-    __slots__ = ("__dict__", "_children", "raw")
+    __slots__ = ("__dict__", "_children", "_compiled", "raw")
 
     def __init__(self, raw: dict[str, Any]) -> None:
         # What stands beside a reference belongs to the field, what is referred to, to its type.
         self.raw = {**structure(raw["$ref"]), **raw} if "$ref" in raw else raw
         self._children: dict[str, Definition | None] = {}
+        self._compiled: dict[Callable[[Definition], Any], Any] = {}
+
+    def compiled(self, compiler: Callable[[Definition], T]) -> T:
+        """What `compiler` makes of this definition, made once."""
+        try:
+            made: T = self._compiled[compiler]
+        except KeyError:
+            made = self._compiled[compiler] = compiler(self)
+        return made
 
     @property
     def type(self) -> str:

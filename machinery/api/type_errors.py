@@ -148,17 +148,6 @@ _CHECKS = {
 }
 
 
-CHECKED = frozenset(_CHECKS)
-"""The types of which JSON holds one value, that `is_sound_value` knows."""
-
-
-def is_sound_value(value: Any, kind: str) -> bool:
-    """Whether the value can stand in a field of that type."""
-    walk = _Walk()
-    walk.scalar(value, kind, "", "")
-    return not walk.types
-
-
 def _is(value: Any, expected: str) -> bool:
     match expected:
         case "string":

@@ -91,7 +91,8 @@ def test_a_wrong_body_is_refused_in_the_words_of_the_server(step: list[Any], mes
 def test_strict_errors_are_the_servers() -> None:
     (row,) = recorded("strict.json")
     body = row["steps"][0][2].encode()
-    obj, errors = decode_strict(body, JSON, kind_of(CONFIG_MAPS))
+    found = decode_strict(body, JSON, kind_of(CONFIG_MAPS))
+    obj, errors = found.obj, found.complaints
     assert strict_error("ConfigMap", "v1", errors).message == row["answers"][0]["body"]["message"]
     assert row["answers"][1]["warnings"] == [f"299 - {json.dumps(error)}" for error in errors]
     assert obj["data"] == {"k": "2"}
@@ -99,7 +100,7 @@ def test_strict_errors_are_the_servers() -> None:
 
 def test_unknown_fields_are_told_with_their_path() -> None:
     body = b'{"spec":{"containers":[{"name":"c","imagePolicy":"x"}],"nope":1},"extra":{}}'
-    assert decode_strict(body, JSON, kind_of(PODS))[1] == [
+    assert decode_strict(body, JSON, kind_of(PODS)).complaints == [
         'unknown field "spec.containers[0].imagePolicy"',
         'unknown field "spec.nope"',
         'unknown field "extra"',
@@ -168,7 +169,7 @@ def test_yaml_is_read_as_go_reads_it() -> None:
     body = b"data:\n  a: on\n  b: 12:30\n  c: 2020-01-01\n  d: 0x10\n  e: 1e3\n  f: ~\n  1: x\n"
     obj = decode_body(body, "application/yaml", kind_of(CONFIG_MAPS))
     assert obj["data"] == {"a": True, "b": "12:30", "c": "2020-01-01", "d": 16, "e": 1000, "f": None, "1": "x"}
-    _, errors = decode_strict(b"data:\n  k: a\n  k: b\n", "application/yaml", kind_of(CONFIG_MAPS))
+    errors = decode_strict(b"data:\n  k: a\n  k: b\n", "application/yaml", kind_of(CONFIG_MAPS)).complaints
     assert errors == ['yaml: unmarshal errors:\n  line 3: key "k" already set in map']
 
 

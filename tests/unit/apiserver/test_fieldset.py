@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.registry.fieldset import (
-    Trie,
     compare,
     configured,
     members,
@@ -17,6 +16,7 @@ from apiserver.registry.fieldset import (
     without,
 )
 from apiserver.registry.merging import merged, pruned
+from apiserver.registry.wholeset import Trie
 from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
 from machinery.api.schema import definition
 
