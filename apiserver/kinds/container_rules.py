@@ -78,12 +78,15 @@ def _port_errors(ports: list[Object], path: str, *, host: bool) -> Iterator[Caus
 
 def _environment_errors(container: Object, path: str) -> Iterator[Cause]:
     for index, entry in enumerate(container.get("env") or []):
-        where, name = f"{path}.env[{index}]", entry.get("name") or ""
+        name, source = entry.get("name") or "", entry.get("valueFrom")
+        complaints = names.environment_variable_name(name)
+        if source is None and not complaints:
+            continue
+        where = f"{path}.env[{index}]"
         if not name:
             yield required(f"{where}.name")
         else:
-            yield from all_of(f"{where}.name", name, names.environment_variable_name(name))
-        source = entry.get("valueFrom")
+            yield from all_of(f"{where}.name", name, complaints)
         if source is None:
             continue
         chosen = [key for key, value in source.items() if value is not None]
@@ -155,10 +158,10 @@ def resource_errors(resources: Object, path: str) -> Iterator[Cause]:
             if "/" not in name and not _is_standard(name):
                 yield invalid_value(f"{path}.{part}", name, "must be a standard resource type or fully qualified")
                 yield invalid_value(f"{path}.{part}", name, "must be a standard resource for containers")
-            if quantity.parse(str(value)) < quantity.parse("0"):
+            if quantity.parse(str(value)).nanos < 0:
                 yield invalid_value(where, str(value), "must be greater than or equal to 0")
     for name, value in requests.items():
-        if name in limits and quantity.parse(str(value)) > quantity.parse(str(limits[name])):
+        if name in limits and quantity.parse(str(value)).nanos > quantity.parse(str(limits[name])).nanos:
             detail = f"must be less than or equal to {name} limit of {limits[name]}"
             yield invalid_value(f"{path}.requests", str(value), detail)
 

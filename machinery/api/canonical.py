@@ -263,7 +263,7 @@ def _double(value: Any) -> float:
 
 def _quantity(value: Any) -> str:
     if type(value) is str:
-        return str(quantity.parse(value.strip()))
+        return quantity.canonical(value.strip())
     if type(value) is bool:
         raise Mismatch
     return str(quantity.of(value))

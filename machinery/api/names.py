@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -18,6 +19,7 @@ _VALUE = "(" + _QUALIFIED + ")?"
 _PERCENT = "[0-9]+%"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+_VARIABLE = "[ -<>-~]+"
 
 _LABEL_WORDS = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
@@ -86,7 +88,7 @@ def qualified_name(name: str) -> list[str]:
         complaints.append("name part must be non-empty")
     elif len(tail) > 63:
         complaints.append(f"name part {too_long(63)}")
-    if not re.fullmatch(_QUALIFIED, tail):
+    if not _matches(_QUALIFIED, tail):
         words = _regex_words(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
         complaints.append(f"name part {words}")
     return complaints
@@ -109,7 +111,7 @@ def environment_variable_name(name: str) -> list[str]:
     """Names of environment variables: printable ASCII without `=` since relaxed validation."""
     if not name:
         return ["environment variable name must not be empty"]
-    if any(not " " <= char <= "~" or char == "=" for char in name):
+    if not _matches(_VARIABLE, name):
         return [
             "a valid environment variable name must consist only of printable ASCII characters other than '='"
             " (e.g. '&-_abc123', regex used for validation is '^[ -<>-~]+$')"
@@ -127,7 +129,7 @@ def port_name(name: str) -> list[str]:
     complaints: list[str] = []
     if len(name) > 15:
         complaints.append("must be no more than 15 characters")
-    if not re.fullmatch("[-a-z0-9]+", name):
+    if not _matches("[-a-z0-9]+", name):
         complaints.append(_PORT_WORDS)
     if not re.search("[a-z]", name):
         complaints.append("must contain at least one letter (a-z)")
@@ -160,10 +162,15 @@ def too_long(limit: int) -> str:
 
 def _check(value: str, limit: int | None, pattern: str, words: str, *examples: str) -> list[str]:
     complaints = [too_long(limit)] if limit is not None and len(value) > limit else []
-    # fullmatch, as `$` would let a final newline pass.
-    if not re.fullmatch(pattern, value):
+    if not _matches(pattern, value):
         complaints.append(_regex_words(words, pattern, *examples))
     return complaints
+
+
+@lru_cache(maxsize=8192)
+def _matches(pattern: str, value: str) -> bool:
+    # fullmatch, as `$` would let a final newline pass. The same names come again and again.
+    return re.fullmatch(pattern, value) is not None
 
 
 def _regex_words(words: str, pattern: str, *examples: str) -> str:

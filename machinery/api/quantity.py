@@ -107,6 +107,7 @@ def integer(text: str) -> int:
     return parse(text).integer
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
     """How a server writes the quantity: `1000m` is `1`, `0.5Gi` is `512Mi`."""
     return str(parse(text))
