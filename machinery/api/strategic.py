@@ -97,8 +97,8 @@ def _merge_value(old: Any, new: Any, field: Definition | None, key: str) -> Any:
         kept = old if isinstance(old, list) else []
         if any(isinstance(item, dict) for item in (*new, *kept)):
             return _merge_objects(kept, new, field, key)
-        # Values of a set are added; what is there already keeps its place.
-        return [*kept, *(item for at, item in enumerate(new) if item not in kept and item not in new[:at])]
+        both = [*kept, *(item for at, item in enumerate(new) if item not in kept and item not in new[:at])]
+        return _ordered(both, new, kept, "")
     return new
 
 
@@ -123,7 +123,7 @@ def _merge_objects(old: list[Any], new: list[Any], field: Definition, key: str) 
             merged.append(merge({}, item, items))
         else:
             merged[at] = merge(merged[at], item, items)
-    return merged
+    return _ordered(merged, [item for item in new if item not in gone], old, merge_key)
 
 
 def _without_key(item: Object, merge_key: str) -> Invalid:
@@ -158,9 +158,9 @@ def _ordered(items: list[Any], order: list[Any], before: list[Any], merge_key: s
     out: list[Any] = []
     while named and others:
         mine, other = places.get(identity(named[0])), places.get(identity(others[0]))
-        # What only the server has goes first, unless the patch's item is known to have stood before it.
-        take_named = mine is not None and other is not None and mine < other
-        out.append(named.pop(0) if take_named else others.pop(0))
+        # What only the server has goes first where it is known to have stood before the patch's next item.
+        is_after = mine is not None and other is not None and other < mine
+        out.append(others.pop(0) if is_after else named.pop(0))
     return [*out, *named, *others]
 
 
