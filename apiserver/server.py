@@ -103,6 +103,7 @@ class ApiServer:
             group.create_task(self._watch_cache.run())
             await bootstrap(loopback, replace(self._config, port=self.port))
             group.create_task(Aggregation(loopback, self.cache).run())
+            group.create_task(self._watch_cache.set_aside.run(loopback))
             assert self._plain is not None
             self._plain.is_ready = True
             self.ready.set()

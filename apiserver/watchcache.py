@@ -10,12 +10,15 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 
 from apiserver.cache_bucket import Bucket, CacheEvent, Handler, Watcher
 from apiserver.cache_entry import KEY_PREFIX, Entry, ParsedObjects, bucket_prefix
+from apiserver.set_aside import SetAside
 from apiserver.storage.store import CompactedError, Store, StoreEvent, StoreUnavailableError
+from apiserver.stored_value import UnreadableError, readable
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS
 from machinery.client.cache import Change
@@ -46,6 +49,8 @@ class WatchCache:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._is_ended = False
+        self._vouched: set[bytes] = set()
+        self.set_aside = SetAside()
 
     @property
     def revision(self) -> int:
@@ -65,6 +70,7 @@ class WatchCache:
             _log.info("the past is not loaded: %s", reason)
             self._buckets.clear()
             self._by_resource.clear()
+            self.set_aside.clear()
             await self._load(0)
 
     async def _load(self, revision: int) -> None:
@@ -75,10 +81,14 @@ class WatchCache:
             revision = self._floor = revision or page.revision
             for item in page.items:
                 with contain("stored object", about=item.key):
-                    bucket = self._bucket(bucket_prefix(item.key))
-                    bucket.load(
-                        Entry.loaded(item.key, item.value, item.mod_revision, item.create_revision, self._parsed)
+                    bucket, value = (
+                        self._bucket(bucket_prefix(item.key)),
+                        self._readable(item.key, item.value, item.mod_revision),
                     )
+                    if value is not None:
+                        bucket.load(
+                            Entry.loaded(item.key, value, item.mod_revision, item.create_revision, self._parsed)
+                        )
             more, last = page.more, page.items[-1].key if page.items else ""
             await asyncio.sleep(0)
         self._revision = revision
@@ -112,10 +122,13 @@ class WatchCache:
             with contain("stored object", about=event.key):
                 bucket = self._bucket(bucket_prefix(event.key))
                 change: CacheEvent | None
-                if event.type == "put":
-                    change = bucket.put(self._entry(event.key, event.value, revision, event.create_revision))
+                value = self._readable(event.key, event.value, revision) if event.type == "put" else None
+                if value is not None:
+                    change = bucket.put(self._entry(event.key, value, revision, event.create_revision))
                 else:
                     change = bucket.remove(event.key, revision)
+                if event.type == "delete":
+                    self.set_aside.forget(event.key)
                 if change is not None:
                     changes.append((bucket, change))
         self._tell(revision, changes)
@@ -142,14 +155,19 @@ class WatchCache:
         for bucket in self._buckets.values():
             bucket.lose_the_past(found.revision)
         there = {item.key for item in found.items}
+        self.set_aside.clear()
         changes = []
         for item in sorted(found.items, key=attrgetter("mod_revision")):
             bucket = self._bucket(bucket_prefix(item.key))
             known = bucket.entries.get(item.key)
             if known is None or known.revision < item.mod_revision:
                 with contain("stored object", about=item.key):
-                    entry = self._entry(item.key, item.value, item.mod_revision, item.create_revision)
-                    changes.append((bucket, bucket.put(entry)))
+                    value = self._readable(item.key, item.value, item.mod_revision)
+                    if value is not None:
+                        entry = self._entry(item.key, value, item.mod_revision, item.create_revision)
+                        changes.append((bucket, bucket.put(entry)))
+                    elif (gone := bucket.remove(item.key, item.mod_revision)) is not None:
+                        changes.append((bucket, gone))
         for bucket in self._buckets.values():
             for key in [key for key in bucket.entries if key not in there]:
                 change = bucket.remove(key, found.revision)
@@ -158,6 +176,26 @@ class WatchCache:
         for bucket in self._buckets.values():
             bucket.lose_the_past(found.revision)
         self._tell(found.revision, changes)
+
+    @contextmanager
+    def vouch(self, value: bytes) -> Iterator[None]:
+        """Within, `value` is taken as it is: whoever writes it has checked it already."""
+        self._vouched.add(value)
+        try:
+            yield
+        finally:
+            self._vouched.discard(value)
+
+    def _readable(self, key: str, value: bytes, revision: int) -> bytes | None:
+        """The value as it may be shown, None where it can't be read and is set aside."""
+        try:
+            made = value if value in self._vouched else readable(key, value)
+        except UnreadableError as error:
+            _log.warning("what is stored under %s is set aside: %s", key, error)
+            self.set_aside.add(key, revision, str(error))
+            return None
+        self.set_aside.forget(key)
+        return made
 
     def _entry(self, key: str, value: bytes, revision: int, create_revision: int) -> Entry:
         return Entry(key, value, revision, create_revision, self._parsed)

@@ -160,6 +160,9 @@ class Api:
             raise _not_allowed()
         if call.resource == JOBS and not options.propagation_policy and options.orphan_dependents is None:
             call.warn(deletion.JOB_WARNING)
+        if aside := self._registry.set_aside(call):
+            discarding = replace(call, dry_run=call.dry_run or options.dry_run)
+            return Deleted(await self._registry.discard(discarding, options, aside), is_gone=True, is_shown=False)
         obj, is_gone = await self._registry.delete(replace(call, dry_run=call.dry_run or options.dry_run), options)
         return Deleted(obj, is_gone, not is_gone or deletion.is_answered_by_object(call.resource))
 

@@ -17,13 +17,14 @@ from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
+from apiserver.set_aside import Unreadable
 from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
 from machinery.api.canonical import canonical
 from machinery.api.errors import BadRequest, Cause, Invalid, already_exists, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import EVENTS, LEASES, SERVICES
+from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -58,8 +59,15 @@ class Registry:
         target = call.target
         found = self._cache.get(target.resource, target.namespace, target.name)
         if found is None:
+            if aside := self.set_aside(call):
+                raise aside.error()
             raise not_found(target.resource.plural, target.name, target.resource.group)
         return found
+
+    def set_aside(self, call: Call) -> Unreadable | None:
+        """The stored value in the object's place that can't be read, if that is what there is."""
+        target = call.target
+        return self._cache.set_aside.get(key_of(stored_resource(target.resource), target.namespace, target.name))
 
     def current(self, call: Call) -> Object:
         """The object in the call's version; raises NotFound. Shared: copy what you change."""
@@ -68,7 +76,7 @@ class Registry:
     async def create(self, call: Call, obj: Object, *, is_applied: bool = False) -> Object:
         """The created object in the call's version."""
         resource = call.resource
-        new = strategy.received(obj, resource, call.target.namespace)
+        new = strategy.received(obj, resource, call.target.namespace, is_canonical=call.is_canonical)
         metadata = new["metadata"]
         _check_url_name(call, metadata)
         if is_applied:
@@ -117,7 +125,7 @@ class Registry:
         if name != call.target.name:
             raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
         target = call.target
-        if self._cache.get(resource, target.namespace, target.name) is None:
+        if self._cache.get(resource, target.namespace, target.name) is None and not self.set_aside(call):
             return await self._create_by_update(call, obj)
         return await self.update(call, lambda current: obj), False
 
@@ -228,6 +236,16 @@ class Registry:
                 return from_stored(_at(planned.marked, result.revision), call.resource), False
         raise conflict(row.plural, target.name, MODIFIED, row.group)
 
+    async def discard(self, call: Call, options: DeleteOptions, aside: Unreadable) -> Object:
+        """Deletes what can't be read; all that is known of it comes back. Whoever expects a uid is refused."""
+        target = call.target
+        await admit(self._chain, Review("DELETE", call, call.resource, target.namespace, target.name, old=aside.stub))
+        if options.uid or options.resource_version not in ("", str(aside.revision)):
+            raise aside.error()
+        if not call.dry_run:
+            await self._seen(await self._store.delete(aside.key, expected=aside.revision))
+        return aside.stub
+
     async def _put(self, row: Resource, final: Object, *, expected: int) -> TxnResult:
         metadata = final["metadata"]
         key = key_of(row, metadata.get("namespace") or "", metadata["name"])
@@ -235,11 +253,16 @@ class Registry:
         # Heartbeats and events would each cost an fsync that nobody waits for.
         relaxed = row in (LEASES, EVENTS)
         lease = await self._event_lease.get() if row == EVENTS else 0
-        result = await self._store.put(key, value, expected=expected, lease=lease, relaxed=relaxed)
-        await self._seen(result)
+        with self._cache.vouch(value):
+            result = await self._store.put(key, value, expected=expected, lease=lease, relaxed=relaxed)
+            await self._seen(result)
         return result
 
     async def _remove(self, row: Resource, entry: Entry) -> bool:
+        if row == NAMESPACES:
+            # Nobody sees what can't be read, so it goes with its namespace.
+            for aside in self._cache.set_aside.of_namespace(entry.name):
+                await self._store.delete(aside.key, expected=aside.revision)
         result = await self._store.delete(entry.key, expected=entry.revision)
         await self._seen(result)
         return result.succeeded or result.current is None

@@ -136,6 +136,10 @@ class InternalError(StatusError):
     code, reason = 500, "InternalError"
 
 
+class StorageReadError(StatusError):
+    code, reason = 500, "StorageReadError"
+
+
 class ServiceUnavailable(StatusError):
     code, reason = 503, "ServiceUnavailable"
 
@@ -147,7 +151,7 @@ class Timeout(StatusError):
 _CLASSES = (
     BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, AlreadyExists, Conflict, Gone,
     Expired, RequestEntityTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, InternalError,
-    ServiceUnavailable, Timeout,
+    StorageReadError, ServiceUnavailable, Timeout,
 )  # fmt: skip
 _BY_REASON = {(cls.code, cls.reason): cls for cls in _CLASSES}
 _BY_CODE = {cls.code: cls for cls in reversed(_CLASSES)}

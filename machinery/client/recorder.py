@@ -48,7 +48,8 @@ class EventRecorder:
         """An Event about `obj` (or about its part at `field_path`)."""
         with contain("event", about=f"{reason}: {message}"):
             reference = _reference(obj, field_path)
-            group = (reference.get("uid", ""), field_path, type_, reason)
+            names = tuple(reference.get(part, "") for part in ("kind", "namespace", "name", "uid"))
+            group = (*names, field_path, type_, reason)
             if self._is_flood(group, message):
                 key, message = (*group, "(combined)"), f"(combined from similar events): {message}"
             else:

@@ -31,7 +31,7 @@ class Cluster:
         metadata = {"name": name, **({"namespace": namespace} if namespace else {}), **more.pop("metadata", {})}  # type: ignore[dict-item]
         there = (await self.store.range(key)).items
         expected = there[0].mod_revision if there else 0
-        value = orjson.dumps({"kind": resource.kind, "metadata": metadata, **more})
+        value = orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata, **more})
         return (await self.store.put(key, value, expected=expected)).revision
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> int:
@@ -119,15 +119,15 @@ async def test_a_list_is_consistent_and_in_the_order_of_keys(cluster: Cluster) -
 
 
 async def test_a_list_at_a_revision_takes_back_what_happened_since(cluster: Cluster) -> None:
-    await cluster.put(PODS, "default", "a", spec={"x": 1})
+    await cluster.put(PODS, "default", "a", metadata={"labels": {"x": "1"}})
     b = await cluster.put(PODS, "default", "b")
-    await cluster.put(PODS, "default", "a", spec={"x": 2})
+    await cluster.put(PODS, "default", "a", metadata={"labels": {"x": "2"}})
     await cluster.delete(PODS, "default", "b")
     await cluster.put(PODS, "default", "c")
     await cluster.cache.refresh()
     assert cluster.names(PODS) == ["a", "c"]
     assert cluster.names(PODS, revision=b) == ["a", "b"]
-    assert [entry.object.get("spec") for entry in cluster.cache.list(PODS, revision=b)] == [{"x": 1}, None]
+    assert [entry.labels for entry in cluster.cache.list(PODS, revision=b)] == [{"x": "1"}, {}]
     assert cluster.names(PODS, "default", revision=b) == ["a", "b"]
     assert cluster.names(PODS, "other", revision=b) == []
     with pytest.raises(Expired):
@@ -245,6 +245,8 @@ async def test_an_odd_value_harms_nothing_else(cluster: Cluster) -> None:
     await cluster.put(PODS, "default", "a")
     await cluster.cache.refresh()
     assert cluster.names(PODS) == ["a"]
+    aside = cluster.cache.set_aside.get("/registry/pods/default/odd")
+    assert aside is not None and "no JSON" in aside.why
 
 
 async def test_a_gap_in_the_stores_watch_is_closed_by_a_list(store: SqliteStore) -> None:
@@ -311,7 +313,7 @@ async def test_a_view_hands_out_objects_and_changes(cluster: Cluster) -> None:
         (True, False),
     ]
     assert changes[1].before == changes[0].after
-    assert changes[2].object["spec"] == {"nodeName": "n"}
+    assert changes[2].object["spec"]["nodeName"] == "n"
     found = view.get(PODS, "default", "b")
     assert found is not None
     assert found["metadata"]["resourceVersion"] == str(last)
