@@ -51,6 +51,10 @@ class ResourceExhausted(RuntimeFault):
     code = "RESOURCE_EXHAUSTED"
 
 
+class OutOfRange(RuntimeFault):
+    code = "OUT_OF_RANGE"
+
+
 class DeadlineExceeded(RuntimeFault):
     code = "DEADLINE_EXCEEDED"
 

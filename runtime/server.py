@@ -15,6 +15,8 @@ from machinery.linux.boot import start_time
 from machinery.linux.mount import mount_points, unmount
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
+from runtime.containerd.events import Events as NativeEvents
+from runtime.containerd.serving import handlers as containerd_handlers
 from runtime.cri.events import Events
 from runtime.cri.faults import guarded
 from runtime.cri.image_service import ImageService as CriImages
@@ -22,6 +24,7 @@ from runtime.cri.runtime_service import RuntimeService
 from runtime.images.service import ImageService
 from runtime.network.bridge import BridgeNetwork
 from runtime.sandbox.containers import Containers
+from runtime.sandbox.records import ContainerRecord
 from runtime.sandbox.sandboxes import Sandboxes
 from runtime.snapshots.selection import open_snapshotter
 
@@ -39,8 +42,15 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
     await asyncio.to_thread(network.set_up)
     sandboxes = Sandboxes(config, network)
     events = Events(sandboxes.records.get)
+    native_events = NativeEvents()
+    native_events.follow(images)
+
+    def changed(record: ContainerRecord, what: str) -> None:
+        events.container(record, what)
+        native_events.container(record, what)
+
     async with asyncio.TaskGroup() as group:
-        containers = Containers(config, sandboxes, images, events.container, group)
+        containers = Containers(config, sandboxes, images, changed, group)
         await sandboxes.adopt()
         await containers.adopt()
         await images.recover([record.id for record in containers.records])
@@ -50,6 +60,7 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
             (
                 CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service, group)),
                 CRI.handler("runtime.v1.ImageService", guarded(CriImages(images, config.root), group)),
+                *containerd_handlers(config, images, containers, native_events, group),
             )
         )
         config.socket.unlink(missing_ok=True)

@@ -74,6 +74,17 @@ def processes(path: str) -> set[int]:
     return found
 
 
+def is_frozen(path: str) -> bool:
+    """Whether the cgroup's processes stand still (cgroups(7): freezer)."""
+    where = folder(path, "freezer")
+    try:
+        if is_unified():
+            return "frozen 1" in (where / "cgroup.events").read_text().splitlines()
+        return (where / "freezer.state").read_text().strip() == "FROZEN"
+    except OSError:
+        return False
+
+
 def oom_kills(path: str) -> int:
     """How many processes of the cgroup the kernel has killed for lack of memory."""
     where = folder(path, "memory")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 from machinery.contain import contain
@@ -25,7 +26,26 @@ class _Guarded:
     def __init__(self, service: Any, group: asyncio.TaskGroup) -> None:
         for name, method in inspect.getmembers(service, inspect.ismethod):
             if name[0].isupper():
-                setattr(self, name, method if inspect.isasyncgenfunction(method) else _guard(name, method, group))
+                guard = _guard_stream(method) if inspect.isasyncgenfunction(method) else _guard(name, method, group)
+                setattr(self, name, guard)
+
+
+def _guard_stream(method: Any) -> Any:
+    """A stream ends with its client, so nothing of it goes on in the group."""
+
+    async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+        import grpc
+
+        try:
+            async for answer in method(request, context):
+                yield answer
+        except RuntimeFault as fault:
+            await context.abort(getattr(grpc.StatusCode, fault.code), fault.message)
+        except OSError as error:
+            LOG.exception("%s failed", method.__name__)
+            await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+
+    return stream
 
 
 def _guard(name: str, method: Any, group: asyncio.TaskGroup) -> Any:

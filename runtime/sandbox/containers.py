@@ -196,6 +196,24 @@ class Containers:
         if not await _within(ended, KILL_SECONDS):
             raise Unknown(f"an error occurs during waiting for container {record.id!r} to be killed")
 
+    async def signal(self, record: ContainerRecord, number: int, *, everyone: bool = False) -> None:
+        """Sends a signal to the first process, or to all; raises FailedPrecondition, Unknown in runc's words."""
+        await self._tell(record, "kill", *(["--all"] if everyone else []), record.id, str(number))
+
+    async def pause(self, record: ContainerRecord) -> None:
+        """The container's processes stand still until `resume`; a stop ends them all the same."""
+        await self._tell(record, "pause", record.id)
+
+    async def resume(self, record: ContainerRecord) -> None:
+        await self._tell(record, "resume", record.id)
+
+    async def _tell(self, record: ContainerRecord, *command: str) -> None:
+        if record.state != "running":
+            raise FailedPrecondition(f"container {record.id!r} is in {record.state} state")
+        done = await self._conmon.runc(*command)
+        if done.status:
+            raise Unknown(done.stderr.decode(errors="replace").strip())
+
     def _event(self, container_id: str) -> asyncio.Event:
         return self._ended.setdefault(container_id, asyncio.Event())
 
