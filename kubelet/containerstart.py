@@ -21,8 +21,8 @@ from kubelet.imagenames import full_name
 from kubelet.images import ImageUnavailable, Pulled
 from kubelet.podfiles import container_mounts
 from kubelet.podstate import ContainerPhase, ContainerState, PodState
-from kubelet.podstatus import Trouble
 from kubelet.sandboxconfig import ContainerPlan, container_config
+from kubelet.statusinput import Trouble
 from kubelet.volumecontent import VolumeFailure
 from machinery.api.resource import Object
 

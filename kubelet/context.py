@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from asyncio import Queue, TaskGroup
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from kubelet import podspec
 from kubelet.backoff import Backoff
 from kubelet.config import KubeletConfig
 from kubelet.cri import Cri, RuntimeVersion
+from kubelet.eviction import Pressure
 from kubelet.images import ImagePuller
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
+from machinery.api.resources import PODS
 from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock
@@ -53,7 +56,13 @@ class PodContext:
     memory_capacity: int
     allocatable: Object
     host_dns: Dns
+    pressure: Callable[[], Pressure]
     crashes: Backoff = field(default_factory=Backoff)
+
+    def pods_here(self) -> Iterator[Object]:
+        """The pods that are bound to this node, as the API has them."""
+        node = self.config.node_name
+        return (pod for pod in self.cache.list(PODS) if pod["spec"].get("nodeName") == node)
 
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kubelet import podstate
@@ -65,6 +66,15 @@ class ExecResult:
     stdout: bytes
     stderr: bytes
     exit_code: int
+
+
+@dataclass(frozen=True)
+class ContainerStats:
+    """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer."""
+
+    name: str
+    working_set: int
+    written: int
 
 
 class Cri:
@@ -209,6 +219,11 @@ class Cri:
     async def remove_container(self, container_id: str) -> None:
         await self._call(self._runtime.RemoveContainer, "RemoveContainerRequest", {"container_id": container_id})
 
+    async def update_container(self, container_id: str, resources: Mapping[str, Any]) -> None:
+        """Changes the limits of a running container."""
+        body = {"container_id": container_id, "linux": resources}
+        await self._call(self._runtime.UpdateContainerResources, "UpdateContainerResourcesRequest", body)
+
     async def reopen_log(self, container_id: str) -> None:
         await self._call(self._runtime.ReopenContainerLog, "ReopenContainerLogRequest", {"container_id": container_id})
 
@@ -216,6 +231,24 @@ class Cri:
         body = {"container_id": container_id, "cmd": list(command), "timeout": seconds}
         answer = await self._call(self._runtime.ExecSync, "ExecSyncRequest", body, seconds=seconds + 10)
         return ExecResult(answer.stdout, answer.stderr, answer.exit_code)
+
+    async def container_stats(self) -> dict[str, list[ContainerStats]]:
+        """Pod uid -> what its running containers use."""
+        answer = await self._call(self._runtime.ListContainerStats, "ListContainerStatsRequest", {})
+        found: dict[str, list[ContainerStats]] = {}
+        for each in answer.stats:
+            name = each.attributes.labels.get(podstate.CONTAINER_NAME, each.attributes.metadata.name)
+            usage = ContainerStats(
+                name, int(each.memory.working_set_bytes.value), int(each.writable_layer.used_bytes.value)
+            )
+            found.setdefault(each.attributes.labels.get(podstate.POD_UID, ""), []).append(usage)
+        return found
+
+    async def image_folder(self) -> Path | None:
+        """Where the runtime keeps images; None where that is not on this machine."""
+        answer = await self._call(self._images.ImageFsInfo, "ImageFsInfoRequest", {})
+        folders = [Path(each.fs_id.mountpoint) for each in answer.image_filesystems]
+        return next((folder for folder in folders if folder.exists()), None)
 
     async def image(self, image: str) -> Image | None:
         answer = await self._call(self._images.ImageStatus, "ImageStatusRequest", {"image": {"image": image}})

@@ -14,7 +14,7 @@ from kubelet import podspec
 from kubelet.backoff import Backoff
 from kubelet.cri import Cri, Image, RuntimeFailure
 from kubelet.imagenames import InvalidImageName, default_pull_policy, with_default_tag
-from kubelet.podstatus import Trouble
+from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
 from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache

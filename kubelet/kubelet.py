@@ -13,6 +13,7 @@ from kubelet.config import KubeletConfig
 from kubelet.context import EventQueue, PodContext, host_resolver
 from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
 from kubelet.ending import remove_traces, stop_containers
+from kubelet.evictor import Evictor
 from kubelet.images import ImagePuller
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
@@ -50,6 +51,7 @@ class Kubelet:
             stack.push_async_callback(server.stop)
             recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)
             events = EventQueue(recorder)
+            evictor = Evictor(config, cri, self._clock, self.workers)
             async with asyncio.TaskGroup() as group:
                 context = PodContext(
                     config=config,
@@ -65,7 +67,9 @@ class Kubelet:
                     memory_capacity=machine.memory,
                     allocatable=node_status.node_status(config, machine, "", {}, self._clock.now())["allocatable"],
                     host_dns=await asyncio.to_thread(host_resolver),
+                    pressure=lambda: evictor.pressure,
                 )
+                group.create_task(evictor.run())
                 await self._serve(context, group, stack)
 
     async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
@@ -79,7 +83,7 @@ class Kubelet:
         await asyncio.to_thread(self._forget_directories, set(known))
         pleg = Pleg(context.cri, self._clock, self._changed)
         version = f"{context.runtime.name}://{context.runtime.version}"
-        look = partial(node_health.look, context.cri, self._config.root_dir)
+        look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
         node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         for body in (node, context.events.run(), pleg.follow(), pleg.relist()):
             group.create_task(body)
@@ -93,6 +97,9 @@ class Kubelet:
             except RuntimeFailure as failure:
                 LOG.warning("the runtime at %s does not answer: %s", self._config.runtime_endpoint, failure)
                 await self._clock.sleep(1)
+
+    def workers(self) -> list[PodWorker]:
+        return list(self._workers.values())
 
     def pods(self) -> list[Object]:
         """The node's pods as their workers have them."""

@@ -48,6 +48,15 @@ def hosts_file(pod: Object, pod_ips: tuple[str, ...], domain: str, host_text: st
     return "\n".join(lines) + "\n" + extra
 
 
+def write_hosts(pod_dir: Path, pod: Object, pod_ips: tuple[str, ...], domain: str) -> None:
+    """Writes the file for the pod's containers where it isn't as it should be. Blocks."""
+    host_text = Path("/etc/hosts").read_text() if podspec.is_host_network(pod) else ""
+    text, path = hosts_file(pod, pod_ips, domain, host_text), pod_dir / "etc-hosts"
+    pod_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def _alias(alias: Object) -> str:
     return "\t".join([alias["ip"], *(alias.get("hostnames") or ())]) + "\n"
 

@@ -107,3 +107,17 @@ def container_hash(spec: Object) -> str:
 def qos_class(pod: Object) -> str:
     """The API server has written it; a pod that lacks it is treated as one without requests."""
     return str(pod.get("status", {}).get("qosClass") or "BestEffort")
+
+
+def source(pod: Object) -> str:
+    """Where the pod comes from: `api`, or `file` for a static one."""
+    return str((pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source", "api"))
+
+
+def is_static(pod: Object) -> bool:
+    return source(pod) == "file"
+
+
+def is_mirror(pod: Object) -> bool:
+    """The API's picture of a static pod."""
+    return "kubernetes.io/config.mirror" in (pod["metadata"].get("annotations") or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
@@ -90,6 +91,7 @@ def pod_requests_and_limits(pod: Object) -> tuple[Object, Object]:
                     running[name] = [value]
         for name, values in sorted(running.items()):
             total[name] = values[0] if len(values) == 1 else format_quantity(sum(map(quantity, values)), values[0])
+        total |= (pod["spec"].get("resources") or {}).get(field) or {}
     return requests, limits
 
 
@@ -98,6 +100,20 @@ def _wanted(spec: Object, field: str) -> Object:
     if field == "requests":
         return {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return dict(resources.get("limits") or {})
+
+
+def with_resources(pod: Object, resources: Mapping[str, Object]) -> Object:
+    """The pod with other resources of the containers named."""
+    if not resources:
+        return pod
+    spec = dict(pod["spec"])
+    for part in ("initContainers", "containers"):
+        if spec.get(part):
+            spec[part] = [
+                {**each, "resources": resources[each["name"]]} if each["name"] in resources else each
+                for each in spec[part]
+            ]
+    return {**pod, "spec": spec}
 
 
 def format_quantity(value: Decimal | int, like: str) -> str:

@@ -200,13 +200,14 @@ def container_config(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str
         "log_path": f"{spec['name']}/{plan.attempt}.log",
         **interactive,
         "linux": {
-            "resources": _linux_resources(pod, spec, plan.memory_capacity),
+            "resources": container_resources(pod, spec, plan.memory_capacity),
             "security_context": _security(pod, spec, plan),
         },
     }
 
 
-def _linux_resources(pod: Object, spec: Object, memory_capacity: int) -> dict[str, Any]:
+def container_resources(pod: Object, spec: Object, memory_capacity: int) -> dict[str, Any]:
+    """CRI's LinuxContainerResources."""
     found = linux_resources(pod, spec, memory_capacity)
     made = {"cpu_shares": found.cpu_shares, "oom_score_adj": found.oom_score_adj}
     if found.cpu_quota:

@@ -45,6 +45,8 @@ class FakeRuntime:
     configs: dict[str, Any] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     exec_code: int = 0
+    update_error: str = ""
+    memory: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -156,6 +158,13 @@ class FakeRuntime:
         self.containers.pop(request.container_id, None)
         return make("RemoveContainerResponse")
 
+    async def UpdateContainerResources(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.update_error:
+            await context.abort(grpc.StatusCode.UNKNOWN, self.update_error)
+        name = self.containers[request.container_id].metadata.name
+        self.calls.append(f"update {name} {request.linux.cpu_shares} {request.linux.memory_limit_in_bytes}")
+        return make("UpdateContainerResourcesResponse")
+
     async def ListContainers(self, request: Any, context: Any) -> Any:  # noqa: N802
         items = [
             make("Container", id=c.id, pod_sandbox_id=self.owners[c.id], metadata=c.metadata, state=c.state, labels=dict(c.labels))  # noqa: E501
@@ -180,6 +189,21 @@ class FakeRuntime:
                 yield await queue.get()
         finally:
             self._listeners.discard(queue)
+
+    async def ListContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        stats = [
+            make(
+                "ContainerStats",
+                attributes={"id": c.id, "metadata": c.metadata, "labels": dict(c.labels)},
+                memory={"working_set_bytes": {"value": self.memory.get(c.metadata.name, 0)}},
+            )
+            for c in self.containers.values()
+            if c.state == RUNNING
+        ]
+        return make("ListContainerStatsResponse", stats=stats)
+
+    async def ImageFsInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return make("ImageFsInfoResponse", image_filesystems=[{"fs_id": {"mountpoint": "/nowhere"}}])
 
     async def ListImages(self, request: Any, context: Any) -> Any:  # noqa: N802
         return make(

@@ -4,139 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apiserver.server import ApiServer
 from kubelet.config import KubeletConfig
-from kubelet.kubelet import Kubelet
-from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
-from machinery.client.cache import Change
-from machinery.client.client import Client
-from machinery.client.clock import SystemClock
+from machinery.api.resources import CONFIG_MAPS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from tests.contract.apiserver_running import running
 from tests.fake_runtime import FakeRuntime, Outcome, serving
-
-DEADLINE = 20.0
-IMAGE = "busybox:1"
-
-
-@dataclass
-class World:
-    server: ApiServer
-    client: Client
-    runtime: FakeRuntime
-    config: KubeletConfig
-
-    async def pod(self, name: str, container: Object | None = None, **spec: Any) -> None:
-        main = {"name": "c", "image": IMAGE, "imagePullPolicy": "IfNotPresent", **(container or {})}
-        body = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 1, "containers": [main], **spec},
-        }
-        await self.client.create(PODS, body, "default")
-
-    async def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
-        """The pod as soon as `holds` is true of it."""
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
-
-        def look(change: Change) -> None:
-            pod = change.after
-            if pod is not None and pod["metadata"]["name"] == name and not found.done() and holds(pod):
-                found.set_result(pod)
-
-        unsubscribe = self.server.cache.subscribe(PODS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
-
-    async def until_gone(self, name: str) -> Object:
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
-
-        def look(change: Change) -> None:
-            if change.after is None and change.object["metadata"]["name"] == name and not found.done():
-                found.set_result(change.object)
-
-        unsubscribe = self.server.cache.subscribe(PODS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
-
-    async def until_told(self, reason: str) -> Object:
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
-
-        def look(change: Change) -> None:
-            if change.after is not None and change.after.get("reason") == reason and not found.done():
-                found.set_result(change.after)
-
-        unsubscribe = self.server.cache.subscribe(EVENTS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
-
-    def reasons(self, name: str) -> list[str]:
-        events = [e for e in self.server.cache.list(EVENTS, "default") if e["involvedObject"]["name"] == name]
-        return [e["reason"] for e in sorted(events, key=lambda e: int(e["metadata"]["resourceVersion"]))]
-
-
-@asynccontextmanager
-async def kubelet(world: World) -> AsyncIterator[None]:
-    client = world.server.client("system:node:n", ("system:nodes", "system:authenticated"))
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(Kubelet(world.config, client, world.server.cache, SystemClock()).run())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-
-@asynccontextmanager
-async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory() as short:
-        async with running(directory) as server, serving(runtime, Path(short) / "cri.sock") as endpoint:
-            config = KubeletConfig(
-                node_name="n",
-                node_ip="192.0.2.1",
-                root_dir=directory / "kubelet",
-                pod_logs_dir=directory / "logs",
-                runtime_endpoint=endpoint,
-            )
-            made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
-            for resource, body in (
-                (SERVICE_ACCOUNTS, {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}),
-                (CONFIG_MAPS, _config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
-            ):
-                await made.client.create(resource, body, "default")
-            async with kubelet(made):
-                yield made
-
-
-def _config_map(name: str, data: dict[str, str]) -> Object:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
-
-
-def phase_is(phase: str) -> Callable[[Object], bool]:
-    return lambda pod: bool(pod["status"].get("phase") == phase)
-
-
-def waits_for(reason: str) -> Callable[[Object], bool]:
-    def holds(pod: Object) -> bool:
-        found = pod["status"].get("containerStatuses") or []
-        return any(status["state"].get("waiting", {}).get("reason") == reason for status in found)
-
-    return holds
+from tests.kubelet_world import DEADLINE, IMAGE, World, config_map, kubelet, phase_is, waits_for, world
 
 
 async def test_a_pod_runs_is_told_ready_and_leaves_nothing_when_deleted(tmp_path: Path) -> None:
@@ -290,7 +165,7 @@ async def test_a_new_kubelet_adopts_what_runs_and_ends_what_the_api_forgot(tmp_p
             found = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
             account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}
             await found.client.create(SERVICE_ACCOUNTS, account, "default")
-            await found.client.create(CONFIG_MAPS, _config_map("kube-root-ca.crt", {"ca.crt": "CA"}), "default")
+            await found.client.create(CONFIG_MAPS, config_map("kube-root-ca.crt", {"ca.crt": "CA"}), "default")
             async with kubelet(found):
                 for name in ("stays", "goes"):
                     await found.pod(name)

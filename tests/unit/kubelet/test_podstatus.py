@@ -7,7 +7,8 @@ from typing import Any
 
 from kubelet.actions import Verdicts
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
-from kubelet.podstatus import StatusInput, Trouble, pod_status
+from kubelet.podstatus import pod_status
+from kubelet.statusinput import StatusInput, Trouble
 from machinery.api.resource import Object
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

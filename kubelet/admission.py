@@ -1,0 +1,91 @@
+"""Whether the node takes a pod that was bound to it: room, and the pressure under which it stands. Pure.
+
+The scheduler has asked all this already; a pod that names its node itself has not been asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from kubelet import podspec
+from kubelet.resources import milli, pod_requests_and_limits, whole
+from kubelet.statusinput import Trouble
+from machinery.api.resource import Object
+
+_CRITICAL = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """One resource of which the node has too little left; CPU in thousandths."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    def __str__(self) -> str:
+        return (
+            f"Node didn't have enough resource: {self.resource}, requested: {self.requested}, used: {self.used}, "
+            f"capacity: {self.capacity}"
+        )
+
+
+def shortage(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) -> Shortage | None:
+    """What the node lacks for the pod beside the others; those that have ended need nothing."""
+    uid = podspec.uid(pod)
+    active = [each for each in others if podspec.uid(each) != uid and not podspec.is_terminal(each)]
+    capacity = int(allocatable["pods"])
+    if len(active) + 1 > capacity:
+        return Shortage("pods", 1, len(active), capacity)
+    wanted = _requests(pod)
+    used: dict[str, int] = {}
+    for each in active:
+        for name, value in _requests(each).items():
+            used[name] = used.get(name, 0) + value
+    for name, value in wanted.items():
+        has = _amount(name, allocatable.get(name, "0"))
+        if value and used.get(name, 0) + value > has:
+            return Shortage(name, value, used.get(name, 0), has)
+    return None
+
+
+def _requests(pod: Object) -> dict[str, int]:
+    requests, _ = pod_requests_and_limits(pod)
+    return {name: _amount(name, value) for name, value in requests.items()}
+
+
+def _amount(name: str, value: str) -> int:
+    return milli(value) if name == "cpu" else whole(value)
+
+
+def is_critical(pod: Object) -> bool:
+    """Whether the node must run the pod if anything at all: static ones, mirrors, and those of the highest priority."""
+    return podspec.is_static(pod) or podspec.is_mirror(pod) or int(pod["spec"].get("priority") or 0) >= _CRITICAL
+
+
+def refusal(
+    pod: Object, others: Iterable[Object], allocatable: Mapping[str, str], pressures: Collection[str]
+) -> Trouble | None:
+    """Why the node doesn't take the pod: reason and message of the event."""
+    under = sorted(kind for kind in pressures if not _withstands(pod, kind))
+    if under:
+        return Trouble("Evicted", f"The node had condition: [{' '.join(under)}]. ")
+    lack = shortage(pod, others, allocatable)
+    if lack is not None:
+        return Trouble(f"OutOf{lack.resource}", str(lack))
+    return None
+
+
+def _withstands(pod: Object, kind: str) -> bool:
+    """Memory runs short for pods alone that ask for none, as those would be the first to be evicted again."""
+    if is_critical(pod):
+        return True
+    if kind != "MemoryPressure":
+        return False
+    return podspec.qos_class(pod) != "BestEffort" or any(
+        toleration.get("key", "") in ("", "node.kubernetes.io/memory-pressure")
+        and toleration.get("effect", "") in ("", "NoSchedule")
+        for toleration in pod["spec"].get("tolerations") or ()
+    )

@@ -1,0 +1,139 @@
+"""A pod's phase and conditions, from its containers' statuses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from kubelet import podspec
+from kubelet.podstate import PodState
+from kubelet.statusinput import StatusInput, timestamp
+from machinery.api.resource import Object
+
+_OF_RESIZE = {"PodResizePending", "PodResizeInProgress"}
+_TIMES = ("lastProbeTime", "lastTransitionTime")
+
+
+def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: bool) -> str:
+    policy = podspec.restart_policy(pod)
+    if ended:
+        done = [status["state"].get("terminated") or status["lastState"].get("terminated") for status in main]
+        return "Succeeded" if done and all(t is not None and t["exitCode"] == 0 for t in done) else "Failed"
+    plain = [
+        status for status, spec in zip(init, podspec.init_containers(pod), strict=True) if not podspec.is_sidecar(spec)
+    ]
+    failed = [s for s in plain if s["state"].get("terminated", {}).get("exitCode")]
+    if failed and policy == "Never":
+        return "Failed"
+    if any(not s["ready"] for s in plain) and not _has_begun(main):
+        return "Pending"
+    waiting = [s for s in main if "waiting" in s["state"] and not s["lastState"].get("terminated")]
+    if waiting:
+        return "Pending"
+    if any("running" in s["state"] for s in main):
+        return "Running"
+    codes = [t["exitCode"] for s in main if (t := s["state"].get("terminated") or s["lastState"].get("terminated"))]
+    if not codes:
+        return "Pending"
+    if policy == "Always":
+        return "Running"
+    if not any(codes):
+        return "Succeeded"
+    return "Failed" if policy == "Never" else "Running"
+
+
+def _has_begun(main: list[Object]) -> bool:
+    return any("waiting" not in status["state"] or status["lastState"] for status in main)
+
+
+def pod_conditions(
+    pod: Object, state: PodState, init: list[Object], main: list[Object], final: str, given: StatusInput
+) -> list[Object]:
+    old = {condition["type"]: condition for condition in (pod.get("status") or {}).get("conditions") or ()}
+    ready = _containers_ready(pod, init, main, final)
+    found: list[Object] = [
+        {"type": "PodReadyToStartContainers", "status": "True" if state.sandbox is not None else "False"},
+        _initialized(pod, init, main, final),
+        {"type": "Ready", **_with_gates(pod, ready, old)},
+        {"type": "ContainersReady", **ready},
+        {"type": "PodScheduled", "status": "True"},
+    ]
+    if given.failure is not None and given.failure.reason == "Evicted":
+        found.append(
+            {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "reason": "TerminationByKubelet",
+                "message": given.failure.message,
+            }
+        )
+    known = {condition["type"] for condition in found} | _OF_RESIZE
+    whole = [_dated(condition, old.get(condition["type"]), pod, given.now) for condition in found]
+    resizing = [_probed(condition, old.get(condition["type"]), given.now) for condition in given.resizing.conditions]
+    return [*resizing, *whole, *(condition for kind, condition in old.items() if kind not in known)]
+
+
+def _probed(condition: Object, old: Object | None, now: datetime) -> Object:
+    """Upstream sets both times of a resize's condition when it first sets it."""
+    same = old is not None and {**old, **condition} == old
+    first = {key: old[key] if same and old is not None else timestamp(now) for key in _TIMES}
+    return {**first, **condition}
+
+
+def _dated(condition: Object, old: Object | None, pod: Object, now: datetime) -> Object:
+    is_same = old is not None and old.get("status") == condition["status"]
+    since = old["lastTransitionTime"] if is_same and old is not None else timestamp(now)
+    return {
+        "lastProbeTime": None,
+        "lastTransitionTime": since,
+        "observedGeneration": podspec.generation(pod),
+        **condition,
+    }
+
+
+def _containers_ready(pod: Object, init: list[Object], main: list[Object], final: str) -> Object:
+    if final == "Succeeded":
+        return {"status": "False", "reason": "PodCompleted"}
+    if final == "Failed":
+        return {"status": "False", "reason": "PodFailed"}
+    sidecars = [
+        status for status, spec in zip(init, podspec.init_containers(pod), strict=True) if podspec.is_sidecar(spec)
+    ]
+    unready = [status["name"] for status in (*sidecars, *main) if not status["ready"]]
+    if not unready:
+        return {"status": "True"}
+    message = f"containers with unready status: [{' '.join(unready)}]"
+    return {"status": "False", "reason": "ContainersNotReady", "message": message}
+
+
+def _with_gates(pod: Object, ready: Object, old: Mapping[str, Object]) -> Object:
+    if ready["status"] != "True":
+        return ready
+    lacking: list[str] = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        kind = gate["conditionType"]
+        if kind not in old:
+            lacking.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif old[kind].get("status") != "True":
+            lacking.append(f'the status of pod readiness gate "{kind}" is not "True", but {old[kind].get("status")}')
+    if not lacking:
+        return ready
+    return {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(lacking)}
+
+
+def _initialized(pod: Object, init: list[Object], main: list[Object], final: str) -> Object:
+    if final == "Succeeded":
+        return {"type": "Initialized", "status": "True", "reason": "PodCompleted"}
+    if _has_begun(main):
+        return {"type": "Initialized", "status": "True"}
+    incomplete = [
+        status["name"]
+        for status, spec in zip(init, podspec.init_containers(pod), strict=True)
+        if not (status["started"] if podspec.is_sidecar(spec) else status["ready"])
+    ]
+    if not incomplete:
+        return {"type": "Initialized", "status": "True"}
+    if final == "Failed":
+        return {"type": "Initialized", "status": "False", "reason": "PodFailed"}
+    message = f"containers with incomplete status: [{' '.join(incomplete)}]"
+    return {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": message}

@@ -1,0 +1,95 @@
+"""Writes a pod's status to the API where it has changed, and knows what it is computed from beside the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kubelet import podspec
+from kubelet.actions import Verdicts
+from kubelet.context import PodContext
+from kubelet.podstate import PodState
+from kubelet.podstatus import pod_status
+from kubelet.resources import cgroup_parent
+from kubelet.statusinput import Resizing, StatusInput, Trouble, timestamp
+from machinery.api.errors import Conflict, NotFound
+from machinery.api.resource import Object
+from machinery.api.resources import PODS
+from machinery.linux import cgroup
+
+
+class StatusWriter:
+    """`troubles`, by container name, is why containers wait; the worker keeps it up to date."""
+
+    def __init__(self, context: PodContext) -> None:
+        self._context = context
+        self.troubles: Mapping[str, Trouble] = {}
+        self.resizing = Resizing()
+
+    async def tell(
+        self,
+        pod: Object,
+        state: PodState,
+        verdicts: Verdicts,
+        *,
+        has_ended: bool = False,
+        failure: Trouble | None = None,
+    ) -> Object:
+        """The pod with its new status; the same object where nothing had to be written."""
+        given = StatusInput(
+            now=self._context.clock.now(),
+            host_ip=self._context.config.node_ip,
+            runtime=self._context.runtime.name,
+            troubles=self.troubles,
+            verdicts=verdicts,
+            has_ended=has_ended,
+            unbounded_memory=await self._unbounded_memory(pod),
+            failure=failure,
+            resizing=self.resizing,
+        )
+        status, old = pod_status(pod, state, given), pod.get("status") or {}
+        if status == old or _without_cgroup(pod, state, given) == old:
+            return pod
+        return await self._write(pod, status)
+
+    async def refuse(self, pod: Object, why: Trouble) -> None:
+        """The pod has failed before anything of it ran."""
+        old = pod.get("status") or {}
+        kept = {key: old[key] for key in ("qosClass", "conditions") if key in old}
+        failed = {
+            "phase": "Failed",
+            "reason": why.reason,
+            "message": f"Pod was rejected: {why.message}",
+            "startTime": timestamp(self._context.clock.now()),
+            "observedGeneration": podspec.generation(pod),
+        }
+        await self._write(pod, {**kept, **failed})
+
+    async def _write(self, pod: Object, status: Object) -> Object:
+        old = pod.get("status") or {}
+        patch: Object = {
+            "metadata": {"uid": podspec.uid(pod)},
+            "status": {**{key: None for key in old if key not in status}, **status},
+        }
+        try:
+            return await self._context.client.patch(
+                PODS, podspec.name(pod), patch, podspec.namespace(pod), subresource="status"
+            )
+        except (NotFound, Conflict):
+            # Deleted by force, or another pod of that name: the watch tells which.
+            return {**pod, "status": status}
+
+    async def _unbounded_memory(self, pod: Object) -> str:
+        """The pod's memory limit as the first cgroup version states it where there is none: a number all the same."""
+        if podspec.phase(pod) != "Running" or cgroup.is_unified():
+            return ""
+        parent = cgroup_parent(self._context.config.cgroup_root, pod)
+        path = cgroup.folder(parent, "memory") / "memory.limit_in_bytes"
+        limit = await asyncio.to_thread(cgroup.read_int, path)
+        return f"{limit // 1024}Ki" if limit else ""
+
+
+def _without_cgroup(pod: Object, state: PodState, given: StatusInput) -> Object:
+    """What the cgroup states of a pod without limits is no news by itself: upstream tells it with the next change."""
+    return pod_status(pod, state, replace(given, unbounded_memory="")) if given.unbounded_memory else {}

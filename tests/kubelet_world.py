@@ -1,0 +1,154 @@
+"""A kubelet on the real API server with the double of the runtime: what scenarios of pods start from."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apiserver.server import ApiServer
+from kubelet.config import KubeletConfig
+from kubelet.kubelet import Kubelet
+from kubelet.podworker import PodWorker
+from machinery.api.resource import Object
+from machinery.api.resources import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
+from machinery.client.cache import Change
+from machinery.client.client import Client
+from machinery.client.clock import SystemClock
+from tests.contract.apiserver_running import running
+from tests.fake_runtime import FakeRuntime, serving
+
+DEADLINE = 20.0
+IMAGE = "busybox:1"
+
+
+@dataclass
+class World:
+    server: ApiServer
+    client: Client
+    runtime: FakeRuntime
+    config: KubeletConfig
+    kubelet: Kubelet | None = None
+
+    def workers(self) -> list[PodWorker]:
+        """Those of the kubelet that runs."""
+        assert self.kubelet is not None
+        return self.kubelet.workers()
+
+    async def pod(self, name: str, container: Object | None = None, **spec: Any) -> None:
+        main = {"name": "c", "image": IMAGE, "imagePullPolicy": "IfNotPresent", **(container or {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 1, "containers": [main], **spec},
+        }
+        await self.client.create(PODS, body, "default")
+
+    async def patch(self, name: str, patch: Object, subresource: str = "") -> Object:
+        return await self.client.patch(PODS, name, patch, "default", subresource=subresource)
+
+    async def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
+        """The pod as soon as `holds` is true of it."""
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            pod = change.after
+            if pod is not None and pod["metadata"]["name"] == name and not found.done() and holds(pod):
+                found.set_result(pod)
+
+        unsubscribe = self.server.cache.subscribe(PODS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    async def until_gone(self, name: str) -> Object:
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            if change.after is None and change.object["metadata"]["name"] == name and not found.done():
+                found.set_result(change.object)
+
+        unsubscribe = self.server.cache.subscribe(PODS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    async def until_told(self, reason: str) -> Object:
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            if change.after is not None and change.after.get("reason") == reason and not found.done():
+                found.set_result(change.after)
+
+        unsubscribe = self.server.cache.subscribe(EVENTS, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
+    def events(self, name: str) -> list[Object]:
+        """What is told of the pod, in order."""
+        events = [e for e in self.server.cache.list(EVENTS, "default") if e["involvedObject"]["name"] == name]
+        return sorted(events, key=lambda e: int(e["metadata"]["resourceVersion"]))
+
+    def reasons(self, name: str) -> list[str]:
+        return [e["reason"] for e in self.events(name)]
+
+
+@asynccontextmanager
+async def kubelet(world: World) -> AsyncIterator[None]:
+    client = world.server.client("system:node:n", ("system:nodes", "system:authenticated"))
+    async with asyncio.TaskGroup() as group:
+        world.kubelet = Kubelet(world.config, client, world.server.cache, SystemClock())
+        task = group.create_task(world.kubelet.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+@asynccontextmanager
+async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory() as short:
+        async with running(directory) as server, serving(runtime, Path(short) / "cri.sock") as endpoint:
+            config = KubeletConfig(
+                node_name="n",
+                node_ip="192.0.2.1",
+                root_dir=directory / "kubelet",
+                pod_logs_dir=directory / "logs",
+                runtime_endpoint=endpoint,
+            )
+            made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
+            for resource, body in (
+                (SERVICE_ACCOUNTS, {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}),
+                (CONFIG_MAPS, config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
+            ):
+                await made.client.create(resource, body, "default")
+            async with kubelet(made):
+                yield made
+
+
+def config_map(name: str, data: dict[str, str]) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
+def phase_is(phase: str) -> Callable[[Object], bool]:
+    return lambda pod: bool(pod["status"].get("phase") == phase)
+
+
+def waits_for(reason: str) -> Callable[[Object], bool]:
+    def holds(pod: Object) -> bool:
+        found = pod["status"].get("containerStatuses") or []
+        return any(status["state"].get("waiting", {}).get("reason") == reason for status in found)
+
+    return holds

@@ -1,0 +1,102 @@
+"""What the node gives pods and takes back: resizing in place, refusal, eviction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kubelet.cri import Cri
+from kubelet.eviction import Observation, Signal
+from kubelet.evictor import Evictor
+from machinery.api.resource import Object
+from machinery.client.clock import SystemClock
+from tests.fake_runtime import FakeRuntime
+from tests.kubelet_world import IMAGE, phase_is, world
+
+
+def resources(**requests: str) -> Object:
+    return {"spec": {"containers": [{"name": "c", "image": IMAGE, "resources": {"requests": requests}}]}}
+
+
+async def test_a_resize_reaches_the_running_container_and_is_told(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p", {"resources": {"requests": {"cpu": "10m", "memory": "5Mi"}}})
+        await found.until("p", phase_is("Running"))
+        await found.patch("p", resources(cpu="20m", memory="5Mi"), "resize")
+        pod = await found.until("p", lambda pod: _requests(pod).get("cpu") == "20m")
+        assert runtime.calls == ["update c 20 0"]
+        assert "PodResizeInProgress" not in {c["type"] for c in pod["status"]["conditions"]}
+        assert pod["status"]["allocatedResources"] == {"cpu": "20m", "memory": "5Mi"}
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+        event = await found.until_told("ResizeCompleted")
+        assert event["message"].startswith('Pod resize completed: {"containers":[{"name":"c","resources":{"requests":')
+
+
+async def test_a_resize_that_can_t_be_waits_and_a_failed_one_says_why(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, update_error="no")
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p", {"resources": {"requests": {"cpu": "10m"}}})
+        await found.until("p", phase_is("Running"))
+        await found.patch("p", resources(cpu="100000"), "resize")
+        pod = await found.until("p", lambda pod: "PodResizePending" in _conditions(pod))
+        assert _conditions(pod)["PodResizePending"]["reason"] == "Infeasible"
+        assert pod["status"]["containerStatuses"][0]["allocatedResources"] == {"cpu": "10m"}
+        await found.patch("p", resources(cpu="20m"), "resize")
+        pod = await found.until("p", lambda pod: "PodResizeInProgress" in _conditions(pod))
+        assert "PodResizePending" not in _conditions(pod)
+        event = await found.until_told("ResizeError")
+        assert event["message"].endswith('"error":"no"}')
+
+
+async def test_a_resize_restarts_where_the_policy_asks_for_it(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+        await found.pod("p", {"resources": {"requests": {"cpu": "10m"}}, "resizePolicy": policy})
+        await found.until("p", phase_is("Running"))
+        await found.patch("p", resources(cpu="20m"), "resize")
+        pod = await found.until("p", lambda pod: _requests(pod).get("cpu") == "20m")
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 1
+        event = await found.until_told("ResizeCompleted")
+        assert event["reportingComponent"] == "kubelet"
+        messages = [e["message"] for e in found.events("p") if e["reason"] == "Killing"]
+        assert messages == ["Container c resize requires restart"]
+
+
+async def test_a_pod_for_which_there_is_no_room_is_refused(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.pod("p", {"resources": {"requests": {"cpu": "100000"}}})
+        pod = await found.until("p", phase_is("Failed"))
+        assert pod["status"]["reason"] == "OutOfcpu"
+        assert pod["status"]["message"].startswith(
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: "
+        )
+        assert "containerStatuses" not in pod["status"]
+
+
+async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, memory={"c": 5 << 20})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        await found.until("p", phase_is("Running"))
+        async with Cri(found.config.runtime_endpoint) as cri:
+            look = {Signal.MEMORY: Observation(50 << 20, 1 << 30)}
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, lambda root, images: look)
+            assert await evictor.look(None) is not None
+        assert evictor.pressure.conditions == {"MemoryPressure"}
+        pod = await found.until("p", phase_is("Failed"))
+        assert pod["status"]["reason"] == "Evicted"
+        assert pod["status"]["message"] == (
+            "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+            "Container c was using 5Mi, request is 0, has larger consumption of memory. "
+        )
+        assert _conditions(pod)["DisruptionTarget"]["reason"] == "TerminationByKubelet"
+        assert (await found.until_told("Evicted"))["type"] == "Warning"
+
+
+def _requests(pod: Object) -> Object:
+    (status,) = pod["status"].get("containerStatuses") or [{}]
+    return dict((status.get("resources") or {}).get("requests") or {})
+
+
+def _conditions(pod: Object) -> dict[str, Object]:
+    return {c["type"]: c for c in pod["status"].get("conditions") or ()}
