@@ -8,7 +8,15 @@ from typing import Any
 
 from apiserver.registry.call import Call
 from apiserver.registry.fields import check_fields
-from apiserver.registry.fieldset import compare, configured, members, root_intersection, root_union
+from apiserver.registry.fieldset import (
+    compare,
+    configured,
+    members,
+    root_difference,
+    root_intersection,
+    root_union,
+)
+from apiserver.registry.last_applied import MANAGER, told, untouched
 from apiserver.registry.managed import (
     Managed,
     Manager,
@@ -81,12 +89,13 @@ def applied(call: Call, patch: Object, now: datetime, *, force: bool) -> Callabl
         changed, removed = compare(bare(live), value, schema)
         changed, removed = (tracked(each, resource, call.target.subresource) for each in (changed, removed))
         if not force:
-            _refuse_conflicts(others, changed)
+            conceded = untouched(live, resource) if manager.name == MANAGER else None
+            _refuse_conflicts(others, root_difference(changed, conceded))
         found = without_fields(others, root_union(changed, removed))
         is_same = not changed and not removed
         time = (last.time if last else "") if is_same else rfc3339(now)
         found[manager] = Managed(fields, time)
-        return _dressed(value, live, patch, found)
+        return _dressed(told(value, patch) if manager.name == MANAGER else value, live, patch, found)
 
     return change
 
