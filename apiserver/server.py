@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from apiserver.admission.certificates import certificate_requester
 from apiserver.admission.chain import Admit
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
@@ -91,6 +92,7 @@ class ApiServer:
             default_toleration_seconds,
             default_storage_class(self.cache),
             protect_volumes,
+            certificate_requester,
         )
 
     async def run(self) -> None:

@@ -8,6 +8,9 @@ from machinery.api.errors import BadRequest, Cause, conflict, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import from_label_selector
 
+SCALES = Resource("autoscaling", "v1", "Scale", "scales")
+"""What the sub-resource shows; no path of its own leads to it."""
+
 
 def scale_of(obj: Object, resource: Resource) -> Object:
     """The Scale that shows the object's replicas."""

@@ -7,21 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 from apiserver.registry import pods
+from apiserver.registry.approval import approved
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.patches import patched
 from apiserver.registry.registry import Change, Registry
-from apiserver.registry.scale import scale_of, scaled
+from apiserver.registry.scale import SCALES, scale_of, scaled
 from apiserver.request import Target
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import BadRequest, MethodNotAllowed
-from machinery.api.resource import Object, Resource
+from machinery.api.resource import Object
 from machinery.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from machinery.client.client import PatchType
 from machinery.client.clock import Clock
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-_SCALE = Resource("autoscaling", "v1", "Scale", "scales")
+
+Part = Callable[[Object], Change]
+"""What is wanted, reduced to the change of the part that a sub-resource writes."""
 
 
 class Subresources:
@@ -67,7 +70,7 @@ class Subresources:
         return await self._write(call, change, is_tracked=False)
 
     async def _patch_scale(self, call: Call, patch_type: PatchType, patch: Any) -> Object:
-        change = patched(replace(call, field_validation="Ignore"), patch_type, patch, _SCALE)
+        change = patched(replace(call, field_validation="Ignore"), patch_type, patch, SCALES)
 
         def scale(current: Object) -> Object:
             return scaled(change(scale_of(current, call.resource)), call.resource)(current)
@@ -75,10 +78,16 @@ class Subresources:
         return scale_of(await self._registry.update(call, scale), call.resource)
 
     async def _write(self, call: Call, change: Change, *, is_tracked: bool = True) -> Object:
-        part = _PARTS.get(call.target.subresource)
+        part = self._part(call.target.subresource)
         if part is None:
             return await self._registry.update(call, change, part="status", is_tracked=is_tracked)
         return await self._registry.update(call, _of_part(change, part), part="all", is_tracked=is_tracked)
+
+    def _part(self, subresource: str) -> Part | None:
+        if subresource == "approval":
+            now = self._clock.now()
+            return lambda wanted: approved(wanted, now)
+        return _PARTS.get(subresource)
 
     async def bind(self, call: Call, binding: Object) -> Object:
         name = call.target.name or (binding.get("metadata") or {}).get("name") or ""
@@ -105,17 +114,6 @@ class Subresources:
         return SUCCESS
 
 
-def _approval(wanted: Object) -> Change:
-    def change(current: Object) -> Object:
-        conditions = (wanted.get("status") or {}).get("conditions")
-        status = {key: value for key, value in (current.get("status") or {}).items() if key != "conditions"}
-        if conditions:
-            status["conditions"] = conditions
-        return {**current, "status": status}
-
-    return change
-
-
 def _finalize(wanted: Object) -> Change:
     def change(current: Object) -> Object:
         spec = dict(current.get("spec") or {})
@@ -128,15 +126,14 @@ def _finalize(wanted: Object) -> Change:
     return change
 
 
-_PARTS: dict[str, Callable[[Object], Change]] = {
+_PARTS: dict[str, Part] = {
     "ephemeralcontainers": pods.ephemeral,
     "resize": pods.resized,
-    "approval": _approval,
     "finalize": _finalize,
 }
 
 
-def _of_part(change: Change, part: Callable[[Object], Change]) -> Change:
+def _of_part(change: Change, part: Part) -> Change:
     """The change reduced to the part of the object that the sub-resource writes."""
 
     def reduced(current: Object) -> Object:

@@ -11,6 +11,14 @@ _TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name"
 _WORKLOAD: Object = {"selector": {"matchLabels": {"a": "b"}}, "template": _TEMPLATE}
 _JOB: Object = {"template": {"spec": {**_TEMPLATE["spec"], "restartPolicy": "Never"}}}  # type: ignore[dict-item]
 _CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+_CSR = (
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1IQUNBUUF3RGpFTU1Bb0dBMVVFQXd3RFlXNXVNRmt3RXdZ"
+    "SEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRApRZ0FFaXU0OUZHVG9ZTkZmYWFmcHliVjVnVVZYR0luWDJSVmoyS2h4czU4NjNIeDlK"
+    "ZTJnbUdHKzZWUnVMSWYrCll1UWNkYnI1cFZnUTdOWEFxVjhsSlJuTjlxQUFNQW9HQ0NxR1NNNDlCQU1DQTBjQU1FUUNJRW1UL1dj"
+    "WHJqTVIKVjl2bTdEbWtzNTN2dTllVFZHMzhlMmJ4eUZTZ2hyUWxBaUIvRlZTUWxEblYyUngzeTRMSGdUaGJCaktKRXdubQpTZzNC"
+    "S0pjTlVJS3kxZz09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo="
+)
+"""PEM in base64, asked for by the common name ann."""
 _ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 _SCALED = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": 3}
 _WEBHOOK = {
@@ -34,7 +42,8 @@ _PARTS: dict[str, Object] = {
     "apiservices": {"metadata": {"name": "v1.example.com"}, "spec": {
         "group": "example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10,
         "service": {"name": "s", "namespace": "default"}, "insecureSkipTLSVerify": True}},
-    "certificatesigningrequests": {"spec": {"signerName": "example.com/any", "usages": ["client auth"], "request": ""}},
+    "certificatesigningrequests": {
+        "spec": {"signerName": "example.com/any", "usages": ["client auth"], "request": _CSR}},
     "clusterrolebindings": {"roleRef": _ROLE_REF, "subjects": []},
     "controllerrevisions": {"revision": 1, "data": {"any": "thing"}},
     "cronjobs": {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": _JOB}}},
