@@ -174,4 +174,5 @@ CELLS: dict[str, dict[str, Cell]] = {
         ),
     },
     "horizontalpodautoscalers": _HPA,
+    "scales": {"Desired": at("spec", "replicas", default=0), "Available": at("status", "replicas", default=0)},
 }

@@ -15,6 +15,7 @@ from apiserver.http.incoming import Incoming
 from apiserver.http.negotiation import JSON, Media, is_pretty
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.lists import Page
+from apiserver.registry.scale import SCALES
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 
@@ -99,6 +100,8 @@ def one(
         if is_plain:
             return respond(incoming, status, found.json, content_type, warnings=warnings)
         found = from_stored(found.object, resource)
+    if found.get("kind") == SCALES.kind:
+        resource = SCALES
     if media.form == "table" and found.get("kind") == resource.kind:
         found = tabled(incoming, resource, [found], media, {"resourceVersion": found["metadata"]["resourceVersion"]})
     elif media.form == "partial" and found.get("kind") == resource.kind:
