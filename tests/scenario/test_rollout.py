@@ -3,89 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apiserver.server import ApiServer
-from controllers.runner import run as run_controllers
 from machinery.api.resource import Object
 from machinery.api.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     NAMESPACES,
-    NODES,
     PODS,
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
 )
-from machinery.client.cache import Change
-from machinery.client.client import Client, PatchType
-from machinery.client.clock import SystemClock
-from scheduler.loop import run as run_scheduler
-from tests.contract.apiserver_running import running
+from tests.played_cluster import played_cluster
 
 DEADLINE = 30.0
-
-
-class PlayedNode:
-    """Marks pods that are bound to it Running and Ready, and finishes their deletion, as a kubelet would."""
-
-    def __init__(self, server: ApiServer) -> None:
-        self._server = server
-        self._changed: asyncio.Queue[Object] = asyncio.Queue()
-        server.cache.subscribe(PODS, self._on_pod)
-
-    def _on_pod(self, change: Change) -> None:
-        if change.after is not None and change.after["spec"].get("nodeName"):
-            self._changed.put_nowait(change.after)
-
-    async def run(self) -> None:
-        client = self._server.client("system:admin", ("system:masters",))
-        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": NODE})
-        while True:
-            pod = await self._changed.get()
-            metadata = pod["metadata"]
-            if metadata.get("deletionTimestamp"):
-                await client.delete(
-                    PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period_seconds=0
-                )
-            elif pod["status"].get("phase") == "Pending":
-                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-                patch = {"status": {"phase": "Running", "conditions": [ready]}}
-                await client.patch(
-                    PODS,
-                    metadata["name"],
-                    patch,
-                    metadata["namespace"],
-                    patch_type=PatchType.STRATEGIC,
-                    subresource="status",
-                )
-
-
-NODE = {
-    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
-}
-
-
-@asynccontextmanager
-async def cluster(directory: Path) -> AsyncIterator[tuple[ApiServer, Client]]:
-    async with running(directory) as server, asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                run_controllers(server.controller_client, server.cache, SystemClock(), root_ca="CERTIFICATE")
-            ),
-            group.create_task(run_scheduler(server.client("system:kube-scheduler"), server.cache, SystemClock())),
-            group.create_task(PlayedNode(server).run()),
-        ]
-        yield server, server.client("system:admin", ("system:masters",))
-        for task in tasks:
-            task.cancel()
 
 
 async def until(server: ApiServer, holds: Callable[[], Any]) -> None:
@@ -115,7 +51,7 @@ def available(server: ApiServer, count: int) -> bool:
 
 
 async def test_a_deployment_grows_rolls_over_shrinks_and_goes(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         await client.create(DEPLOYMENTS, deployment(), "default")
         await until(server, lambda: available(server, 1))
         for replicas in (3, 1):
@@ -144,7 +80,7 @@ async def test_a_deployment_grows_rolls_over_shrinks_and_goes(tmp_path: Path) ->
 
 
 async def test_a_namespace_gets_its_root_ca_and_ends_with_all_that_is_in_it(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
         await client.create(NAMESPACES, namespace)
         await until(server, lambda: server.cache.get(CONFIG_MAPS, "n", "kube-root-ca.crt"))
@@ -158,7 +94,7 @@ async def test_a_namespace_gets_its_root_ca_and_ends_with_all_that_is_in_it(tmp_
 
 
 async def test_foreground_deletion_waits_for_the_dependents(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         await client.create(DEPLOYMENTS, deployment(2), "default")
         await until(server, lambda: available(server, 2))
         order: list[str] = []
@@ -172,7 +108,7 @@ async def test_foreground_deletion_waits_for_the_dependents(tmp_path: Path) -> N
 
 
 async def test_an_undo_counts_revisions_on_and_generations_not(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         await client.create(DEPLOYMENTS, deployment(), "default")
         await until(server, lambda: available(server, 1))
         for image in ("nginx:2", "nginx:1"):
@@ -190,7 +126,7 @@ async def test_an_undo_counts_revisions_on_and_generations_not(tmp_path: Path) -
 
 
 async def test_orphaned_replica_sets_are_adopted_by_the_next_deployment(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         await client.create(DEPLOYMENTS, deployment(2), "default")
         await until(server, lambda: available(server, 2))
         pods = {pod["metadata"]["uid"] for pod in server.cache.list(PODS, "default")}
@@ -207,7 +143,7 @@ async def test_orphaned_replica_sets_are_adopted_by_the_next_deployment(tmp_path
 
 
 async def test_why_pods_cannot_be_made_is_told_up_to_the_deployment(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as (server, client):
+    async with played_cluster(tmp_path) as (server, client):
         wanted = deployment()
         wanted["spec"]["template"]["spec"]["serviceAccountName"] = "ghost"
         await client.create(DEPLOYMENTS, wanted, "default")

@@ -1,0 +1,82 @@
+"""A cluster whose node is played: the real API server, controllers and scheduler, and pods that run at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from apiserver.server import ApiServer
+from controllers.runner import run as run_controllers
+from machinery.api.errors import StatusError
+from machinery.api.resource import Object
+from machinery.api.resources import NODES, PODS
+from machinery.client.cache import Change
+from machinery.client.client import Client, PatchType
+from machinery.client.clock import SystemClock
+from scheduler.loop import run as run_scheduler
+from tests.contract.apiserver_running import running
+
+NEVER = "example.com/never"
+"""An image that no node can pull: its pods stay Pending."""
+NODE = {
+    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+}
+
+
+class PlayedNodes:
+    """Mark pods that are bound to them Running and Ready, and finish their deletion, as kubelets would."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._changed: asyncio.Queue[Object] = asyncio.Queue()
+        server.cache.subscribe(PODS, self._on_pod)
+
+    def _on_pod(self, change: Change) -> None:
+        if change.after is not None and change.after["spec"].get("nodeName"):
+            self._changed.put_nowait(change.after)
+
+    async def run(self) -> None:
+        client = self._server.client("system:admin", ("system:masters",))
+        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": NODE})
+        while True:
+            pod = await self._changed.get()
+            try:
+                await self._play(client, pod)
+            except StatusError as error:
+                # A test may be quicker than its node, and delete the pod at once.
+                if error.code not in (404, 409):
+                    raise
+
+    async def _play(self, client: Client, pod: Object) -> None:
+        metadata = pod["metadata"]
+        name, namespace = metadata["name"], metadata["namespace"]
+        if metadata.get("deletionTimestamp"):
+            await client.delete(PODS, name, namespace, uid=metadata["uid"], grace_period_seconds=0)
+        elif pod["status"].get("phase") == "Pending" and not _is_stuck(pod):
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            patch = {"status": {"phase": "Running", "conditions": [ready]}}
+            await client.patch(PODS, name, patch, namespace, patch_type=PatchType.STRATEGIC, subresource="status")
+
+
+def _is_stuck(pod: Object) -> bool:
+    return any(container["image"].startswith(NEVER) for container in pod["spec"]["containers"])
+
+
+@asynccontextmanager
+async def played_cluster(directory: Path) -> AsyncIterator[tuple[ApiServer, Client]]:
+    """The API server and an administrator's client, as long as the block lasts."""
+    async with running(directory) as server, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                run_controllers(server.controller_client, server.cache, SystemClock(), root_ca="CERTIFICATE")
+            ),
+            group.create_task(run_scheduler(server.client("system:kube-scheduler"), server.cache, SystemClock())),
+            group.create_task(PlayedNodes(server).run()),
+        ]
+        yield server, server.client("system:admin", ("system:masters",))
+        for task in tasks:
+            task.cancel()
