@@ -6,7 +6,6 @@ The signature is checked once a token; whether what it is bound to still exists 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.authn.certificates import CREDENTIAL_ID
 from apiserver.request import User
+from machinery.api import names
 from machinery.api.errors import Unauthorized
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
@@ -53,10 +53,13 @@ class Grant:
 
 @dataclass(frozen=True)
 class Verified:
-    """A genuine token's claims; it may have ended, and what it is bound to may be gone."""
+    """A genuine token. It may have ended, and what it is bound to may be gone: resource, namespace, reference, word."""
 
-    claims: Mapping[str, Any]
+    not_before: float
+    expires: float
     audiences: tuple[str, ...]
+    user: User
+    bound: Sequence[tuple[Resource, str, Reference, str]]
 
 
 class TokenSigner:
@@ -84,7 +87,7 @@ class TokenSigner:
             "exp": begin + lifetime,
             "iat": begin,
             "iss": self._issuer,
-            "jti": str(uuid.uuid4()),
+            "jti": names.uid(),
             "kubernetes.io": private,
             "nbf": begin,
             "sub": f"system:serviceaccount:{grant.namespace}:{grant.account.name}",
@@ -110,13 +113,14 @@ class TokenAuthenticator:
             self._verified[digest] = verified
             if len(self._verified) > _KEPT:
                 self._verified.popitem(last=False)
-        claims = verified.claims
-        if not claims["nbf"] <= now.timestamp() < claims["exp"]:
+        if not verified.not_before <= now.timestamp() < verified.expires:
             raise Unauthorized("service account token has expired")
         shared = tuple(audience for audience in audiences if audience in verified.audiences)
         if not shared:
             raise Unauthorized(f'token audiences "{list(verified.audiences)}" is invalid for the target audiences')
-        return self._user(claims, now), shared
+        for resource, namespace, reference, word in verified.bound:
+            self._still_there(resource, namespace, reference, now, word)
+        return verified.user, shared
 
     def _verify(self, token: str) -> Verified:
         import jwt
@@ -142,37 +146,38 @@ class TokenAuthenticator:
             raise Unauthorized("invalid bearer token") from None
         if not genuine:
             raise Unauthorized("invalid bearer token")
-        audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
-        return Verified(claims, tuple(audiences))
+        return _verified(claims)
 
-    def _user(self, claims: Mapping[str, Any], now: datetime) -> User:
-        private = claims["kubernetes.io"]
-        namespace, account = private["namespace"], private["serviceaccount"]
-        self._still_there(SERVICE_ACCOUNTS, namespace, account, now, "service account")
-        extra: dict[str, tuple[str, ...]] = {}
-        if claims.get("jti"):
-            extra[CREDENTIAL_ID] = (f"JTI={claims['jti']}",)
-        for kind, resource in _BOUND.items():
-            reference = private.get(kind)
-            if reference is None:
-                continue
-            # A token of a pod outlives its node's object, which comes and goes with the kubelet.
-            if kind != "node" or "pod" not in private:
-                scope = namespace if resource.namespaced else ""
-                self._still_there(resource, scope, reference, now, kind)
-            if kind != "secret":
-                extra[f"authentication.kubernetes.io/{kind}-name"] = (reference["name"],)
-                extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference["uid"],)
-        return service_account(namespace, account["name"], account["uid"], extra)
+    def _still_there(self, resource: Resource, namespace: str, reference: Reference, now: datetime, what: str) -> None:
+        found = self._cache.get(resource, namespace, reference.name)
+        if found is None or found["metadata"].get("uid") != reference.uid or _is_gone(found, now):
+            raise Unauthorized(f"{what} {reference.name} has been deleted")
 
-    def _still_there(
-        self, resource: Resource, namespace: str, reference: Mapping[str, str], now: datetime, what: str
-    ) -> None:
-        found = self._cache.get(resource, namespace, reference["name"])
-        if found is None or found["metadata"].get("uid") != reference["uid"]:
-            raise Unauthorized(f"{what} {reference['name']} has been deleted")
-        if _is_gone(found, now):
-            raise Unauthorized(f"{what} {reference['name']} has been deleted")
+
+def _verified(claims: Mapping[str, Any]) -> Verified:
+    private = claims["kubernetes.io"]
+    namespace, account = private["namespace"], _reference(private["serviceaccount"])
+    bound = [(SERVICE_ACCOUNTS, namespace, account, "service account")]
+    extra: dict[str, tuple[str, ...]] = {}
+    if claims.get("jti"):
+        extra[CREDENTIAL_ID] = (f"JTI={claims['jti']}",)
+    for kind, resource in _BOUND.items():
+        if private.get(kind) is None:
+            continue
+        reference = _reference(private[kind])
+        # A token of a pod outlives its node's object, which comes and goes with the kubelet.
+        if kind != "node" or "pod" not in private:
+            bound.append((resource, namespace if resource.namespaced else "", reference, kind))
+        if kind != "secret":
+            extra[f"authentication.kubernetes.io/{kind}-name"] = (reference.name,)
+            extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference.uid,)
+    audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+    user = service_account(namespace, account.name, account.uid, extra)
+    return Verified(claims["nbf"], claims["exp"], tuple(audiences), user, bound)
+
+
+def _reference(said: Mapping[str, str]) -> Reference:
+    return Reference(said["name"], said["uid"])
 
 
 def _is_gone(obj: Object, now: datetime) -> bool:

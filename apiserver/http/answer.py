@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from apiserver.http.negotiation import JSON, Media, is_pretty
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.lists import Page
 from apiserver.registry.scale import SCALES
+from machinery.api import names
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 
@@ -46,7 +46,7 @@ def respond(
 
 
 def audit_id(incoming: Incoming) -> str:
-    return incoming.headers.get("Audit-Id") or str(uuid.uuid4())
+    return incoming.headers.get("Audit-Id") or names.uid()
 
 
 def warning(text: str) -> str:

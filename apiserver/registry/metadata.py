@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 
@@ -48,7 +47,7 @@ def fill_on_create(metadata: Object, now: datetime) -> None:
     """The system's fields; what a client may not set is taken away."""
     for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"):
         metadata.pop(field, None)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = names.uid()
     metadata["creationTimestamp"] = rfc3339(now)
 
 

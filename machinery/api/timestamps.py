@@ -13,12 +13,12 @@ _RFC3339 = re.compile(
 
 def rfc3339(moment: datetime) -> str:
     """`2026-01-02T03:04:05Z`: what metav1.Time writes; fractions are cut."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """`2026-01-02T03:04:05.000006Z`: what metav1.MicroTime writes."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 @lru_cache(maxsize=1024)
