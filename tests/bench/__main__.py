@@ -51,7 +51,14 @@ async def api_rows(ours: Target, idle: Target, names: list[str]) -> AsyncIterato
     for what, upstream, goal, measure in table:
         if _is_asked(what, names):
             found = await measure()
-            yield Row(what, upstream, goal, f"{found.rate:,.0f}/s", f"{found.ratio:.2f}", f"{found.cpu:,.0f} us")
+            yield Row(
+                what,
+                upstream,
+                goal,
+                f"{found.rate:,.0f}/s",
+                f"{found.ratio:.2f}",
+                f"{found.cpu:,.0f} / {found.idle_cpu:,.0f} us",
+            )
     if _is_asked("watch", names):
         told, nothing = await streams.ours(ours), await streams.idle(idle, 1000)
         measured = f"{told.rate:,.0f} events/s, p99 {told.p99:.0f} ms"

@@ -23,15 +23,16 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Rate:
-    """What came of one case, a second; `idle` is the server's that does nothing, `cpu` ours in us a request."""
+    """Requests a second and the CPU time in us of each; `idle_` is of the server that does nothing."""
 
     rate: float
-    idle: float
     cpu: float
+    idle_rate: float
+    idle_cpu: float
 
     @property
     def ratio(self) -> float:
-        return self.rate / self.idle if self.idle else 0.0
+        return self.rate / self.idle_rate
 
 
 @asynccontextmanager
@@ -71,8 +72,7 @@ async def beside(
     found, cpu = await rate(ours, number, requests)
     body = next(requests(0)).partition(b"\r\n\r\n")[2]
     same = idle.request("POST" if body else "GET", f"/size/{len(sample)}", body)
-    nothing, _ = await rate(idle, number, lambda _: itertools.repeat(same))
-    return Rate(found, nothing, cpu)
+    return Rate(found, cpu, *await rate(idle, number, lambda _: itertools.repeat(same)))
 
 
 async def get(ours: Target, idle: Target, number: int) -> Rate:
