@@ -11,6 +11,7 @@ from runtime.containerd import caller
 from runtime.containerd.filters import adaptor, any_of
 from runtime.containerd.messages import make, timestamp
 from runtime.errors import NotFound
+from runtime.images.store import spelling
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord
 
@@ -49,7 +50,7 @@ class ContainersService:
             "Container",
             id=record.id,
             labels=labels(record),
-            image=record.image,
+            image=spelling(record.image),
             runtime={"name": RUNTIME},
             spec={"type_url": SPEC, "value": await asyncio.to_thread(self._spec, record)},
             snapshotter=self._snapshotter,

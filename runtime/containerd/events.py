@@ -13,6 +13,7 @@ from runtime.containerd.containers import RUNTIME
 from runtime.containerd.filters import Adaptor, any_of
 from runtime.containerd.messages import make, timestamp
 from runtime.images.service import ImageService
+from runtime.images.store import spelling
 from runtime.sandbox.records import ContainerRecord
 
 _LONGEST = 4096
@@ -92,7 +93,7 @@ class Events:
 
 def _fields(record: ContainerRecord, name: str) -> dict[str, Any]:
     if name == "ContainerCreate":
-        return {"id": record.id, "image": record.image, "runtime": {"name": RUNTIME}}
+        return {"id": record.id, "image": spelling(record.image), "runtime": {"name": RUNTIME}}
     if name == "ContainerDelete":
         return {"id": record.id}
     fields: dict[str, Any] = {"container_id": record.id}

@@ -19,7 +19,9 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _FIELD = re.compile(rf"(?:[A-Za-z][A-Za-z0-9_]*|{_QUOTED})(?:\.(?:[A-Za-z][A-Za-z0-9_]*|{_QUOTED}))*")
 _PART = re.compile(rf"{_QUOTED}|[A-Za-z0-9_]+")
 _OPERATOR = re.compile(r"==|!=|~=")
-_VALUE = re.compile(rf"{_QUOTED}|/(?:[^/\\]|\\.)*/|\|(?:[^|\\]|\\.)*\||[^,\s\"]*")
+_VALUE = re.compile(rf"{_QUOTED}|[^,\s\"]*")
+# Only expressions may stand between slashes or bars: a plain value may begin with one, as topics do.
+_EXPRESSION = re.compile(rf"/(?:[^/\\]|\\.)*/(?=,|$)|\|(?:[^|\\]|\\.)*\|(?=,|$)|{_VALUE.pattern}")
 
 
 class Filter:
@@ -45,10 +47,11 @@ class Filter:
         if operator is None:
             self._selectors.append((path, "", ""))
             return field.end()
-        value = _VALUE.match(text, operator.end())
+        is_expression = operator[0] == "~="
+        value = (_EXPRESSION if is_expression else _VALUE).match(text, operator.end())
         assert value is not None
-        wanted = _plain(value[0])
-        if operator[0] == "~=":
+        wanted = _plain(value[0], is_expression=is_expression)
+        if is_expression:
             _compiled(wanted)
         self._selectors.append((path, operator[0], wanted))
         return value.end()
@@ -85,13 +88,13 @@ def _selects(found: str | None, operator: str, value: str) -> bool:
     return found == value if operator else True
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, *, is_expression: bool = False) -> str:
     if text[:1] == '"':
         try:
             return str(json.loads(text))
         except ValueError as error:
             raise InvalidArgument(f"filters: invalid quoted string {text}: invalid argument") from error
-    if len(text) > 1 and text[0] in "/|" and text[-1] == text[0]:
+    if is_expression and len(text) > 1 and text[0] in "/|" and text[-1] == text[0]:
         return text[1:-1]
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from runtime.errors import InvalidArgument, NotFound
 from runtime.images.content import ContentStore
@@ -23,6 +24,11 @@ from runtime.images.reference import Reference
 
 SOURCE = "containerd.io/distribution.source."
 """What labels begin with that tell from which registry (host, then path as the value) a blob came."""
+
+
+def source_label(reference: Reference) -> str:
+    """The label of that registry; it names the host without its port, as containerd's clients do."""
+    return SOURCE + (urlsplit(f"//{reference.domain}").hostname or reference.domain)
 
 
 def image_record(
@@ -66,7 +72,7 @@ def stored_image(content: ContentStore, target: str, reference: Reference | None
     has_source = any(label.startswith(SOURCE) for label in sources)
     tags = (str(reference),) if reference and not reference.digest else ()
     repo_digest = ""
-    if reference and (reference.digest or sources.get(SOURCE + reference.domain)):
+    if reference and (reference.digest or source_label(reference) in sources):
         repo_digest = f"{reference.repository}@{target}"
     return replace(
         image_record(digest, manifest, config, tags, repo_digest),

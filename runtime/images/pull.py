@@ -14,7 +14,7 @@ from runtime.errors import FailedPrecondition, InvalidArgument, RuntimeFault
 from runtime.images.content import ContentStore
 from runtime.images.credentials import AuthConfig
 from runtime.images.download import Downloads, Progress
-from runtime.images.inventory import SOURCE, image_record
+from runtime.images.inventory import image_record, source_label
 from runtime.images.layers import unpack_layer
 from runtime.images.media import (
     INDEXES,
@@ -75,7 +75,7 @@ class Puller:
             raise InvalidArgument(f"mismatched image rootfs and manifest layers in {manifest_digest}")
         await self._layers(registry, manifest, config, on_progress)
         for digest in {target.digest, manifest_digest}:
-            await asyncio.to_thread(self.content.add_labels, digest, {SOURCE + reference.domain: reference.path})
+            await asyncio.to_thread(self.content.add_labels, digest, {source_label(reference): reference.path})
         tag = tag_name(reference)
         return image_record(
             manifest_digest, manifest, config, (tag,) if tag else (), f"{reference.repository}@{target.digest}"
