@@ -26,6 +26,8 @@ class KubeletConfig:
     max_pods: int = 110
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
+    container_log_max_size: int = 10 << 20
+    container_log_max_files: int = 5
 
     @property
     def pods_dir(self) -> Path:

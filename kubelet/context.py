@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from asyncio import Queue, TaskGroup
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from kubelet.images import ImagePuller
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
-from machinery.api.resources import PODS
 from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock
@@ -59,10 +58,9 @@ class PodContext:
     pressure: Callable[[], Pressure]
     crashes: Backoff = field(default_factory=Backoff)
 
-    def pods_here(self) -> Iterator[Object]:
+    def pods_here(self) -> Sequence[Object]:
         """The pods that are bound to this node, as the API has them."""
-        node = self.config.node_name
-        return (pod for pod in self.cache.list(PODS) if pod["spec"].get("nodeName") == node)
+        return self.cache.on_node(self.config.node_name)
 
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.context import PodContext
 from kubelet.hooks import HookFailed, run_hook
+from kubelet.logrotation import remove_logs
 from kubelet.podstate import ContainerState, PodState
 from kubelet.volumes import take_down
 from machinery.api.resource import Object
@@ -68,6 +69,15 @@ async def stop_container(
 async def stop_sandboxes(context: PodContext, state: PodState) -> None:
     for sandbox in state.sandboxes:
         await context.cri.stop_sandbox(sandbox.id)
+
+
+async def remove_containers(context: PodContext, state: PodState, ids: Sequence[str]) -> None:
+    """Removes containers that nobody asks for any more, with their logs."""
+    for container in state.containers:
+        if container.id in ids:
+            await context.cri.remove_container(container.id)
+            if container.log_path:
+                await asyncio.to_thread(remove_logs, Path(container.log_path))
 
 
 async def remove_traces(context: PodContext, state: PodState, pod_dir: Path, logs: Path) -> None:

@@ -15,6 +15,7 @@ from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
 from kubelet.ending import remove_traces, stop_containers
 from kubelet.evictor import Evictor
 from kubelet.images import ImagePuller
+from kubelet.logrotation import LogRotator
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
 from kubelet.sandboxconfig import log_directory
@@ -85,7 +86,8 @@ class Kubelet:
         version = f"{context.runtime.name}://{context.runtime.version}"
         look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
         node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
-        for body in (node, context.events.run(), pleg.follow(), pleg.relist()):
+        rotator = LogRotator(self._config, context.cri, self._clock, self.pods)
+        for body in (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run()):
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
 

@@ -18,7 +18,7 @@ from kubelet.admission import refusal
 from kubelet.containerstart import NotStarted, Place, start_container
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
-from kubelet.ending import stop_container
+from kubelet.ending import remove_containers, stop_container
 from kubelet.observing import observe
 from kubelet.podending import PodEnding
 from kubelet.podfiles import write_hosts
@@ -192,8 +192,7 @@ class PodWorker:
         assert state.sandbox is not None
         place = Place(state, state.sandbox.id, config, self._volumes.paths, self._directory)
         touched = await self._start_all(pod, actions.start, place)
-        for container_id in actions.remove:
-            await self._context.cri.remove_container(container_id)
+        await remove_containers(self._context, state, actions.remove)
         return touched or bool(actions.kill or actions.remove or actions.new_sandbox is not None)
 
     async def _kill(self, pod: Object, state: PodState, actions: PodActions) -> None:

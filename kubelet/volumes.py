@@ -5,6 +5,7 @@ Everything here is blocking file work: the worker runs it in a thread.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from kubelet import podspec
 from kubelet.atomicfiles import write_atomically
-from kubelet.resources import whole
+from kubelet.resources import quantity, whole
 from kubelet.volumecontent import CONTENT_KINDS, Sources, VolumeFailure, volume_files
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from machinery.linux.mount import Mount, mount, mount_points, unmount
 
+LOG = logging.getLogger("kubelet")
 _PLUGINS = {
     "emptyDir": "kubernetes.io~empty-dir",
     "configMap": "kubernetes.io~configmap",
@@ -65,7 +67,10 @@ def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Pat
         raise VolumeFailure(f"no volume plugin matched: {', '.join(set(volume) - {'name'})}")
     directory = pod_dir / "volumes" / _PLUGINS[kind] / str(volume["name"])
     if kind in CONTENT_KINDS:
-        write_atomically(directory, volume_files(pod, volume, sources), gid)
+        files = volume_files(pod, volume, sources)
+        if kind != "configMap":
+            _in_memory(directory, sources)
+        write_atomically(directory, files, gid)
     else:
         _empty_dir(directory, volume[kind] or {}, gid)
     return directory
@@ -82,6 +87,19 @@ def _empty_dir(directory: Path, spec: Object, gid: int | None) -> None:
     if gid is not None:
         os.chown(directory, -1, gid)
         directory.chmod(0o2777)
+
+
+def _in_memory(directory: Path, sources: Sources) -> None:
+    """Secrets and tokens never reach the disk; a kubelet that may not mount keeps them on it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if os.path.ismount(directory):
+        return
+    size = quantity((sources.allocatable or {}).get("memory", "0"))
+    limit = (f"size={int(size) // 1024}k",) if size else ()
+    try:
+        mount(Mount("tmpfs", "tmpfs", str(directory), ("relatime", *limit)))
+    except PermissionError:
+        LOG.debug("no tmpfs at %s: not permitted", directory)
 
 
 def _host_path(spec: Object) -> Path:

@@ -46,6 +46,7 @@ class FakeRuntime:
     owners: dict[str, str] = field(default_factory=dict)
     exec_code: int = 0
     update_error: str = ""
+    reopen_error: str = ""
     memory: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
@@ -189,6 +190,12 @@ class FakeRuntime:
                 yield await queue.get()
         finally:
             self._listeners.discard(queue)
+
+    async def ReopenContainerLog(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.reopen_error:
+            await context.abort(grpc.StatusCode.UNKNOWN, self.reopen_error)
+        await asyncio.to_thread(Path(self.containers[request.container_id].log_path).touch)
+        return make("ReopenContainerLogResponse")
 
     async def ListContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         stats = [

@@ -19,6 +19,7 @@ from machinery.api.resources import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from machinery.client.cache import Change
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
+from machinery.linux.mount import mount_points, unmount
 from tests.contract.apiserver_running import running
 from tests.fake_runtime import FakeRuntime, serving
 
@@ -118,9 +119,25 @@ async def kubelet(world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def unmounted(directory: Path) -> AsyncIterator[None]:
+    """Takes away what a kubelet that was cut off has left mounted below the directory."""
+    try:
+        yield
+    finally:
+        # A thread that was mounting while the kubelet was cancelled has its way first.
+        await asyncio.get_running_loop().shutdown_default_executor()
+        for point in reversed(mount_points(directory)):
+            unmount(point)
+
+
+@asynccontextmanager
 async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
     with tempfile.TemporaryDirectory() as short:
-        async with running(directory) as server, serving(runtime, Path(short) / "cri.sock") as endpoint:
+        async with (
+            unmounted(directory),
+            running(directory) as server,
+            serving(runtime, Path(short) / "cri.sock") as endpoint,
+        ):
             config = KubeletConfig(
                 node_name="n",
                 node_ip="192.0.2.1",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from kubelet.cri import Cri
 from kubelet.eviction import Observation, Signal
 from kubelet.evictor import Evictor
+from kubelet.logrotation import LogRotator
 from machinery.api.resource import Object
 from machinery.client.clock import SystemClock
 from tests.fake_runtime import FakeRuntime
@@ -91,6 +93,28 @@ async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:
         )
         assert _conditions(pod)["DisruptionTarget"]["reason"] == "TerminationByKubelet"
         assert (await found.until_told("Evicted"))["type"] == "Warning"
+
+
+async def test_a_log_that_has_grown_is_rotated_and_stays_where_it_is_if_that_fails(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p")
+        pod = await found.until("p", phase_is("Running"))
+        (container,) = runtime.named("c")
+        log = Path(container.log_path)
+        log.write_bytes(b"0123456789")
+        config = dataclasses.replace(found.config, container_log_max_size=10)
+        async with Cri(found.config.runtime_endpoint) as cri:
+            rotator = LogRotator(config, cri, SystemClock(), list)
+            await rotator.look(pod)
+            older = sorted(log.parent.glob("0.log.*"))
+            assert [each.read_bytes() for each in older] == [b"0123456789"] and log.read_bytes() == b""
+            await rotator.look(pod)
+            assert sorted(log.parent.glob("0.log.*")) == older
+            runtime.reopen_error = "no"
+            log.write_bytes(b"again 0123456789")
+            await rotator.look(pod)
+            assert log.read_bytes() == b"again 0123456789"
 
 
 def _requests(pod: Object) -> Object:

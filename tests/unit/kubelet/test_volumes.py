@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from kubelet.volumes import MountFailed, set_up, sub_path, take_down
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
 from machinery.client.cache import Change
+from machinery.linux.mount import mount_points, unmount
 
 
 class Known:
@@ -47,6 +48,13 @@ class Known:
 
     async def wait_for(self, revision: int) -> None:
         return
+
+
+@pytest.fixture(autouse=True)
+def _unmounted(tmp_path: Path) -> Iterator[None]:
+    yield
+    for point in reversed(mount_points(tmp_path)):
+        unmount(point)
 
 
 def pod_with(*volumes: Object, security: Object | None = None) -> Object:
@@ -250,6 +258,19 @@ def test_an_empty_dir_in_memory_is_a_bounded_tmpfs_that_goes_with_the_pod(tmp_pa
         assert visible(again) == {"kept": "x"}, "a second look mounts nothing over it"
     finally:
         take_down(tmp_path / "pod")
+    assert not (tmp_path / "pod").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_secrets_and_tokens_stay_in_memory(tmp_path: Path) -> None:
+    known = Known()
+    known.put(SECRETS, "s", data={"key": base64.b64encode(b"secret").decode()})
+    for volume in ({"secret": {"secretName": "s"}}, {"projected": {"sources": [{"secret": {"name": "s"}}]}}):
+        folder = put_up(tmp_path / "pod", volume, known)
+        assert folder.is_mount() and visible(folder) == {"key": "secret"}
+        assert put_up(tmp_path / "pod", volume, known) == folder
+    assert len(mount_points(tmp_path / "pod")) == 2
+    take_down(tmp_path / "pod")
     assert not (tmp_path / "pod").exists()
 
 
