@@ -1,8 +1,6 @@
-"""The system calls that a container may not make: the runtime's default profile, or one of the host's files.
+"""The system calls that a container may make: the runtime's default profile, or one of the host's files.
 
-The default refuses what Docker's documentation lists as blocked and what has joined since: calls that reach beyond the
-container, each unless a capability of the container permits it. All others are allowed.
-https://docs.docker.com/engine/security/seccomp/
+The default allows what containerd's allows, and refuses the rest: https://docs.docker.com/engine/security/seccomp/
 """
 
 from __future__ import annotations
@@ -13,61 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import InvalidArgument
+from runtime.sandbox.seccomp_calls import ALWAYS, BY_CAPABILITY, BY_MACHINE, PERSONALITIES
 
-_ANY = ""
-"""No capability permits it."""
-_REFUSED: dict[str, tuple[str, ...]] = {
-    _ANY: (
-        "_sysctl", "add_key", "create_module", "get_kernel_syms", "io_uring_enter", "io_uring_register",
-        "io_uring_setup", "keyctl", "nfsservctl", "query_module", "request_key", "sysfs", "uselib", "userfaultfd",
-        "ustat", "vm86", "vm86old",
-    ),
-    "CAP_SYS_ADMIN": (
-        "bpf", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount", "mount_setattr",
-        "move_mount", "open_tree", "perf_event_open", "pivot_root", "quotactl", "quotactl_fd", "setdomainname",
-        "sethostname", "setns", "swapoff", "swapon", "umount", "umount2", "unshare",
-    ),
-    "CAP_DAC_READ_SEARCH": ("open_by_handle_at",),
-    "CAP_SYS_BOOT": ("kexec_file_load", "kexec_load", "reboot"),
-    "CAP_SYS_MODULE": ("delete_module", "finit_module", "init_module"),
-    "CAP_SYS_NICE": ("get_mempolicy", "mbind", "move_pages", "set_mempolicy", "set_mempolicy_home_node"),
-    "CAP_SYS_PACCT": ("acct",),
-    "CAP_SYS_PTRACE": ("kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev"),
-    "CAP_SYS_RAWIO": ("ioperm", "iopl"),
-    "CAP_SYS_TIME": ("clock_settime", "clock_settime64", "settimeofday", "stime"),
-    "CAP_SYS_TTY_CONFIG": ("vhangup",),
-    "CAP_SYSLOG": ("syslog",),
-}  # fmt: skip
-_NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
+_NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_AF_VSOCK = 40
 _ARCHITECTURES = {
     "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-    "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+    "aarch64": ["SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"],
     "armv7l": ["SCMP_ARCH_ARM"],
+    "ppc64le": ["SCMP_ARCH_PPC64LE"],
+    "riscv64": ["SCMP_ARCH_RISCV64"],
+    "s390x": ["SCMP_ARCH_S390", "SCMP_ARCH_S390X"],
 }
-_EPERM, _ENOSYS = 1, 38
+_ENOSYS = 38
 DEFAULT, LOCALHOST = 0, 2
 
 
 def default_profile(capabilities: Collection[str], machine: str) -> dict[str, Any]:
     """The profile for a container with these capabilities, as the OCI specification has it. Pure."""
-    names = [name for permitting, calls in _REFUSED.items() if permitting not in capabilities for name in calls]
-    rules = [_refuse(names)]
+    names = set(ALWAYS | BY_MACHINE.get(machine, frozenset()))
+    for capability in BY_CAPABILITY.keys() & set(capabilities):
+        names |= BY_CAPABILITY[capability]
+    rules = [_allow(sorted(names)), _allow(["socket"], index=0, value=_AF_VSOCK, op="SCMP_CMP_NE")]
+    rules += [_allow(["personality"], index=0, value=value, op="SCMP_CMP_EQ") for value in PERSONALITIES]
     if "CAP_SYS_ADMIN" not in capabilities:
-        rules += [
-            _refuse(["clone"], args=[{"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}])
-            for flag in _NAMESPACE_FLAGS
-        ]
+        flags = 1 if machine == "s390x" else 0
+        rules.append(_allow(["clone"], index=flags, value=_NEW_NAMESPACES, valueTwo=0, op="SCMP_CMP_MASKED_EQ"))
         # Its flags lie in memory, where no filter sees them; C libraries fall back to clone when it is absent.
-        rules.append(_refuse(["clone3"], error=_ENOSYS))
-    profile: dict[str, Any] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
+        rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
+    profile: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
     if machine in _ARCHITECTURES:
         profile["architectures"] = _ARCHITECTURES[machine]
     return profile
 
 
-def _refuse(names: list[str], *, error: int = _EPERM, args: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    rule = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error}
-    return {**rule, "args": args} if args else rule
+def _allow(names: list[str], **argument: Any) -> dict[str, Any]:
+    rule: dict[str, Any] = {"names": names, "action": "SCMP_ACT_ALLOW"}
+    return {**rule, "args": [argument]} if argument else rule
 
 
 def profile_of(security: Any, capabilities: Collection[str], machine: str) -> dict[str, Any] | None:

@@ -99,7 +99,8 @@ async def test_the_default_profile_refuses_calls_that_reach_out(node: Node) -> N
     )
     assert b"Seccomp:\t2" in (await node.execute(container, "cat /proc/self/status")).stdout
     assert (await node.execute(container, "unshare -U true")).exit_code != 0
-    assert (await node.execute(container, "(echo hello | cat) && date")).exit_code == 0
+    assert (await node.execute(container, "mount -t tmpfs none /mnt")).exit_code != 0
+    assert (await node.execute(container, "(echo hello | cat) && date && chroot / true")).exit_code == 0
 
 
 async def test_a_firewall_that_drops_lets_the_bridge_through_until_the_end(node: Node) -> None:
