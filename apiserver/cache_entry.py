@@ -48,14 +48,24 @@ class Entry:
         "labels", "owners", "node", "was_used", "_object", "_parsed",
     )  # fmt: skip
 
-    def __init__(self, key: str, value: bytes, revision: int, create_revision: int, parsed: ParsedObjects) -> None:
+    def __init__(
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        create_revision: int,
+        parsed: ParsedObjects,
+        obj: Object | None = None,
+    ) -> None:
+        """`obj` is what `value` holds where that is known; it is copied as far as it is changed."""
         self.key = key
         self.revision = revision
         self.create_revision = create_revision
         self._parsed = parsed
         self.was_used = False
         self.namespace, self.name = _names(key)
-        value, obj = _read(value)
+        if obj is None:
+            value, obj = _read(value)
         self.head, self.tail = halves(value)
         metadata = obj.get("metadata") or {}
         self.labels: Mapping[str, str] = metadata.get("labels") or _NO_LABELS
@@ -143,12 +153,8 @@ def _read(value: bytes) -> tuple[bytes, Object]:
 
 
 def _with_revision(obj: Object, revision: int) -> Object:
-    """Changes `obj`, which nobody else has seen yet."""
     metadata = obj.get("metadata")
-    if not isinstance(metadata, dict):
-        metadata = obj["metadata"] = {}
-    metadata["resourceVersion"] = str(revision)
-    return obj
+    return {**obj, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "resourceVersion": str(revision)}}
 
 
 def _names(key: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class WatchCache:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._is_ended = False
-        self._vouched: set[bytes] = set()
+        self._vouched: dict[bytes, Object] = {}
         self.set_aside = SetAside()
 
     @property
@@ -81,14 +81,11 @@ class WatchCache:
             revision = self._floor = revision or page.revision
             for item in page.items:
                 with contain("stored object", about=item.key):
-                    bucket, value = (
-                        self._bucket(bucket_prefix(item.key)),
-                        self._readable(item.key, item.value, item.mod_revision),
-                    )
+                    bucket = self._bucket(bucket_prefix(item.key))
+                    value = self._readable(item.key, item.value, item.mod_revision)
                     if value is not None:
-                        bucket.load(
-                            Entry.loaded(item.key, value, item.mod_revision, item.create_revision, self._parsed)
-                        )
+                        entry = Entry.loaded(item.key, value, item.mod_revision, item.create_revision, self._parsed)
+                        bucket.load(entry)
             more, last = page.more, page.items[-1].key if page.items else ""
             await asyncio.sleep(0)
         self._revision = revision
@@ -122,11 +119,12 @@ class WatchCache:
             with contain("stored object", about=event.key):
                 bucket = self._bucket(bucket_prefix(event.key))
                 change: CacheEvent | None
-                value = self._readable(event.key, event.value, revision) if event.type == "put" else None
-                if value is not None:
-                    change = bucket.put(self._entry(event.key, value, revision, event.create_revision))
-                else:
-                    change = bucket.remove(event.key, revision)
+                entry = (
+                    self._entry(event.key, event.value, revision, event.create_revision)
+                    if event.type == "put"
+                    else None
+                )
+                change = bucket.put(entry) if entry is not None else bucket.remove(event.key, revision)
                 if event.type == "delete":
                     self.set_aside.forget(event.key)
                 if change is not None:
@@ -162,9 +160,8 @@ class WatchCache:
             known = bucket.entries.get(item.key)
             if known is None or known.revision < item.mod_revision:
                 with contain("stored object", about=item.key):
-                    value = self._readable(item.key, item.value, item.mod_revision)
-                    if value is not None:
-                        entry = self._entry(item.key, value, item.mod_revision, item.create_revision)
+                    entry = self._entry(item.key, item.value, item.mod_revision, item.create_revision)
+                    if entry is not None:
                         changes.append((bucket, bucket.put(entry)))
                     elif (gone := bucket.remove(item.key, item.mod_revision)) is not None:
                         changes.append((bucket, gone))
@@ -178,27 +175,31 @@ class WatchCache:
         self._tell(found.revision, changes)
 
     @contextmanager
-    def vouch(self, value: bytes) -> Iterator[None]:
-        """Within, `value` is taken as it is: whoever writes it has checked it already."""
-        self._vouched.add(value)
+    def vouch(self, value: bytes, obj: Object) -> Iterator[None]:
+        """Within, `value` is taken to be `obj`, unparsed: whoever writes it has checked it already."""
+        self._vouched[value] = obj
         try:
             yield
         finally:
-            self._vouched.discard(value)
+            self._vouched.pop(value, None)
+
+    def _entry(self, key: str, value: bytes, revision: int, create_revision: int) -> Entry | None:
+        """The entry of a stored value, None where that can't be read and is set aside."""
+        obj = self._vouched.get(value)
+        made = self._readable(key, value, revision) if obj is None else value
+        if made is None:
+            return None
+        self.set_aside.forget(key)
+        return Entry(key, made, revision, create_revision, self._parsed, obj)
 
     def _readable(self, key: str, value: bytes, revision: int) -> bytes | None:
-        """The value as it may be shown, None where it can't be read and is set aside."""
+        """The value as it may be shown."""
         try:
-            made = value if value in self._vouched else readable(key, value)
+            return readable(key, value)
         except UnreadableError as error:
             _log.warning("what is stored under %s is set aside: %s", key, error)
             self.set_aside.add(key, revision, str(error))
             return None
-        self.set_aside.forget(key)
-        return made
-
-    def _entry(self, key: str, value: bytes, revision: int, create_revision: int) -> Entry:
-        return Entry(key, value, revision, create_revision, self._parsed)
 
     def _bucket(self, prefix: str) -> Bucket:
         bucket = self._buckets.get(prefix)

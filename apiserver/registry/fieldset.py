@@ -50,15 +50,19 @@ def _compare_maps(old: Any, new: Any, schema: Definition | None) -> tuple[Trie |
     before, after = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
     if not before and not after:
         return _compare_leaves(old, new)
-    pairs = [(f"f:{key}", before.get(key, ABSENT), value, key) for key, value in after.items()]
-    pairs += [(f"f:{key}", value, ABSENT, key) for key, value in before.items() if key not in after]
     changed: Trie = {}
     removed: Trie = {}
-    for path, left, right, key in pairs:
-        if left is right:
+    for key, value in after.items():
+        if key not in before:
+            changed[f"f:{key}"] = whole(value, schema.field(key) if schema else None)
             continue
-        below = compare(left, right, schema.field(key) if schema else None)
-        _collect(path, below, changed, removed)
+        left = before[key]
+        # Most of what an update holds is what there was.
+        if left is not value and left != value:
+            _collect(f"f:{key}", compare(left, value, schema.field(key) if schema else None), changed, removed)
+    for key, value in before.items():
+        if key not in after:
+            removed[f"f:{key}"] = whole(value, schema.field(key) if schema else None)
     return _finish(old, new, changed, removed)
 
 

@@ -253,7 +253,7 @@ class Registry:
         # Heartbeats and events would each cost an fsync that nobody waits for.
         relaxed = row in (LEASES, EVENTS)
         lease = await self._event_lease.get() if row == EVENTS else 0
-        with self._cache.vouch(value):
+        with self._cache.vouch(value, final):
             result = await self._store.put(key, value, expected=expected, lease=lease, relaxed=relaxed)
             await self._seen(result)
         return result
