@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apiserver.server import ApiServer
 from machinery.pki import Pki
+from minikube_py import containerd_link
 from minikube_py.config import Config
 from runtime.config import RuntimeConfig
 
@@ -33,6 +34,7 @@ def runtime_config(config: Config) -> RuntimeConfig:
         pod_cidr=config.pod_cidr,
         bridge=config.bridge,
         mirrors=mirrors(config.registry_mirror),
+        archives=config.data_dir / "images",
     )
 
 
@@ -49,7 +51,11 @@ def mirrors(options: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 async def serve_runtime(config: Config, ready: asyncio.Event) -> None:
     from runtime.server import serve
 
-    await serve(runtime_config(config), ready=ready)
+    containerd_link.make(config.cri_socket)
+    try:
+        await serve(runtime_config(config), ready=ready)
+    finally:
+        containerd_link.remove(config.cri_socket)
 
 
 async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
@@ -120,6 +126,7 @@ async def destroy(config: Config) -> None:
     from runtime.server import destroy as destroy_runtime
 
     await destroy_runtime(runtime_config(config))
+    containerd_link.remove(config.cri_socket)
     _unmount_below(config.data_dir)
     if not config.is_default and pod_logs_dir(config).exists():
         shutil.rmtree(pod_logs_dir(config))

@@ -17,7 +17,10 @@ NAME = "minikube-py"
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """`root` outlives a reboot, `run` does not; both are this instance's own. `mirrors`: host -> URLs asked first."""
+    """`root` outlives a reboot, `run` does not; both are this instance's own. `mirrors`: host -> URLs asked first.
+
+    Images in the files `*.tar*` of the folder `archives` are imported at the start.
+    """
 
     root: Path
     run: Path
@@ -26,6 +29,7 @@ class RuntimeConfig:
     pod_cidr: str = "10.244.0.0/16"
     bridge: str = "mkpy0"
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    archives: Path | None = None
 
     @property
     def namespaces(self) -> Path:

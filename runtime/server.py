@@ -21,6 +21,8 @@ from runtime.cri.events import Events
 from runtime.cri.faults import guarded
 from runtime.cri.image_service import ImageService as CriImages
 from runtime.cri.runtime_service import RuntimeService
+from runtime.cri.streaming.server import StreamingServer
+from runtime.images.preloaded import import_archives
 from runtime.images.service import ImageService
 from runtime.network.bridge import BridgeNetwork
 from runtime.sandbox.containers import Containers
@@ -54,7 +56,9 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
         await sandboxes.adopt()
         await containers.adopt()
         await images.recover([record.id for record in containers.records])
-        runtime_service = RuntimeService(sandboxes, containers, network, events, images, config.root)
+        streaming = StreamingServer(sandboxes, containers)
+        await streaming.start()
+        runtime_service = RuntimeService(sandboxes, containers, network, events, images, config.root, streaming)
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers(
             (
@@ -69,12 +73,15 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
         config.socket.chmod(0o600)
         LOG.info("serving CRI on %s", config.socket)
         group.create_task(containers.run())
+        if config.archives is not None:
+            group.create_task(import_archives(config.archives, config.root / "imported.json", images))
         try:
             if ready is not None:
                 ready.set()
             await server.wait_for_termination()
         finally:
             await server.stop(grace=None)
+            await streaming.stop()
             config.socket.unlink(missing_ok=True)
 
 

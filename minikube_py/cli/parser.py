@@ -53,20 +53,52 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     trace = _command(commands, "trace", "the steps of a workload from apply to Ready, with their times")
     trace.add_argument("workload", metavar="deploy/NAME", help="a Deployment")
     trace.add_argument("-n", "--namespace", default="default")
+    _image_commands(commands)
+    ctr = _command(commands, "ctr", "run containerd's own client, ctr, on this cluster's runtime")
+    ctr.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what ctr is told: containers list")
     uninstall = _command(commands, "uninstall", "remove the cluster and all that it made on this machine")
     uninstall.add_argument("--yes", action="store_true", help="do not ask")
     return parser.parse_args(argv)
+
+
+def _image_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    image = _command(commands, "image", "images of your own: load, list, rm, prune")
+    actions = image.add_subparsers(required=True, metavar="ACTION", dest="action")
+    load = _action(actions, "load", "load images from a file, so that pods find them without a registry")
+    load.add_argument("file", metavar="FILE", help="what docker save writes or an OCI layout tar; - is standard input")
+    load.add_argument("--name", help="call the image so, where the archive holds one without a name")
+    _action(actions, "list", "the images of the node")
+    rm = _action(actions, "rm", "take names away, and images with their last name")
+    rm.add_argument("names", nargs="+", metavar="IMAGE", help="a name, or an id")
+    rm.add_argument("--force", action="store_true", help="also what a container runs from")
+    prune = _action(actions, "prune", "remove the images that no container uses")
+    prune.add_argument("--all", action="store_true", help="also those that were loaded by hand")
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    """A command's command: its options may stand before its name, too."""
+    parser = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    _common_options(parser, profile=argparse.SUPPRESS, data_dir=argparse.SUPPRESS, output=argparse.SUPPRESS)
+    return parser
 
 
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="which cluster (default minikube-py)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where its data is (default /var/lib/minikube-py)")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    _common_options(parser, profile=DEFAULT_PROFILE, data_dir=None, output="text")
     parser.set_defaults(command=_late(name))
     return parser
+
+
+def _common_options(parser: argparse.ArgumentParser, *, profile: str, data_dir: str | None, output: str) -> None:
+    parser.add_argument("--profile", default=profile, help="which cluster (default minikube-py)")
+    parser.add_argument(
+        "--data-dir", default=data_dir, metavar="DIR", help="where its data is (default /var/lib/minikube-py)"
+    )
+    parser.add_argument("--output", choices=("text", "json"), default=output)
 
 
 def _cluster_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -17,7 +16,7 @@ from typing import IO, Any, Protocol
 
 from runtime.errors import InvalidArgument
 from runtime.images.content import Reader
-from runtime.images.layer_stream import decompressed
+from runtime.images.layer_stream import Errors, decompressed
 from runtime.images.media import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -43,8 +42,8 @@ BLOBS = "blobs/sha256/"
 class Sink(Protocol):
     """Where blobs go."""
 
-    def put(self, source: Reader, size: int) -> str:
-        """Stores the next `size` bytes of `source`; their digest."""
+    def put(self, source: Reader, size: int, expected: str) -> str:
+        """Stores the next `size` bytes of `source`; their digest. If `expected` is there, they may stay unread."""
 
     def add(self, body: bytes) -> str:
         """Stores a blob that is in memory; its digest."""
@@ -82,17 +81,13 @@ class _Contents:
 def read_archive(stream: BufferedReader, sink: Sink, platform: Platform) -> list[Found]:
     """The images in the stream, their blobs in `sink`; raises InvalidArgument where it is no image archive."""
     try:
-        reader, errors = decompressed(stream)
-        try:
-            with tarfile.open(fileobj=reader, mode="r|") as tar:  # type: ignore[call-overload]
-                contents = _read(tar, sink)
-        except errors as error:
-            raise InvalidArgument(f"malformed image archive: {error}") from error
+        with tarfile.open(fileobj=_Sound(*decompressed(stream)), mode="r|") as tar:  # type: ignore[call-overload]
+            contents = _read(tar, sink)
         if "index.json" in contents.lists and "oci-layout" in contents.lists:
             return list(_layout(contents, sink, platform))
         if "manifest.json" in contents.lists:
             return list(_saved(contents, sink))
-    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(f"malformed image archive: {error or type(error).__name__}") from error
     raise InvalidArgument("unrecognized image format: neither what docker save writes nor an OCI layout")
 
@@ -109,10 +104,11 @@ def _read(tar: tarfile.TarFile, sink: Sink) -> _Contents:
                 raise ValueError(f"{name} is larger than {MAX_MANIFEST} bytes")
             contents.lists[name] = json.loads(_open(tar, entry).read())
         elif entry.isfile() and (name.startswith(BLOBS) or name.count("/") < DEEPEST):
+            expected = f"sha256:{name.removeprefix(BLOBS)}" if name.startswith(BLOBS) else ""
             source = _Peeked(_open(tar, entry))
             media_type = DOCKER_LAYER_GZIP if source.head[:2] == b"\x1f\x8b" else DOCKER_LAYER
-            contents.blobs[name] = Descriptor(media_type, sink.put(source, entry.size), entry.size)
-            if name.startswith(BLOBS) and contents.blobs[name].digest != f"sha256:{name.removeprefix(BLOBS)}":
+            contents.blobs[name] = Descriptor(media_type, sink.put(source, entry.size, expected), entry.size)
+            if expected and contents.blobs[name].digest != expected:
                 raise ValueError(f"{name} is not what its name says")
     return contents
 
@@ -122,6 +118,20 @@ def _open(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
     if file is None:
         raise ValueError(f"{entry.name} is no file")
     return file
+
+
+class _Sound:
+    """Reads a packed stream; raises ValueError where the packing is broken."""
+
+    def __init__(self, source: Reader, errors: Errors) -> None:
+        self._source = source
+        self._errors: Errors = (*errors, EOFError)
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._source.read(size)
+        except self._errors as error:
+            raise ValueError(f"corrupt archive: {error}") from error
 
 
 class _Peeked:
