@@ -59,6 +59,7 @@ async def run(
 async def spawn(
     command: Sequence[str],
     *,
+    stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
@@ -66,12 +67,12 @@ async def spawn(
     environment: Mapping[str, str] | None = None,
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """A started child without input; exec happens in a thread, as it waits for the disk."""
+    """A started child; exec happens in a thread, as it waits for the disk."""
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             pass_fds=pass_fds,

@@ -56,6 +56,26 @@ def unpin(folder: Path) -> None:
     folder.rmdir()
 
 
+def socket_in(network: Path | None, family: socket.AddressFamily) -> socket.socket:
+    """A non-blocking TCP socket of the network pinned on the file, of the caller's own for None; raises OSError.
+
+    A socket stays in the namespace in which it was made, whoever uses it.
+    """
+    made: list[socket.socket] = []
+
+    def work() -> None:
+        if network is not None:
+            descriptor = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _check(_libc.setns(descriptor, FLAGS["net"]), "setns")
+            finally:
+                os.close(descriptor)
+        made.append(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+
+    in_own_thread(work)
+    return made[0]
+
+
 def in_own_thread(work: Callable[[], None]) -> None:
     """Runs `work` in a thread that ends with it, so that nothing else ever runs in the namespaces it enters."""
     failures: list[OSError] = []

@@ -21,6 +21,7 @@ from runtime.cri.answers import (
 )
 from runtime.cri.events import Events
 from runtime.cri.stats import container_stats, sandbox_stats
+from runtime.cri.streaming.server import StreamingServer
 from runtime.errors import InvalidArgument, NotFound
 from runtime.network.bridge import BridgeNetwork
 from runtime.sandbox.containers import Containers
@@ -42,6 +43,7 @@ class RuntimeService:
         events: Events,
         images: Any,
         images_root: Path,
+        streaming: StreamingServer,
     ) -> None:
         self._sandboxes = sandboxes
         self._containers = containers
@@ -49,6 +51,7 @@ class RuntimeService:
         self._events = events
         self._images = images
         self._images_root = images_root
+        self._streaming = streaming
 
     async def Version(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
         return make(
@@ -177,6 +180,15 @@ class RuntimeService:
         record = self._containers.known(request.container_id)
         done = await self._containers.execute(record, list(request.cmd), request.timeout)
         return make("ExecSyncResponse", stdout=done.stdout, stderr=done.stderr, exit_code=done.status)
+
+    async def Exec(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return make("ExecResponse", url=self._streaming.exec(request))
+
+    async def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return make("AttachResponse", url=self._streaming.attach(request))
+
+    async def PortForward(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return make("PortForwardResponse", url=self._streaming.port_forward(request))
 
     async def ContainerStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         return make("ContainerStatsResponse", stats=await self._stats(self._containers.known(request.container_id)))

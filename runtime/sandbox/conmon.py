@@ -46,7 +46,9 @@ class Conmon:
     def exit_file(self, container_id: str) -> Path:
         return self._config.exits / container_id
 
-    async def create(self, container_id: str, bundle: Path, log: Path, *, tty: bool, stdin: bool) -> int:
+    async def create(
+        self, container_id: str, bundle: Path, log: Path, *, tty: bool, stdin: bool, stdin_once: bool
+    ) -> int:
         """The pid of the created container's first process; raises Unknown in runc's words."""
         command = [
             self._conmon,
@@ -66,6 +68,7 @@ class Conmon:
         ]
         command += ["--terminal"] if tty else []
         command += ["--stdin"] if stdin else []
+        command += [] if stdin_once else ["--leave-stdin-open"]
         answer = await self._answer(command, bundle)
         pid = int(str(answer.get("data", answer.get("pid", -1))))
         if pid <= 0:
@@ -124,7 +127,7 @@ class Conmon:
             started = pid_file.exists()
             pid_file.unlink(missing_ok=True)
         if done.status and not started:
-            words = _message(done.stderr.decode(errors="replace"))
+            words = runc_message(done.stderr.decode(errors="replace"))
             raise Unknown(
                 f"failed to exec in container: failed to start exec: OCI runtime exec failed: {words}: unknown"
             )
@@ -162,10 +165,14 @@ class Conmon:
         finally:
             path.unlink(missing_ok=True)
         if done.status:
-            raise Unknown(f"failed to update resources: {_message(done.stderr.decode(errors='replace'))}")
+            raise Unknown(f"failed to update resources: {runc_message(done.stderr.decode(errors='replace'))}")
 
     async def runc(self, *arguments: str, seconds: int = 0) -> Output:
-        return await child.run(self._runc, f"--root={self._config.runc_root}", *arguments, seconds=seconds)
+        return await child.run(*self.command(*arguments), seconds=seconds)
+
+    def command(self, *arguments: str) -> list[str]:
+        """runc's command line."""
+        return [self._runc, f"--root={self._config.runc_root}", *arguments]
 
 
 def _read_line(descriptor: int) -> dict[str, object]:
@@ -179,7 +186,7 @@ def _read_line(descriptor: int) -> dict[str, object]:
     return found
 
 
-def _message(said: str) -> str:
+def runc_message(said: str) -> str:
     """runc's own words out of its log line."""
     found = re.search(r'msg="((?:[^"\\]|\\.)*)"', said)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else said.strip()
@@ -187,7 +194,7 @@ def _message(said: str) -> str:
 
 def _words(said: str) -> str:
     """As containerd passes runc's words on."""
-    message = _message(said).removeprefix("container_linux.go")
+    message = runc_message(said).removeprefix("container_linux.go")
     return (
         f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {message}: unknown"
     )

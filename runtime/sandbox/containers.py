@@ -21,8 +21,10 @@ from machinery.linux.child import Output
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
+from runtime.sandbox.attachment import Attachment
 from runtime.sandbox.bundle import Bundle, amend_bundle, resources_message, told_mount, told_resources, write_bundle
 from runtime.sandbox.conmon import Conmon
+from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
 from runtime.sandbox.host import devices, devices_asked
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord
@@ -104,6 +106,7 @@ class Containers:
             cgroup_path=f"{sandbox.cgroup_parent.rstrip('/')}/{container_id}",
             tty=config.tty,
             stdin=config.stdin,
+            stdin_once=config.stdin_once,
             labels=dict(config.labels),
             annotations=dict(config.annotations),
             mounts=[told_mount(entry) for entry in config.mounts],
@@ -145,7 +148,14 @@ class Containers:
             raise FailedPrecondition(f"container {record.id!r} is in {record.state} state")
         log = Path(record.log_path or "/dev/null")
         try:
-            pid = await self._conmon.create(record.id, self._bundle(record.id), log, tty=record.tty, stdin=record.stdin)
+            pid = await self._conmon.create(
+                record.id,
+                self._bundle(record.id),
+                log,
+                tty=record.tty,
+                stdin=record.stdin,
+                stdin_once=record.stdin_once,
+            )
             record.pid, record.pid_start = pid, start_time(pid)
             record.conmon_pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
             record.conmon_start = start_time(record.conmon_pid)
@@ -283,9 +293,23 @@ class Containers:
         await asyncio.to_thread(clear)
 
     async def execute(self, record: ContainerRecord, command: list[str], seconds: int) -> Output:
+        self.running(record.id)
+        return await self._conmon.execute(record.id, command, seconds)
+
+    def running(self, container_id: str) -> ContainerRecord:
+        """The record of a container that runs; raises NotFound and FailedPrecondition."""
+        record = self.known(container_id)
         if record.state != "running":
             raise FailedPrecondition(f"container is in CONTAINER_{record.state.upper()} state")
-        return await self._conmon.execute(record.id, command, seconds)
+        return record
+
+    async def open(self, record: ContainerRecord, command: list[str], wanted: Wanted) -> Execution:
+        """A command started in the container with its streams open; raises Unknown in runc's words."""
+        return await open_execution(self._conmon, record.id, self._bundle(record.id), command, wanted, self._group)
+
+    def attach(self, record: ContainerRecord) -> Attachment:
+        """The container's own streams; raises Unknown where it has ended."""
+        return Attachment(self._bundle(record.id))
 
     async def reopen_log(self, record: ContainerRecord) -> None:
         """Has conmon open the log's path anew, after it was renamed; returns once the new file is there."""

@@ -71,6 +71,7 @@ class ContainerRecord:
     cgroup_path: str = ""
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     mounts: list[dict[str, Any]] = field(default_factory=list)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import socket
 import time
 import uuid
 from pathlib import Path
@@ -13,7 +15,7 @@ from machinery.linux import cgroup, namespaces, pause
 from machinery.linux.boot import boot_id
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
 from runtime.config import RuntimeConfig
-from runtime.errors import NotFound, RuntimeFault
+from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.network.bridge import BridgeNetwork
 from runtime.network.rules import PROTOCOLS, Forward
 from runtime.sandbox.bundle import told_ports
@@ -39,6 +41,33 @@ class Sandboxes:
         if found is None:
             raise NotFound(f'an error occurred when try to find sandbox "{sandbox_id}": not found')
         return found
+
+    def ready(self, sandbox_id: str) -> SandboxRecord:
+        """The record of a sandbox that is up; raises NotFound and FailedPrecondition."""
+        record = self.known(sandbox_id)
+        if record.state != "ready":
+            raise FailedPrecondition(f'sandbox container "{sandbox_id}" is not running')
+        return record
+
+    async def connect(self, record: SandboxRecord, port: int) -> socket.socket:
+        """A connection to what listens on the sandbox's own loopback; raises Unknown where nothing does."""
+        network = self.namespace_files(record).get("network")
+        refused = []
+        for family, kind, host in ((socket.AF_INET, "tcp4", "127.0.0.1"), (socket.AF_INET6, "tcp6", "[::1]")):
+            try:
+                made = await asyncio.to_thread(namespaces.socket_in, network, family)
+            except OSError as error:
+                refused.append(f"dial {kind} {host}:{port}: {_words(error)}")
+                continue
+            try:
+                await asyncio.get_running_loop().sock_connect(made, (host.strip("[]"), port))
+            except OSError as error:
+                made.close()
+                refused.append(f"dial {kind} {host}:{port}: connect: {_words(error)}")
+                continue
+            return made
+        why = f'failed to connect to localhost:{port} inside namespace "{record.id}", IPv4: {" IPv6 ".join(refused)} '
+        raise Unknown(f'failed to execute portforward in network namespace "{network or "host"}": {why}')
 
     def namespace_files(self, record: SandboxRecord) -> dict[str, Path]:
         """OCI namespace type -> file, of those that the sandbox has of its own."""
@@ -176,6 +205,11 @@ class Sandboxes:
 
     def _lost_namespaces(self, record: SandboxRecord) -> bool:
         return not record.on_host_network and "network" not in self.namespace_files(record)
+
+
+def _words(error: OSError) -> str:
+    """As Go words it."""
+    return (error.strerror or str(error)).lower() if error.errno is None else os.strerror(error.errno).lower()
 
 
 def _forwards(record: SandboxRecord) -> set[Forward]:

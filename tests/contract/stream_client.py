@@ -1,0 +1,168 @@
+"""Clients of streams as kubectl and crictl are: SPDY over a raw upgrade, channels over WebSocket, SPDY in WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, RESIZE, STDERR, STDIN, STDOUT, close_message
+from machinery.streams.remote_command import PORT_FORWARD_PROTOCOL, SPDY_PROTOCOLS
+from machinery.streams.spdy_session import SpdySession, SpdyStream, StreamLink, spdy_session
+
+
+@dataclass
+class Answer:
+    """All that a command said, and its last word."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    status: bytes = b""
+
+
+class RefusedError(Exception):
+    """The server did not switch protocols; `status` and `body` are what it said."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status, self.body = status, body
+
+
+@asynccontextmanager
+async def upgraded(
+    url: str,
+    protocols: Sequence[str],
+    *,
+    context: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[SpdySession]:
+    """A SPDY session as client-go opens one; raises RefusedError."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
+    try:
+        lines = [f"POST {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", "Connection: Upgrade"]
+        lines += ["Upgrade: SPDY/3.1", "Content-Length: 0"]
+        lines += [f"X-Stream-Protocol-Version: {each}" for each in protocols]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        status = int(head.split()[1])
+        if status != 101:
+            length = next(int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:"))
+            raise RefusedError(status, (await reader.readexactly(length)).decode())
+        async with spdy_session(StreamLink(reader, writer), is_client=True) as session:
+            yield session
+            await session.leave()
+    finally:
+        writer.close()
+
+
+@dataclass
+class Command:
+    """The client's side of a command over SPDY."""
+
+    streams: dict[str, SpdyStream] = field(default_factory=dict)
+
+    async def send(self, data: bytes) -> None:
+        await self.streams["stdin"].write(data)
+
+    async def end_input(self) -> None:
+        await self.streams["stdin"].end()
+
+    async def answer(self) -> Answer:
+        """Everything until the server has ended its streams."""
+        async with asyncio.TaskGroup() as group:
+            reads = {name: group.create_task(whole(s)) for name, s in self.streams.items() if name not in INWARDS}
+        found = {name: task.result() for name, task in reads.items()}
+        return Answer(found.get("stdout", b""), found.get("stderr", b""), found["error"])
+
+
+INWARDS = ("stdin", "resize")
+
+
+async def whole(stream: SpdyStream) -> bytes:
+    pieces = []
+    while piece := await stream.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+@asynccontextmanager
+async def spdy_command(
+    url: str,
+    streams: Sequence[str] = ("stdout", "stderr"),
+    protocol: str = SPDY_PROTOCOLS[0],
+    *,
+    context: ssl.SSLContext | None = None,
+) -> AsyncIterator[Command]:
+    async with upgraded(url, [protocol], context=context) as session:
+        command = Command()
+        for name in ("error", *streams):
+            command.streams[name] = await session.open({"streamtype": name})
+        yield command
+
+
+class WebSocketCommand:
+    """The client's side of a command over channels."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self.protocol = next(each for each in COMMAND_PROTOCOLS if each.name == socket.protocol)
+
+    async def send(self, data: bytes, channel: int = STDIN) -> None:
+        said = self.protocol.encode(channel, data)
+        if self.protocol.is_text:
+            await self._socket.send_str(said.decode())
+        else:
+            await self._socket.send_bytes(said)
+
+    async def end_input(self) -> None:
+        await self._socket.send_bytes(close_message(STDIN))
+
+    async def resize(self, width: int, height: int) -> None:
+        await self.send(b'{"Width":%d,"Height":%d}' % (width, height), RESIZE)
+
+    async def next(self) -> tuple[int, bytes] | None:
+        """The next message's channel and data; None once the server has closed."""
+        message = await self._socket.receive()
+        if message.type not in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+            return None
+        found = self.protocol.decode(message.data.encode() if self.protocol.is_text else message.data)
+        assert found is not None
+        return found.channel, found.data
+
+    async def answer(self) -> Answer:
+        found = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
+        while (said := await self.next()) is not None:
+            found[said[0]] += said[1]
+        return Answer(bytes(found[STDOUT]), bytes(found[STDERR]), bytes(found[ERROR]))
+
+
+@asynccontextmanager
+async def websocket_command(
+    url: str, protocol: str = COMMAND_PROTOCOLS[0].name, *, context: ssl.SSLContext | None = None
+) -> AsyncIterator[WebSocketCommand]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, protocols=[protocol], ssl=context or True, max_msg_size=0) as socket,
+    ):
+        yield WebSocketCommand(socket)
+
+
+async def open_pair(session: SpdySession, port: int, number: int) -> tuple[SpdyStream, SpdyStream]:
+    """The data and error streams of one forwarded connection."""
+    fields = {"port": str(port), "requestid": str(number)}
+    errors = await session.open({"streamtype": "error", **fields})
+    await errors.end()
+    return await session.open({"streamtype": "data", **fields}), errors
+
+
+@asynccontextmanager
+async def forwarding(url: str) -> AsyncIterator[SpdySession]:
+    async with upgraded(url, [PORT_FORWARD_PROTOCOL]) as session:
+        yield session
