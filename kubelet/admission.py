@@ -35,7 +35,7 @@ class Shortage:
 def shortage(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) -> Shortage | None:
     """What the node lacks for the pod beside the others; those that have ended need nothing."""
     uid = podspec.uid(pod)
-    active = [each for each in others if podspec.uid(each) != uid and not podspec.is_terminal(each)]
+    active = [each for each in others if uid not in _uids(each) and not podspec.is_terminal(each)]
     capacity = int(allocatable["pods"])
     if len(active) + 1 > capacity:
         return Shortage("pods", 1, len(active), capacity)
@@ -49,6 +49,11 @@ def shortage(pod: Object, others: Iterable[Object], allocatable: Mapping[str, st
         if value and used.get(name, 0) + value > has:
             return Shortage(name, value, used.get(name, 0), has)
     return None
+
+
+def _uids(pod: Object) -> tuple[str, str]:
+    """A mirror stands for the static pod whose uid it names."""
+    return podspec.uid(pod), podspec.mirrored_uid(pod)
 
 
 def _requests(pod: Object) -> dict[str, int]:

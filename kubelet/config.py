@@ -21,6 +21,8 @@ class KubeletConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     client_ca: Path | None = None
+    manifests_dir: Path | None = None
+    """Where static pods' manifests are; None: there are no static pods."""
     cgroup_root: str = "/kubepods"
     pod_cidr: str = "10.244.0.0/24"
     max_pods: int = 110

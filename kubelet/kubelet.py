@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,14 @@ from kubelet.ending import remove_traces, stop_containers
 from kubelet.evictor import Evictor
 from kubelet.images import ImagePuller
 from kubelet.logrotation import LogRotator
+from kubelet.manifests import Manifests
+from kubelet.mirrors import Mirrors
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
+from kubelet.staticpods import by_uid
+from kubelet.streaming import Streaming
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
 from machinery.api.resources import CONFIG_MAPS, PODS, SECRETS
@@ -36,8 +41,10 @@ class Kubelet:
     def __init__(self, config: KubeletConfig, client: Client, cache: Cache, clock: Clock) -> None:
         self._config, self._client, self._cache, self._clock = config, client, cache, clock
         self._workers: dict[str, PodWorker] = {}
+        self._statics: dict[str, Object] = {}
         self._group: asyncio.TaskGroup | None = None
         self._context: PodContext | None = None
+        self._mirrors: Mirrors | None = None
 
     async def run(self) -> None:
         """Runs until cancelled; the containers run on."""
@@ -47,7 +54,7 @@ class Kubelet:
             cri = await stack.enter_async_context(Cri(config.runtime_endpoint))
             runtime = await self._runtime(cri)
             machine = await asyncio.to_thread(node_status.facts, config.root_dir)
-            server = KubeletServer(config, self.pods, self._log_path)
+            server = KubeletServer(config, self.pods, self._log_path, Streaming(cri, self.pods))
             await server.start()
             stack.push_async_callback(server.stop)
             recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)
@@ -76,9 +83,15 @@ class Kubelet:
     async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
         self._group, self._context = group, context
         known = await context.cri.pod_uids()
+        self._mirrors = Mirrors(context, lambda: list(self._statics.values()))
         stack.callback(self._cache.subscribe(PODS, self._observe_pod))
         stack.callback(self._cache.subscribe(CONFIG_MAPS, self._observe_source))
         stack.callback(self._cache.subscribe(SECRETS, self._observe_source))
+        if self._config.manifests_dir is not None:
+            manifests = Manifests(self._config.manifests_dir, self._config.node_name, self._clock, self._have_statics)
+            # Before the orphans are looked for, which are what nobody asks for.
+            await manifests.read()
+            group.create_task(manifests.follow())
         for uid in known.keys() - self._workers.keys():
             group.create_task(self._clean_up(context, uid))
         await asyncio.to_thread(self._forget_directories, set(known))
@@ -87,7 +100,8 @@ class Kubelet:
         look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
         node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         rotator = LogRotator(self._config, context.cri, self._clock, self.pods)
-        for body in (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run()):
+        bodies = (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
+        for body in bodies:
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
 
@@ -121,6 +135,9 @@ class Kubelet:
         pod = change.object
         if pod["spec"].get("nodeName") != self._config.node_name:
             return
+        if podspec.is_mirror(pod):
+            self._observe_mirror(change)
+            return
         worker = self._workers.get(podspec.uid(pod))
         if change.after is None:
             if worker is not None:
@@ -129,6 +146,17 @@ class Kubelet:
         if worker is not None:
             worker.update(pod)
             return
+        self._begin(pod)
+
+    def _observe_mirror(self, change: Change) -> None:
+        assert self._mirrors is not None
+        self._mirrors.wake()
+        worker = self._workers.get(podspec.mirrored_uid(change.object))
+        if worker is not None and change.before is None:
+            # A new mirror knows no status yet.
+            worker.wake()
+
+    def _begin(self, pod: Object) -> None:
         assert self._group is not None and self._context is not None
         worker = self._workers[podspec.uid(pod)] = PodWorker(self._context, pod)
         self._group.create_task(self._work(worker))
@@ -136,6 +164,27 @@ class Kubelet:
     async def _work(self, worker: PodWorker) -> None:
         await worker.run()
         self._workers.pop(podspec.uid(worker.pod), None)
+        if podspec.is_static(worker.pod):
+            self._follow_statics()
+
+    def _have_statics(self, pods: Sequence[Object]) -> None:
+        """The manifests ask for these pods and no other static ones."""
+        self._statics = dict(by_uid(pods))
+        self._follow_statics()
+
+    def _follow_statics(self) -> None:
+        """Ends those whose manifest is gone; a changed one begins when its predecessor of that name has ended."""
+        running = {podspec.key(worker.pod) for worker in self._workers.values() if podspec.is_static(worker.pod)}
+        for uid, worker in self._workers.items():
+            if podspec.is_static(worker.pod) and uid not in self._statics:
+                worker.vanish()
+        for uid, pod in self._statics.items():
+            if uid not in self._workers and podspec.key(pod) not in running:
+                mirror = self._cache.get(PODS, podspec.namespace(pod), podspec.name(pod))
+                is_same = mirror is not None and podspec.mirrored_uid(mirror) == uid
+                self._begin({**pod, "status": mirror["status"]} if is_same and mirror is not None else pod)
+        if self._mirrors is not None:
+            self._mirrors.wake()
 
     def _observe_source(self, change: Change) -> None:
         """A ConfigMap or Secret reaches the pods that mount it."""

@@ -27,15 +27,18 @@ class PodEnding:
         self._context, self._writer, self._probes, self._directory = context, writer, probes, directory
         self._told: set[str] = set()
 
-    async def finish(self, pod: Object, state: PodState, failure: Trouble | None, *, grace: int | None = None) -> None:
+    async def finish(
+        self, pod: Object, state: PodState, failure: Trouble | None, *, grace: int | None = None
+    ) -> Object:
         """The pod has succeeded or failed: ends what still runs, then says so; logs and exit codes stay."""
         self._probes.stop()
         seconds = podspec.grace_period(pod) if grace is None else grace
         await stop_containers(self._context, pod, state, seconds, self._told)
         await stop_sandboxes(self._context, state)
         state = await self._observe(pod)
-        await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True, failure=failure)
+        ended = await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True, failure=failure)
         await asyncio.to_thread(take_down, self._directory)
+        return ended
 
     async def rest(self, pod: Object) -> None:
         """A pod that has ended keeps its containers for `logs`; after a restart something may still have to end."""

@@ -115,9 +115,13 @@ def source(pod: Object) -> str:
 
 
 def is_static(pod: Object) -> bool:
-    return source(pod) == "file"
+    return source(pod) == "file" and not is_mirror(pod)
+
+
+def mirrored_uid(pod: Object) -> str:
+    """The uid of the static pod of which this is the API's picture; empty for others."""
+    return str((pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.mirror", ""))
 
 
 def is_mirror(pod: Object) -> bool:
-    """The API's picture of a static pod."""
-    return "kubernetes.io/config.mirror" in (pod["metadata"].get("annotations") or {})
+    return bool(mirrored_uid(pod))

@@ -120,7 +120,7 @@ class PodWorker:
             await self._live(pod)
 
     def _grace(self) -> int:
-        return 1 if self._is_gone else podspec.grace_period(self.pod)
+        return 1 if self._is_gone and not podspec.is_static(self.pod) else podspec.grace_period(self.pod)
 
     async def _observe(self) -> PodState:
         return await observe(self._context.cri, podspec.uid(self.pod), self._directory)
@@ -129,7 +129,7 @@ class PodWorker:
         state = await self._observe()
         if self._failure is not None:
             self._context.events.tell(pod, "Warning", self._failure.reason, self._failure.message)
-            await self._ending.finish(pod, state, self._failure, grace=1)
+            self._note(pod, await self._ending.finish(pod, state, self._failure, grace=1))
             return
         if state.is_empty and not await self._is_admitted(pod):
             return
@@ -159,21 +159,25 @@ class PodWorker:
         why = refusal(pod, context.pods_here(), context.allocatable, context.pressure().conditions)
         if why is not None:
             context.events.tell(pod, "Warning", why.reason, why.message)
-            await self._writer.refuse(pod, why)
+            self._note(pod, await self._writer.refuse(pod, why))
         return why is None
 
     async def _tell(self, pod: Object, state: PodState) -> Object:
         new = await self._writer.tell(pod, state, self._probes.verdicts)
-        if new is not pod and self.pod["metadata"] == pod["metadata"]:
-            self.pod = {**self.pod, "status": new["status"]}
-        return {**pod, "status": new["status"]}
+        self._note(pod, new)
+        return new
+
+    def _note(self, pod: Object, told: Object) -> None:
+        """The status that was told counts at once, before the watch brings it, unless it has brought news meanwhile."""
+        if told is not pod and self.pod["metadata"] == pod["metadata"]:
+            self.pod = {**self.pod, "status": told["status"]}
 
     async def _finish(self, pod: Object, state: PodState) -> None:
         failure = None
         if deadline_passed(pod, self._now()) and not has_finished(pod, state):
             failure = _DEADLINE
             self._context.events.tell(pod, "Normal", failure.reason, failure.message)
-        await self._ending.finish(pod, state, failure)
+        self._note(pod, await self._ending.finish(pod, state, failure))
 
     async def _perform(self, pod: Object, state: PodState, actions: PodActions) -> bool:
         """Whether anything has changed."""

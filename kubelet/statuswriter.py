@@ -12,6 +12,7 @@ from kubelet.context import PodContext
 from kubelet.podstate import PodState
 from kubelet.podstatus import pod_status
 from kubelet.resources import cgroup_parent
+from kubelet.staticpods import mirror_in
 from kubelet.statusinput import Resizing, StatusInput, Trouble, timestamp
 from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
@@ -48,13 +49,20 @@ class StatusWriter:
             failure=failure,
             resizing=self.resizing,
         )
-        status, old = pod_status(pod, state, given), pod.get("status") or {}
-        if status == old or _without_cgroup(pod, state, given) == old:
+        status, shown = pod_status(pod, state, given), self._shown(pod)
+        if status == shown or _without_cgroup(pod, state, given) == shown:
             return pod
         return await self._write(pod, status)
 
-    async def refuse(self, pod: Object, why: Trouble) -> None:
-        """The pod has failed before anything of it ran."""
+    def _shown(self, pod: Object) -> Object | None:
+        """The status that the API shows; None where it shows no such pod."""
+        if not podspec.is_static(pod):
+            return pod.get("status") or {}
+        mirror = mirror_in(self._context.pods_here(), pod)
+        return mirror.get("status") or {} if mirror is not None else None
+
+    async def refuse(self, pod: Object, why: Trouble) -> Object:
+        """The pod, failed before anything of it ran."""
         old = pod.get("status") or {}
         kept = {key: old[key] for key in ("qosClass", "conditions") if key in old}
         failed = {
@@ -64,21 +72,27 @@ class StatusWriter:
             "startTime": timestamp(self._context.clock.now()),
             "observedGeneration": podspec.generation(pod),
         }
-        await self._write(pod, {**kept, **failed})
+        return await self._write(pod, {**kept, **failed})
 
     async def _write(self, pod: Object, status: Object) -> Object:
-        old = pod.get("status") or {}
+        target: Object | None = pod
+        if podspec.is_static(pod):
+            target = mirror_in(self._context.pods_here(), pod)
+        if target is None:
+            return {**pod, "status": status}
+        old = target.get("status") or {}
         patch: Object = {
-            "metadata": {"uid": podspec.uid(pod)},
+            "metadata": {"uid": podspec.uid(target)},
             "status": {**{key: None for key in old if key not in status}, **status},
         }
         try:
-            return await self._context.client.patch(
+            written = await self._context.client.patch(
                 PODS, podspec.name(pod), patch, podspec.namespace(pod), subresource="status"
             )
         except (NotFound, Conflict):
             # Deleted by force, or another pod of that name: the watch tells which.
             return {**pod, "status": status}
+        return {**pod, "status": written["status"]}
 
     async def _unbounded_memory(self, pod: Object) -> str:
         """The pod's memory limit as the first cgroup version states it where there is none: a number all the same."""

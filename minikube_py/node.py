@@ -75,6 +75,7 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
         tls_cert=Path(pair.certificate),
         tls_key=Path(pair.key),
         client_ca=config.data_dir / "pki" / "ca.crt",
+        manifests_dir=config.data_dir / "manifests",
         cgroup_root=f"/minikube-py-{config.instance}",
         pod_cidr=config.pod_cidr,
     )

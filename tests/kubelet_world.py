@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,10 @@ async def unmounted(directory: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
+async def world(
+    directory: Path, runtime: FakeRuntime, *, manifests_dir: Path | None = None, runs: bool = True
+) -> AsyncIterator[World]:
+    """The kubelet runs in it, or where `runs` is false the test runs it by `kubelet`."""
     with tempfile.TemporaryDirectory() as short:
         async with (
             unmounted(directory),
@@ -144,6 +147,7 @@ async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
                 root_dir=directory / "kubelet",
                 pod_logs_dir=directory / "logs",
                 runtime_endpoint=endpoint,
+                manifests_dir=manifests_dir,
             )
             made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
             for resource, body in (
@@ -151,7 +155,7 @@ async def world(directory: Path, runtime: FakeRuntime) -> AsyncIterator[World]:
                 (CONFIG_MAPS, config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
             ):
                 await made.client.create(resource, body, "default")
-            async with kubelet(made):
+            async with kubelet(made) if runs else nullcontext():
                 yield made
 
 
