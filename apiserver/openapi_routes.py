@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -36,17 +37,26 @@ async def respond(
         # Clients ask with the version after an @, which a media type may not hold: the answer has a dot.
         wanted = _accepted(accept, (V2_PROTOBUF, _V2_ASKED, *_JSON_RANGES))
         kind = V2_PROTOBUF if wanted.startswith("application/com.github") else _JSON
-        return _unless_known(await asyncio.to_thread(_v2, kind), if_none_match)
+        return _unless_known(await asyncio.to_thread(_made, _v2, kind), if_none_match)
     if not path.startswith("/openapi/v3"):
         return None
     _accepted(accept, _JSON_RANGES)
     if path == "/openapi/v3":
-        return _unless_known(await asyncio.to_thread(_index), if_none_match)
+        return _unless_known(await asyncio.to_thread(_made, _index), if_none_match)
     served = _group_version(path)
     if served is None:
         return None
-    found = await asyncio.to_thread(_v3, *served)
+    found = await asyncio.to_thread(_made, _v3, *served)
     return _unless_known(_by_hash(path, query.get("hash", ""), found, clock.now()), if_none_match)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _made(make: Callable[..., Response], *of: str) -> Response:
+    """The document. What is asked for at once is made once: it takes a second, and shares what it is made of."""
+    with _ONE_AT_A_TIME:
+        return make(*of)
 
 
 @cache
