@@ -10,6 +10,7 @@ import tarfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from machinery.rpc.wire import CONTAINERD
@@ -89,12 +90,15 @@ class RemoteContent:
         import grpc
 
         broken: list[Exception] = []
-        requests = _caught(_requests(source, size, expected), broken)
+        accepted: SimpleQueue[Any] = SimpleQueue()
+        requests = _caught(_requests(source, size, expected, accepted), broken)
         try:
             digest = ""
             for answer in self.runtime.content.Write(requests, metadata=self.runtime.metadata):
                 digest = answer.digest
+                accepted.put(answer)
         except grpc.RpcError as error:
+            accepted.put(None)
             fault = told(error)
             if isinstance(fault, NameTaken):
                 return _named(fault, expected)
@@ -144,18 +148,32 @@ class RemoteContent:
             return
 
 
-def _requests(source: Reader, size: int, expected: str) -> Iterator[Any]:
+def _requests(source: Reader, size: int, expected: str, accepted: SimpleQueue[Any]) -> Iterator[Any]:
+    """The messages of one blob; runs in the sender's thread, which waits for each answer (None: the last).
+
+    So the source is read only while the runtime takes it: where that has the blob already, nothing is read.
+    """
     ref = f"load-{uuid.uuid4()}"
-    write, commit = _ACTION["WRITE"], _ACTION["COMMIT"]
-    # The first message says what comes, so that a runtime that has it can say so before it is sent.
     yield make("content", "WriteContentRequest", action=_ACTION["STAT"], ref=ref, total=size, expected=expected)
     offset = 0
     while offset < size:
+        if accepted.get() is None:
+            return
         if not (data := source.read(min(CHUNK, size - offset))):
             raise ValueError("unexpected end of data")
-        yield make("content", "WriteContentRequest", action=write, ref=ref, total=size, offset=offset, data=data)
+        yield make(
+            "content", "WriteContentRequest", action=_ACTION["WRITE"], ref=ref, total=size, offset=offset, data=data
+        )
         offset += len(data)
-    yield make("content", "WriteContentRequest", action=commit, ref=ref, total=size, offset=offset, expected=expected)
+    yield make(
+        "content",
+        "WriteContentRequest",
+        action=_ACTION["COMMIT"],
+        ref=ref,
+        total=size,
+        offset=offset,
+        expected=expected,
+    )
 
 
 def _caught(requests: Iterator[Any], broken: list[Exception]) -> Iterator[Any]:
