@@ -1,4 +1,4 @@
-"""Asks kubelets on behalf of the API's clients: streams a container's log through, as it comes."""
+"""Asks kubelets on behalf of the API's clients: a container's log passes as it comes, streams are told their way."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Cache
 from machinery.pki import Pki
+from machinery.streams.relay import Backend
 
 if TYPE_CHECKING:
     import ssl
@@ -51,9 +52,7 @@ class NodeProxy:
 
         Raises NotFound, Invalid, BadRequest and InternalError before the first piece.
         """
-        pod = self._cache.get(PODS, namespace, name)
-        if pod is None:
-            raise not_found("pods", name)
+        pod = self.pod(namespace, name)
         options = log_options(name, query)
         container = log_container(pod, options.container)
         node = (pod.get("spec") or {}).get("nodeName")
@@ -66,6 +65,17 @@ class NodeProxy:
                 text = (await answer.content.read(_ERROR_LENGTH)).decode("utf-8", "replace").strip()
                 raise kubelet_error(pod, container, options, answer.status, text)
             yield answer.content.iter_any()
+
+    def pod(self, namespace: str, name: str) -> Object:
+        """Raises NotFound."""
+        found = self._cache.get(PODS, namespace, name)
+        if found is None:
+            raise not_found("pods", name)
+        return found
+
+    def backend(self, node: str, path: str) -> Backend:
+        """Where a stream of the node's kubelet is asked for; raises NotFound and InternalError."""
+        return Backend(self.kubelet(node).url + path, self._context())
 
     def kubelet(self, node: str) -> Kubelet:
         """Where the node says that its kubelet listens; raises NotFound and InternalError."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kubelet import podstate
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
@@ -75,6 +75,19 @@ class ContainerStats:
     name: str
     working_set: int
     written: int
+
+
+class Streams(Protocol):
+    """The standard streams that a client uses."""
+
+    @property
+    def stdin(self) -> bool: ...
+    @property
+    def stdout(self) -> bool: ...
+    @property
+    def stderr(self) -> bool: ...
+    @property
+    def tty(self) -> bool: ...
 
 
 class Cri:
@@ -250,6 +263,40 @@ class Cri:
         folders = [Path(each.fs_id.mountpoint) for each in answer.image_filesystems]
         return next((folder for folder in folders if folder.exists()), None)
 
+    async def running_container(self, uid: str, name: str) -> str | None:
+        """The id of the pod's newest running container of that name."""
+        selector = {"label_selector": {podstate.POD_UID: uid, podstate.CONTAINER_NAME: name}}
+        running = {"state": CRI.enum("runtime.v1.ContainerState")["CONTAINER_RUNNING"]}
+        body = {"filter": {**selector, "state": running}}
+        listed = await self._call(self._runtime.ListContainers, "ListContainersRequest", body)
+        found = max(listed.containers, key=lambda each: each.created_at, default=None)
+        return None if found is None else str(found.id)
+
+    async def ready_sandbox(self, uid: str) -> str | None:
+        """The id of the pod's newest sandbox that is up."""
+        ready = {"state": CRI.enum("runtime.v1.PodSandboxState")["SANDBOX_READY"]}
+        body = {"filter": {"label_selector": {podstate.POD_UID: uid}, "state": ready}}
+        listed = await self._call(self._runtime.ListPodSandbox, "ListPodSandboxRequest", body)
+        found = max(listed.items, key=lambda each: each.created_at, default=None)
+        return None if found is None else str(found.id)
+
+    async def exec(self, container_id: str, command: Sequence[str], streams: Streams) -> str:
+        """The URL of the runtime that serves the command's streams."""
+        body = {"container_id": container_id, "cmd": list(command), "tty": streams.tty, **_streams(streams)}
+        return str((await self._call(self._runtime.Exec, "ExecRequest", body)).url)
+
+    async def attach(self, container_id: str, streams: Streams, *, tty: bool) -> str:
+        """The URL of the runtime that serves the container's own streams; a terminal has no stderr."""
+        body = {"container_id": container_id, "tty": tty, **_streams(streams)}
+        if tty:
+            body["stderr"] = False
+        return str((await self._call(self._runtime.Attach, "AttachRequest", body)).url)
+
+    async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str:
+        """The URL of the runtime that serves the sandbox's ports."""
+        body = {"pod_sandbox_id": sandbox_id, "port": list(ports)}
+        return str((await self._call(self._runtime.PortForward, "PortForwardRequest", body)).url)
+
     async def image(self, image: str) -> Image | None:
         answer = await self._call(self._images.ImageStatus, "ImageStatusRequest", {"image": {"image": image}})
         return _image(answer.image) if answer.HasField("image") and answer.image.id else None
@@ -290,6 +337,10 @@ class Cri:
             return await method(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from error
+
+
+def _streams(streams: Streams) -> dict[str, bool]:
+    return {"stdin": streams.stdin, "stdout": streams.stdout, "stderr": streams.stderr}
 
 
 def _failure(error: Any) -> RuntimeFailure:

@@ -1,4 +1,4 @@
-"""The kubelet's own HTTPS server: logs and pods, for callers with a certificate of the cluster's authority alone."""
+"""The kubelet's own HTTPS server: logs, pods, streams, for those with a certificate of the cluster's authority alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aiohttp import web
 from kubelet import podspec
 from kubelet.config import KubeletConfig
 from kubelet.logs import LogOptions, read
+from kubelet.streaming import Streaming
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
 
@@ -26,10 +27,13 @@ LogPath = Callable[[str, str, str, bool], Path | None]
 class KubeletServer:
     """Serves on `config.port` on all addresses; does nothing without a certificate."""
 
-    def __init__(self, config: KubeletConfig, pods: Callable[[], Sequence[Object]], log_path: LogPath) -> None:
+    def __init__(
+        self, config: KubeletConfig, pods: Callable[[], Sequence[Object]], log_path: LogPath, streaming: Streaming
+    ) -> None:
         self._config = config
         self._pods = pods
         self._log_path = log_path
+        self._streaming = streaming
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -39,6 +43,7 @@ class KubeletServer:
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         application.router.add_get("/pods", self._list)
         application.router.add_get("/healthz", _healthy)
+        self._streaming.add_routes(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._config.client_ca))

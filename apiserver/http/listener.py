@@ -1,7 +1,6 @@
 """The listening sockets: TLS, HTTP/1.1 alone, request heads as long as real selectors and tokens need.
 
-aiohttp's parser hands a raw `Upgrade: SPDY/3.1` to nobody; streams will need a protocol that peeks at the head
-before the parser does. `_Requests` is where that goes in.
+A raw `Upgrade: SPDY/3.1` comes through as an ordinary request; whoever serves it takes the socket over (`takeover`).
 """
 
 from __future__ import annotations

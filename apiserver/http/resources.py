@@ -10,7 +10,9 @@ from aiohttp import web
 
 from apiserver.http import answer
 from apiserver.http.incoming import Incoming
+from apiserver.http.listing import Listing, listed
 from apiserver.http.negotiation import JSON, negotiate
+from apiserver.http.streaming import STREAMS, StreamHandler
 from apiserver.http.watching import stream
 from apiserver.node_proxy import NodeProxy
 from apiserver.registry.api import Api
@@ -25,7 +27,6 @@ from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
 
 _DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions")
-_STREAMS = ("exec", "attach", "portforward", "proxy")
 
 
 class ResourceHandler:
@@ -34,13 +35,16 @@ class ResourceHandler:
     def __init__(self, api: Api, nodes: NodeProxy) -> None:
         self._api = api
         self._nodes = nodes
+        self._streams = StreamHandler(api, nodes)
+        self._listing = Listing()
 
     async def answer(self, incoming: Incoming, user: User, verb: str, target: Target, rest: str) -> web.StreamResponse:
         """Errors that come with warnings carry them, too."""
         call = Call(user, verb, target, field_manager=incoming.field_manager)
-        if target.subresource in _STREAMS:
+        if target.subresource in STREAMS:
+            return await self._streams.answer(incoming, call)
+        if target.subresource == "proxy":
             self._api.authorize(call.attributes())
-            # The seam for streams: a raw `Upgrade: SPDY/3.1` needs the socket itself, which the listener hands over.
             raise BadRequest("Upgrade request required")
         method = {
             "get": self._get, "list": self._list, "watch": self._watch, "create": self._create,
@@ -78,7 +82,7 @@ class ResourceHandler:
         page = await self._api.list(
             call, query.get("labelSelector", ""), query.get("fieldSelector", ""), incoming.list_options()
         )
-        return answer.many(incoming, page, call.resource, media, warnings=call.warnings)
+        return await self._listing.answer(incoming, page, call.resource, media, warnings=call.warnings)
 
     async def _watch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media, query = negotiate(incoming.accept), incoming.query
@@ -150,7 +154,7 @@ class ResourceHandler:
         )
         objects = [from_stored(obj, call.resource) for obj in deleted]
         metadata = {"resourceVersion": str(self._api.cache.revision)}
-        body = answer.listed(call.resource, objects, metadata)
+        body = listed(call.resource, objects, metadata)
         return answer.one(incoming, 200, body, call.resource, JSON, warnings=call.warnings)
 
     async def _delete_options(self, incoming: Incoming, call: Call) -> DeleteOptions:

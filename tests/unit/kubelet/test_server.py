@@ -11,7 +11,9 @@ import aiohttp
 import pytest
 
 from kubelet.config import KubeletConfig
+from kubelet.cri import Cri
 from kubelet.server import KubeletServer, may_look
+from kubelet.streaming import Streaming
 from machinery.api.resource import Object
 from machinery.pki import KeyPair, Pki
 
@@ -58,12 +60,13 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         tls_key=Path(pair.key),
         client_ca=pki.ca_certificate,
     )
-    server = KubeletServer(config, lambda: [POD], log_path)
-    await server.start()
-    try:
-        yield Served(pki, server.port)
-    finally:
-        await server.stop()
+    async with Cri(f"unix://{folder}/none.sock") as cri:
+        server = KubeletServer(config, lambda: [POD], log_path, Streaming(cri, lambda: [POD]))
+        await server.start()
+        try:
+            yield Served(pki, server.port)
+        finally:
+            await server.stop()
 
 
 async def test_the_api_server_reads_logs_and_pods(tmp_path: Path) -> None:
@@ -138,6 +141,8 @@ def test_any_of_several_groups_lets_in() -> None:
 
 async def test_without_a_certificate_nothing_listens(tmp_path: Path) -> None:
     config = KubeletConfig(node_name="n", node_ip="127.0.0.1", root_dir=tmp_path)
-    server = KubeletServer(config, list, lambda *_: None)
-    await server.start()
-    await server.stop()
+    async with Cri(f"unix://{tmp_path}/none.sock") as cri:
+        server = KubeletServer(config, list, lambda *_: None, Streaming(cri, list))
+        await server.start()
+        assert server.port == 0
+        await server.stop()
