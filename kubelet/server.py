@@ -1,4 +1,4 @@
-"""The kubelet's own HTTPS server: logs, pods, streams, for those with a certificate of the cluster's authority alone."""
+"""The kubelet's own HTTPS server: logs, pods, streams, for whom the cluster's authority certifies alone."""
 
 from __future__ import annotations
 
