@@ -117,9 +117,11 @@ class Bucket:
         self._on_node: dict[str, dict[str, Entry]] = {}
         self._labelled: dict[str, dict[str, dict[str, Entry]]] = {}
         self._ring: deque[CacheEvent] = deque()
+        self._listed: tuple[str, int, Sequence[Entry]] | None = None
 
     def load(self, entry: Entry) -> None:
         """Adds what was there before the first event."""
+        self._listed = None
         self.entries[entry.key] = entry
         # Keys are loaded in order, which insort finds cheap.
         insort(self._keys, entry.key)
@@ -156,6 +158,7 @@ class Bucket:
     def lose_the_past(self, revision: int) -> None:
         """After a gap in the store's watch: watchers end, and none may start before `revision`."""
         self._ring.clear()
+        self._listed = None
         self.floor = self.changed = revision
         for watcher in tuple(self.watchers):
             watcher.end()
@@ -174,11 +177,15 @@ class Bucket:
 
     def list(self, namespace: str) -> Sequence[Entry]:
         """In the order of keys."""
-        if not namespace:
-            return [self.entries[key] for key in self._keys]
-        first = bisect_left(self._keys, f"{self.prefix}{namespace}/")
-        end = bisect_left(self._keys, f"{self.prefix}{namespace}0")
-        return [self.entries[key] for key in self._keys[first:end]]
+        if self._listed is not None and self._listed[:2] == (namespace, self.changed):
+            return self._listed[2]
+        keys = self._keys
+        if namespace:
+            first = bisect_left(keys, f"{self.prefix}{namespace}/")
+            keys = keys[first : bisect_left(keys, f"{self.prefix}{namespace}0")]
+        found = tuple([self.entries[key] for key in keys])
+        self._listed = (namespace, self.changed, found)
+        return found
 
     def list_at(self, namespace: str, revision: int) -> Sequence[Entry]:
         """As it was: what happened since is taken back; raises Expired if that is not known any more."""

@@ -12,8 +12,7 @@ from aiohttp import web
 from apiserver.cache_entry import Entry
 from apiserver.http.incoming import Incoming
 from apiserver.http.negotiation import JSON, Media, is_pretty
-from apiserver.registry.conversion import from_stored, stored_resource
-from apiserver.registry.lists import Page
+from apiserver.registry.conversion import from_stored
 from apiserver.registry.scale import SCALES
 from machinery.api import names
 from machinery.api.errors import StatusError
@@ -107,55 +106,6 @@ def one(
     elif media.form == "partial" and found.get("kind") == resource.kind:
         found = partial(found, media)
     return respond(incoming, status, encode(incoming, found, media.is_yaml), content_type, warnings=warnings)
-
-
-def many(
-    incoming: Incoming, page: Page, resource: Resource, media: Media = JSON, *, warnings: Iterable[str] = ()
-) -> web.Response:
-    """The answer with a list."""
-    metadata: Object = {"resourceVersion": str(page.revision)}
-    if page.continue_token:
-        metadata["continue"] = page.continue_token
-    if page.remaining is not None:
-        metadata["remainingItemCount"] = page.remaining
-    if media == JSON and not is_pretty(incoming.query.get("pretty"), incoming.user_agent):
-        return respond(incoming, 200, joined(page.entries, resource, metadata), warnings=warnings)
-    objects = [from_stored(entry.object, resource) for entry in page.entries]
-    if media.form == "table":
-        body = tabled(incoming, resource, objects, media, metadata)
-    elif media.form == "partial":
-        items = [partial(obj, media) for obj in objects]
-        version = f"meta.k8s.io/{media.version}"
-        body = {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items}
-    else:
-        body = listed(resource, objects, metadata)
-    content_type = "application/yaml" if media.is_yaml else "application/json"
-    return respond(incoming, 200, encode(incoming, body, media.is_yaml), content_type, warnings=warnings)
-
-
-def listed(resource: Resource, objects: Sequence[Object], metadata: Object) -> Object:
-    """A typed list, whose items do not repeat kind and version."""
-    items = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in objects]
-    return {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
-
-
-def joined(entries: Sequence[Entry], resource: Resource, metadata: Object) -> bytes:
-    """The list's JSON from the entries' own bytes, without parsing one of them."""
-    row = stored_resource(resource)
-    head = orjson.dumps({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
-    pieces = [item(entry, resource, row) for entry in entries]
-    return b'%b,"items":[%b]}' % (head[:-1], b",".join(pieces))
-
-
-def item(entry: Entry, resource: Resource, row: Resource) -> bytes:
-    """One item of a list."""
-    expected = b'{"kind":"%b","apiVersion":"%b","metadata":{"resourceVersion":"' % (
-        row.kind.encode(), row.api_version.encode(),
-    )  # fmt: skip
-    if row == resource and entry.head == expected:
-        return b'{"metadata":{"resourceVersion":"%d%b' % (entry.revision, entry.tail)
-    obj = from_stored(entry.object, resource)
-    return orjson.dumps({key: value for key, value in obj.items() if key not in ("kind", "apiVersion")})
 
 
 def tabled(

@@ -11,6 +11,7 @@ from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.impersonation import impersonated
 from apiserver.authz.rbac import Rbac
 from apiserver.http import answer
+from apiserver.http.compression import SMALLEST, accepts_gzip, gzipped
 from apiserver.http.incoming import Incoming
 from apiserver.http.resources import ResourceHandler
 from apiserver.http.route import ResourcePath, resource_path
@@ -50,7 +51,7 @@ class Handler:
         if response is None:
             error = InternalError(_PANIC)
             response = answer.status_error(incoming, error)
-        return response
+        return await _packed(incoming, response)
 
     async def _answered(self, incoming: Incoming) -> web.StreamResponse:
         """The response, errors as their Status."""
@@ -94,6 +95,20 @@ class Handler:
             self._api.authorize(Attributes(user, verb, path=path))
         response = await self._plain(incoming, user)
         return response if response is not None else answer.text(incoming, 404, "404 page not found\n")
+
+
+async def _packed(incoming: Incoming, response: web.StreamResponse) -> web.StreamResponse:
+    """The response gzipped where it is large and the client takes that."""
+    if incoming.method != "GET" or not isinstance(response, web.Response):
+        return response
+    body = response.body
+    if not isinstance(body, bytes) or len(body) < SMALLEST:
+        return response
+    if "Content-Encoding" not in response.headers and accepts_gzip(incoming.headers.get("Accept-Encoding", "")):
+        response.body = await gzipped(body)
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+    return response
 
 
 def _attributes(user: User, verb: str, path: ResourcePath) -> Attributes:

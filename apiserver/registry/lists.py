@@ -15,6 +15,7 @@ from apiserver.registry.call import options_invalid
 from apiserver.registry.selection import Selection
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import BadRequest, Cause, Expired, Timeout
+from machinery.api.resource import Resource
 
 _PATIENCE = 3.0
 _EXPIRED = (
@@ -40,13 +41,26 @@ class ListOptions:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """All objects of a resource, or of a namespace, as they are since the revision `changed`."""
+
+    resource: Resource
+    namespace: str
+    changed: int
+
+    def is_older_than(self, other: Whole) -> bool:
+        return self.resource == other.resource and self.namespace == other.namespace and self.changed < other.changed
+
+
+@dataclass(frozen=True)
 class Page:
-    """`remaining` is None where upstream leaves it out."""
+    """`remaining` is None where upstream leaves it out; `whole` tells what else would be the very same items."""
 
     entries: Sequence[Entry]
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+    whole: Whole | None = None
 
 
 class ExpiredContinue(Expired):
@@ -160,7 +174,9 @@ def _cut(cache: WatchCache, chosen: Selection, namespace: str, options: ListOpti
     if start:
         matching = [entry for entry in matching if _position(entry) >= start]
     if options.limit <= 0 or len(matching) <= options.limit:
-        return Page(matching, revision)
+        is_whole = chosen.is_all and not start and not exact
+        whole = Whole(chosen.resource, namespace, cache.changed(chosen.resource)) if is_whole else None
+        return Page(matching, revision, whole=whole)
     remaining = len(matching) - options.limit if chosen.is_all else None
     shown = matching[: options.limit]
     return Page(shown, revision, write_token(revision, _position(shown[-1]) + "\0"), remaining)
