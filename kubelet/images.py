@@ -24,6 +24,14 @@ Tell = Callable[[str, str, str], None]
 """Records an event about the container: type, reason, message."""
 
 _SIMULTANEOUS_PULLS = 4
+_ADVICE = (
+    "; an image of this name is on the node, but imagePullPolicy: Always asks the registry: "
+    "with imagePullPolicy: IfNotPresent it is used"
+)
+_LATEST = (
+    "; an image of this name is on the node, but the tag latest means imagePullPolicy: Always, which asks the registry: "
+    "with imagePullPolicy: IfNotPresent it is used"
+)
 
 
 class ImageUnavailable(Exception):
@@ -67,7 +75,8 @@ class ImagePuller:
             said = f'Container image "{given}" is not present with pull policy of Never'
             tell("Warning", "ErrImageNeverPull", said)
             raise ImageUnavailable(Trouble("ErrImageNeverPull", said))
-        return await self._pull(pod, given, name, sandbox, tell)
+        advice = "" if present is None else _LATEST if default_pull_policy(given) == "Always" else _ADVICE
+        return await self._pull(pod, given, name, sandbox, tell, advice)
 
     async def _present(self, name: str, given: str, tell: Tell) -> Image | None:
         try:
@@ -77,7 +86,9 @@ class ImagePuller:
             tell("Warning", "InspectFailed", said)
             raise ImageUnavailable(Trouble("ImageInspectError", said)) from failure
 
-    async def _pull(self, pod: Object, given: str, name: str, sandbox: Mapping[str, Any], tell: Tell) -> Pulled:
+    async def _pull(
+        self, pod: Object, given: str, name: str, sandbox: Mapping[str, Any], tell: Tell, advice: str
+    ) -> Pulled:
         key = f"{podspec.uid(pod)}/{given}"
         retry_at = self._retry_at.get(key)
         if retry_at is not None and retry_at > self._clock.now():
@@ -91,9 +102,10 @@ class ImagePuller:
             async with self._slots:
                 began = self._clock.monotonic()
                 image = await self._fetch(pod, name, sandbox)
-        except RuntimeFailure as failure:
+        except RuntimeFailure as told:
+            failure = RuntimeFailure(told.code, f"{told}{advice}")
             tell("Warning", "Failed", f'Failed to pull image "{given}": {failure.rpc_text}')
-            raise ImageUnavailable(*self._failed(key, failure)) from failure
+            raise ImageUnavailable(*self._failed(key, failure)) from told
         now = self._clock.monotonic()
         self._failures.pop(key, None)
         self._retry_at.pop(key, None)

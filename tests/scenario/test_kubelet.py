@@ -94,6 +94,22 @@ async def test_a_missing_image_is_told_in_both_ways(tmp_path: Path) -> None:
         assert event["message"] == f'Back-off pulling image "{IMAGE}"'
 
 
+async def test_an_image_that_is_there_is_named_where_the_registry_is_asked_in_vain(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={"app:latest", "app:1"})) as found:
+        for name, image, why in (
+            ("one", "app:latest", "the tag latest means"),
+            ("two", "app:1", "but imagePullPolicy:"),
+        ):
+            container = {"name": "c", "image": image, "imagePullPolicy": "Always"}
+            await found.pod(name, containers=[container])
+            pod = await found.until(name, waits_for("ErrImagePull"))
+            message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+            assert "an image of this name is on the node" in message and why in message
+            assert message.endswith("with imagePullPolicy: IfNotPresent it is used")
+        await found.pod("three", containers=[{"name": "c", "image": "app:latest", "imagePullPolicy": "IfNotPresent"}])
+        await found.until("three", phase_is("Running"))
+
+
 async def test_a_command_that_can_t_start_is_a_run_container_error(tmp_path: Path) -> None:
     runtime = FakeRuntime(images={IMAGE}, runs=lambda config: Outcome(start_error="no such file"))
     async with world(tmp_path, runtime) as found:
