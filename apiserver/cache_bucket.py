@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
+from apiserver.audience import Audience, Encode
 from apiserver.cache_entry import KEY_PREFIX, Entry
 from machinery.api.errors import Expired
 
@@ -110,6 +111,7 @@ class Bucket:
         self.changed = floor
         self.entries: dict[str, Entry] = {}
         self.watchers: set[Watcher] = set()
+        self.audiences: dict[tuple[str, Encode], Audience] = {}
         self.handlers: tuple[Handler, ...] = ()
         self._keys: list[str] = []
         self._owned: dict[str, dict[str, Entry]] = {}
@@ -160,8 +162,28 @@ class Bucket:
         self._ring.clear()
         self._listed = None
         self.floor = self.changed = revision
+        self.end_watches()
+
+    def end_watches(self) -> None:
         for watcher in tuple(self.watchers):
             watcher.end()
+        for audience in tuple(self.audiences.values()):
+            audience.end()
+        self.audiences.clear()
+
+    def audience(self, namespace: str, encode: Encode) -> Audience:
+        """Those who watch `namespace` ("" for all) and take what `encode` makes of the events."""
+        found = self.audiences.get((namespace, encode))
+        if found is None:
+            found = self.audiences[namespace, encode] = Audience(encode)
+        return found
+
+    def tell_audiences(self, event: CacheEvent) -> None:
+        for (namespace, encode), audience in tuple(self.audiences.items()):
+            if audience.is_empty:
+                del self.audiences[namespace, encode]
+            elif namespace in ("", event.entry.namespace):
+                audience.tell(event)
 
     def since(self, revision: int) -> Sequence[CacheEvent]:
         """The events after `revision`; raises Expired if they are gone."""

@@ -38,9 +38,9 @@ class LocalClient:
         self, resource: Resource, namespace: str = "", *, resource_version: str, labels: str = "", fields: str = ""
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
         options = ListOptions(resource_version=resource_version, allow_bookmarks=True)
-        batches = self._api.watch(self._call("watch", resource, namespace), labels, fields, options)
-
-        async with aclosing(batches), aclosing(_events(batches, resource)) as events:
+        watching = self._api.watch(self._call("watch", resource, namespace), labels, fields, options)
+        await watching.start()
+        async with aclosing(watching.batches()) as batches, aclosing(_events(batches, resource)) as events:
             yield events
 
     async def create(

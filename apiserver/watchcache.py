@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 
+from apiserver.audience import Audience, Encode, Listener
 from apiserver.cache_bucket import Bucket, CacheEvent, Handler, Watcher
 from apiserver.cache_entry import KEY_PREFIX, Entry, ParsedObjects, bucket_prefix
 from apiserver.set_aside import SetAside
@@ -135,6 +136,8 @@ class WatchCache:
         self._revision = max(self._revision, revision)
         # Who subscribes from within a handler has seen all of this revision already.
         told = [(bucket.handlers, tuple(bucket.watchers), change) for bucket, change in changes]
+        for bucket, change in changes:
+            bucket.tell_audiences(change)
         for handlers, watchers, change in told:
             for watcher in watchers:
                 watcher.push((change,))
@@ -246,6 +249,16 @@ class WatchCache:
         bucket.watchers.add(watcher)
         return watcher
 
+    def listen(self, resource: Resource, namespace: str, since: int, listener: Listener, encode: Encode) -> Audience:
+        """Hands the listener what `encode` makes of the events after `since`, then of all that come; raises Expired."""
+        bucket = self._of(resource)
+        past = [event for event in bucket.since(since) if namespace in ("", event.entry.namespace)]
+        audience = bucket.audience(namespace, encode)
+        audience.join(listener)
+        if past:
+            listener.take(encode(past), past[-1].revision)
+        return audience
+
     def subscribe(self, resource: Resource, handler: Handler) -> Callable[[], None]:
         """Calls `handler` for each object there is, then at each change; returns what ends that."""
         bucket = self._of(resource)
@@ -293,8 +306,7 @@ class WatchCache:
     def _end(self) -> None:
         self._is_ended = True
         for bucket in self._buckets.values():
-            for watcher in tuple(bucket.watchers):
-                watcher.end()
+            bucket.end_watches()
         for *_, waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(StoreUnavailableError("the watch cache has ended"))

@@ -87,8 +87,8 @@ class ResourceHandler:
     async def _watch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media, query = negotiate(incoming.accept), incoming.query
         fields = query.get("fieldSelector", "")
-        batches = self._api.watch(call, query.get("labelSelector", ""), fields, incoming.list_options())
-        return await stream(incoming, batches, call.resource, media, call.warnings)
+        watching = self._api.watch(call, query.get("labelSelector", ""), fields, incoming.list_options())
+        return await stream(incoming, watching, call.resource, media, call.warnings)
 
     async def _create(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         media = negotiate(incoming.accept)

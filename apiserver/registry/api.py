@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from apiserver.registry.patches import patched
 from apiserver.registry.registry import Registry
 from apiserver.registry.selection import selection
 from apiserver.registry.subresources import Subresources
-from apiserver.registry.watches import Seen, watch
+from apiserver.registry.watches import Watching
 from apiserver.request import Attributes
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
@@ -76,13 +76,11 @@ class Api:
         chosen = selection(call.resource, labels, fields)
         return await page(self.cache, chosen, call.target.namespace, options or ListOptions())
 
-    def watch(
-        self, call: Call, labels: str = "", fields: str = "", options: ListOptions | None = None
-    ) -> AsyncGenerator[Sequence[Seen], None]:
-        """Batches of what the watcher sees; errors of the query are raised at once, Expired by the iteration."""
+    def watch(self, call: Call, labels: str = "", fields: str = "", options: ListOptions | None = None) -> Watching:
+        """The watch, yet to be started; errors of the selectors are raised at once."""
         self._authorize_collection(call, fields)
         chosen = selection(call.resource, labels, fields)
-        return watch(self.cache, chosen, call.target.namespace, options or ListOptions())
+        return Watching(self.cache, chosen, call.target.namespace, options or ListOptions())
 
     def _authorize_collection(self, call: Call, fields: str) -> None:
         """A selector of one name asks for that name alone, as kubelets do for their pods' secrets."""

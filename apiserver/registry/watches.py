@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from apiserver.audience import Audience, Encode, Listener
 from apiserver.cache_entry import Entry
 from apiserver.registry.lists import ListOptions, check_options, reach, revision_of
 from apiserver.registry.selection import Selection
@@ -27,44 +28,80 @@ class Seen:
     is_initial_end: bool = False
 
 
-async def watch(
-    cache: WatchCache, chosen: Selection, namespace: str, options: ListOptions
-) -> AsyncGenerator[Sequence[Seen], None]:
-    """Batches of events, each as large as one turn of the loop gave; raises Expired before the first."""
-    check_options(options, is_watch=True)
-    since = revision_of(options.resource_version)
-    if since:
-        await reach(cache, since)
-    elif options.resource_version != "0" and options.send_initial_events is not False:
-        await cache.refresh()
-    sends_initial = options.send_initial_events or (options.send_initial_events is None and not since)
-    revision = cache.revision
-    watcher = cache.watch(chosen.resource, namespace, revision if sends_initial or not since else since)
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + (options.timeout_seconds or random.uniform(_SHORTEST, _LONGEST))
-    with watcher:
-        if sends_initial:
-            yield _initial(cache, chosen, namespace, options, revision)
-        while not watcher.is_ended:
-            left = ends - loop.time()
-            if left <= 0:
-                return
-            # Named by the client or not, a watch that ends by its time-out tells first where to go on.
-            is_last = left <= _BOOKMARK_EVERY
-            batch = await watcher.batch(left if is_last else _BOOKMARK_EVERY)
-            seen = [each for event in batch for each in observed(event, chosen)]
-            if seen:
-                yield seen
-            elif not batch and options.allow_bookmarks and not watcher.is_ended:
-                yield [Seen("BOOKMARK", watcher.revision or cache.revision)]
+class Watching:
+    """One watch: `start` it, then take its batches, or its initial events and what a listener gets."""
 
+    def __init__(self, cache: WatchCache, chosen: Selection, namespace: str, options: ListOptions) -> None:
+        self._cache = cache
+        self._chosen = chosen
+        self._namespace = namespace
+        self._options = options
+        self._ends = 0.0
+        self.since = 0
+        self.initial: Sequence[Seen] | None = None
 
-def _initial(cache: WatchCache, chosen: Selection, namespace: str, options: ListOptions, revision: int) -> list[Seen]:
-    entries = cache.list(chosen.resource, namespace)
-    found = [Seen("ADDED", entry.revision, entry) for entry in entries if chosen.is_all or chosen.matches(entry)]
-    if options.send_initial_events and options.allow_bookmarks:
-        found.append(Seen("BOOKMARK", revision, is_initial_end=True))
-    return found
+    @property
+    def is_whole(self) -> bool:
+        """Whether it sees everything of its namespace, or of all."""
+        return self._chosen.is_all
+
+    @property
+    def allows_bookmarks(self) -> bool:
+        return self._options.allow_bookmarks
+
+    @property
+    def revision(self) -> int:
+        return self._cache.revision
+
+    async def start(self) -> None:
+        """Raises what is wrong with the query; afterwards `since` is known, and `initial` where that is to be sent."""
+        options = self._options
+        check_options(options, is_watch=True)
+        since = revision_of(options.resource_version)
+        if since:
+            await reach(self._cache, since)
+        elif options.resource_version != "0" and options.send_initial_events is not False:
+            await self._cache.refresh()
+        sends_initial = options.send_initial_events or (options.send_initial_events is None and not since)
+        self.since = self._cache.revision if sends_initial or not since else since
+        self.initial = self._initial() if sends_initial else None
+        seconds = options.timeout_seconds or random.uniform(_SHORTEST, _LONGEST)
+        self._ends = asyncio.get_running_loop().time() + seconds
+
+    def _initial(self) -> list[Seen]:
+        entries = self._cache.list(self._chosen.resource, self._namespace)
+        chosen = self._chosen
+        found = [Seen("ADDED", entry.revision, entry) for entry in entries if chosen.is_all or chosen.matches(entry)]
+        if self._options.send_initial_events and self._options.allow_bookmarks:
+            found.append(Seen("BOOKMARK", self.since, is_initial_end=True))
+        return found
+
+    def patience(self) -> float:
+        """Seconds until a bookmark is due or, 0 or less then, the watch is over.
+
+        Named by the client or not, a watch that ends by its time-out tells first where to go on.
+        """
+        left = self._ends - asyncio.get_running_loop().time()
+        return left if left <= _BOOKMARK_EVERY else _BOOKMARK_EVERY
+
+    def listen(self, listener: Listener, encode: Encode) -> Audience:
+        """Hands all that follows `since` to the listener, the selectors being none; raises Expired."""
+        return self._cache.listen(self._chosen.resource, self._namespace, self.since, listener, encode)
+
+    async def batches(self) -> AsyncGenerator[Sequence[Seen], None]:
+        """Batches of events, each as large as one turn of the loop gave; raises Expired before the first."""
+        with self._cache.watch(self._chosen.resource, self._namespace, self.since) as watcher:
+            if self.initial is not None:
+                # Nobody needs them for as long as the watch lasts.
+                initial, self.initial = self.initial, None
+                yield initial
+            while not watcher.is_ended and (patience := self.patience()) > 0:
+                batch = await watcher.batch(patience)
+                seen = [each for event in batch for each in observed(event, self._chosen)]
+                if seen:
+                    yield seen
+                elif not batch and self.allows_bookmarks and not watcher.is_ended:
+                    yield [Seen("BOOKMARK", watcher.revision or self._cache.revision)]
 
 
 def observed(event: CacheEvent, chosen: Selection) -> Sequence[Seen]:

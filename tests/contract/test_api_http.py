@@ -193,6 +193,17 @@ async def test_a_watched_table_has_its_columns_once(session: aiohttp.ClientSessi
     assert [bool(each["object"]["columnDefinitions"]) for each in seen] == [True, False]
 
 
+async def test_watchers_of_the_same_see_the_same(session: aiohttp.ClientSession, maps: Any) -> None:
+    since = (await maps("told-first"))["metadata"]["resourceVersion"]
+    watches = [frames(session, f"{MAPS}?watch=1&resourceVersion={since}", 2) for _ in range(3)]
+    reading = asyncio.gather(*watches)
+    await maps("told-second")
+    await maps("told-third")
+    seen = await reading
+    assert [[each["object"]["metadata"]["name"] for each in one] for one in seen] == [["told-second", "told-third"]] * 3
+    assert seen[0] == seen[1] == seen[2]
+
+
 async def test_a_watch_ends_when_its_time_is_over(session: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(5), session.get(f"{MAPS}?watch=1&timeoutSeconds=1") as answer:
         assert await answer.read() == b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
@@ -337,3 +337,69 @@ async def test_a_handler_sees_the_cache_at_its_revision_and_may_fail(cluster: Cl
     await asyncio.gather(cluster.put(PODS, "default", "a"), cluster.put(PODS, "default", "b"))
     await cluster.cache.refresh()
     assert seen == [(0, ["a"]), (0, ["a", "b"])]
+
+
+class Ear:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.revision = 0
+        self.is_ended = False
+
+    def take(self, piece: bytes, revision: int) -> None:
+        self.pieces.append(piece)
+        self.revision = revision
+
+    def end(self) -> None:
+        self.is_ended = True
+
+    @property
+    def heard(self) -> str:
+        return b"".join(self.pieces).decode()
+
+
+def names(events: Sequence[CacheEvent]) -> bytes:
+    return b"".join(b"%s %s;" % (event.type.encode(), event.entry.name.encode()) for event in events)
+
+
+async def test_listeners_of_the_same_are_handed_the_same_piece(cluster: Cluster) -> None:
+    first = await cluster.put(CONFIG_MAPS, "x", "a")
+    await cluster.cache.refresh()
+    early, late, elsewhere = Ear(), Ear(), Ear()
+    cluster.cache.listen(CONFIG_MAPS, "x", first - 1, early, names)
+    cluster.cache.listen(CONFIG_MAPS, "x", first, late, names)
+    cluster.cache.listen(CONFIG_MAPS, "y", first, elsewhere, names)
+    last = await cluster.put(CONFIG_MAPS, "x", "b")
+    await cluster.cache.wait_for(last)
+    await asyncio.sleep(0)
+    assert early.heard == "ADDED a;ADDED b;"
+    assert late.heard == "ADDED b;"
+    assert early.pieces[-1] is late.pieces[-1]
+    assert elsewhere.pieces == []
+    assert late.revision == last
+
+
+async def test_who_joins_hears_nothing_twice_and_who_left_nothing_more(cluster: Cluster) -> None:
+    stays, comes, leaves = Ear(), Ear(), Ear()
+    since = cluster.cache.revision
+    cluster.cache.listen(CONFIG_MAPS, "", since, stays, names)
+    left = cluster.cache.listen(CONFIG_MAPS, "", since, leaves, names)
+    last = await cluster.put(CONFIG_MAPS, "x", "a")
+    left.leave(leaves)
+    await cluster.cache.wait_for(last)
+    cluster.cache.listen(CONFIG_MAPS, "", since, comes, names)
+    last = await cluster.put(CONFIG_MAPS, "x", "b")
+    await cluster.cache.wait_for(last)
+    await asyncio.sleep(0)
+    assert stays.heard == comes.heard == "ADDED a;ADDED b;"
+    assert leaves.pieces == []
+
+
+async def test_listeners_are_told_when_the_past_is_lost(store: SqliteStore) -> None:
+    ear = Ear()
+    async with following(Cluster(store)) as cluster:
+        cluster.cache.listen(CONFIG_MAPS, "", cluster.cache.revision, ear, names)
+        with pytest.raises(Expired):
+            cluster.cache.listen(CONFIG_MAPS, "", -1, ear, names)
+    assert ear.is_ended
