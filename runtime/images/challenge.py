@@ -11,6 +11,8 @@ import aiohttp
 
 from runtime.errors import PermissionDenied, Unauthenticated, Unavailable
 from runtime.images.credentials import Credentials
+from runtime.images.hosts import Trust
+from runtime.images.transport import Transport
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 CLIENT_ID = "minikube-py"
@@ -36,7 +38,7 @@ def parse_challenges(headers: list[str]) -> list[Challenge]:
 
 
 async def authorization(
-    session: aiohttp.ClientSession, challenge: Challenge, credentials: Credentials, scope: str
+    transport: Transport, trust: Trust, challenge: Challenge, credentials: Credentials, scope: str
 ) -> str:
     """The Authorization header's value that answers `challenge`; raises Unauthenticated, Unavailable."""
     if challenge.scheme == "basic":
@@ -45,11 +47,11 @@ async def authorization(
         return credentials.basic
     if credentials.registry_token:
         return f"Bearer {credentials.registry_token}"
-    return "Bearer " + await _token(session, challenge.parameters, credentials, scope)
+    return "Bearer " + await _token(transport, trust, challenge.parameters, credentials, scope)
 
 
 async def _token(
-    session: aiohttp.ClientSession, parameters: Mapping[str, str], credentials: Credentials, scope: str
+    transport: Transport, trust: Trust, parameters: Mapping[str, str], credentials: Credentials, scope: str
 ) -> str:
     realm = parameters.get("realm", "")
     query = {"service": parameters.get("service", ""), "scope": parameters.get("scope") or scope}
@@ -63,11 +65,11 @@ async def _token(
                 "client_id": CLIENT_ID,
                 **query,
             }
-            request = session.post(realm, data=form)
+            answer = await transport.request("POST", realm, trust, data=form)
         else:
             headers = {"Authorization": credentials.basic} if credentials.basic else {}
-            request = session.get(realm, params=query, headers=headers)
-        async with request as answer:
+            answer = await transport.request("GET", realm, trust, params=query, headers=headers)
+        async with answer:
             body = await answer.json(content_type=None) if answer.status == HTTPStatus.OK else {}
             status = answer.status
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

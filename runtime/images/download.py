@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from runtime.errors import DeadlineExceeded, ResourceExhausted, RuntimeFault, Unavailable
+from runtime.errors import DeadlineExceeded, RuntimeFault, Unavailable
 from runtime.images.content import ContentStore, Ingest
 from runtime.images.media import Descriptor
 from runtime.images.queue_by_key import QueueByKey
@@ -15,7 +15,7 @@ from runtime.images.registry import Registry
 Progress = Callable[[str, int, int], None]
 """Told digest, bytes so far and size as layers arrive."""
 
-PASSING = (Unavailable, DeadlineExceeded, ResourceExhausted)
+PASSING = (Unavailable, DeadlineExceeded)
 DELAYS = (0.2, 1.0, 3.0)
 log = logging.getLogger("images")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from runtime.errors import FailedPrecondition, InvalidArgument, RuntimeFault
@@ -45,6 +46,7 @@ class Puller:
     content: ContentStore
     snapshotter: Snapshotter
     mirrors: Mapping[str, Sequence[str]]
+    certs: Path
     platform: Platform
     downloads: Downloads
     unpacking: QueueByKey
@@ -52,7 +54,7 @@ class Puller:
     async def pull(self, reference: Reference, auth: AuthConfig | None, on_progress: Progress | None) -> ImageRecord:
         """The image, whole in the content store and unpacked, not yet named in any store."""
         try:
-            async with Registry(reference, auth, self.mirrors) as registry:
+            async with Registry(reference, auth, self.mirrors, self.certs) as registry:
                 return await self._pull(reference, registry, on_progress)
         except* RuntimeFault as group:
             fault = _first(group)

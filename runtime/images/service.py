@@ -12,6 +12,7 @@ from pathlib import Path
 from machinery.linux.mount import mount, unmount
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from runtime.images.archive import Found, read_archive
+from runtime.images.certs import CERTS_D
 from runtime.images.content import ContentStore
 from runtime.images.credentials import AuthConfig
 from runtime.images.download import Downloads, Progress
@@ -35,7 +36,11 @@ ROOTFS = "container "
 
 
 class ImageService:
-    def __init__(self, root: Path, snapshotter: Snapshotter, mirrors: Mapping[str, Sequence[str]]) -> None:
+    """`mirrors` are asked before what the folder `certs` says of a registry."""
+
+    def __init__(
+        self, root: Path, snapshotter: Snapshotter, mirrors: Mapping[str, Sequence[str]], certs: Path = CERTS_D
+    ) -> None:
         self._rootfs = root / "rootfs"
         self._rootfs.mkdir(parents=True, exist_ok=True)
         self.content = ContentStore(root / "content")
@@ -43,7 +48,7 @@ class ImageService:
         self.snapshotter = snapshotter
         self.drafts, self.leases = Drafts(self.content), Leases()
         self._puller = Puller(
-            self.content, snapshotter, mirrors, host_platform(), Downloads(self.content), QueueByKey()
+            self.content, snapshotter, mirrors, certs, host_platform(), Downloads(self.content), QueueByKey()
         )
         self._pulls = QueueByKey()
         self._collecting = asyncio.Lock()

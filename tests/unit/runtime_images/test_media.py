@@ -110,7 +110,7 @@ def test_mirrors_come_first_and_loopback_speaks_http() -> None:
         "https://mirror.example/v2/a/manifests/b?ns=docker.io",
         "https://registry-1.docker.io/v2/a/manifests/b",
     ]
-    assert [host.base for host in hosts_for("localhost:5000", mirrors)] == ["http://localhost:5000"]
+    assert [host.root for host in hosts_for("localhost:5000", mirrors)] == ["http://localhost:5000/v2"]
 
 
 def test_a_challenge_is_read_with_its_quotes_and_commas() -> None:
