@@ -399,6 +399,7 @@ async def test_who_joins_hears_nothing_twice_and_who_left_nothing_more(cluster: 
 async def test_listeners_are_told_when_the_past_is_lost(store: SqliteStore) -> None:
     ear = Ear()
     async with following(Cluster(store)) as cluster:
+        await cluster.cache.wait_for(await cluster.put(CONFIG_MAPS, "x", "a"))
         cluster.cache.listen(CONFIG_MAPS, "", cluster.cache.revision, ear, names)
         with pytest.raises(Expired):
             cluster.cache.listen(CONFIG_MAPS, "", -1, ear, names)
