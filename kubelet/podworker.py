@@ -19,6 +19,7 @@ from kubelet.containerstart import NotStarted, Place, start_container
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
 from kubelet.ending import remove_containers, stop_container
+from kubelet.fieldrefs import ConfigurationError
 from kubelet.observing import observe
 from kubelet.podending import PodEnding
 from kubelet.podfiles import write_hosts
@@ -187,10 +188,16 @@ class PodWorker:
             assert state.sandbox is not None
             attempt = state.sandbox.attempt
         dns = pod_dns(pod, self._context.host_dns, self._context.config)
-        config = sandbox_config(pod, attempt, dns, self._context.config)
+        try:
+            config = sandbox_config(pod, attempt, dns, self._context.config)
+            if actions.new_sandbox is not None:
+                await self._new_sandbox(pod, config)
+        except (RuntimeFailure, ConfigurationError) as failure:
+            said = failure.rpc_text if isinstance(failure, RuntimeFailure) else str(failure)
+            self._context.events.tell(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {said}")
+            self._look_at(self._now() + timedelta(seconds=2))
+            return False
         if actions.new_sandbox is not None:
-            if not await self._new_sandbox(pod, config):
-                return False
             state = await self._observe()
             pod = await self._tell(pod, state)
         assert state.sandbox is not None
@@ -237,17 +244,9 @@ class PodWorker:
         self._writer.troubles = {name: trouble for name, trouble in troubles.items() if name != start.name}
         return True
 
-    async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> bool:
-        logs = log_directory(pod, self._context.config)
-        await asyncio.to_thread(_make_folders, logs, pod)
-        try:
-            await self._context.cri.run_sandbox(config)
-        except RuntimeFailure as failure:
-            said = f"Failed to create pod sandbox: {failure.rpc_text}"
-            self._context.events.tell(pod, "Warning", "FailedCreatePodSandBox", said)
-            self._look_at(self._now() + timedelta(seconds=2))
-            return False
-        return True
+    async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> None:
+        await asyncio.to_thread(_make_folders, log_directory(pod, self._context.config), pod)
+        await self._context.cri.run_sandbox(config)
 
 
 def _make_folders(logs: Path, pod: Object) -> None:

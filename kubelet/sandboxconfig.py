@@ -21,6 +21,7 @@ _MASKED = (
     "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )  # fmt: skip
+_MOST_HOSTNAME = 64
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -79,11 +80,26 @@ def hostname(pod: Object, node_name: str) -> str:
     return str(wanted)[:63].rstrip("-.")
 
 
+def kernel_hostname(pod: Object, config: KubeletConfig) -> str:
+    """What the kernel calls it: the full domain name where that is asked for; raises ConfigurationError if too long."""
+    short, spec = hostname(pod, config.node_name), pod["spec"]
+    if not spec.get("setHostnameAsFQDN") or not spec.get("subdomain") or spec.get("hostnameOverride"):
+        return short
+    full = f"{short}.{spec['subdomain']}.{podspec.namespace(pod)}.svc.{config.cluster_domain}"
+    if len(full) > _MOST_HOSTNAME:
+        raise ConfigurationError(
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
+            f"({_MOST_HOSTNAME} characters is the max, {len(full)} characters requested)"
+        )
+    return full
+
+
 def log_directory(pod: Object, config: KubeletConfig) -> Path:
     return config.pod_logs_dir / f"{podspec.namespace(pod)}_{podspec.name(pod)}_{podspec.uid(pod)}"
 
 
 def sandbox_config(pod: Object, attempt: int, dns: Dns, config: KubeletConfig) -> dict[str, Any]:
+    """CRI's PodSandboxConfig; raises ConfigurationError where the pod's name is too long for the kernel."""
     spec = pod["spec"]
     security = spec.get("securityContext") or {}
     ports = [
@@ -125,7 +141,7 @@ def sandbox_config(pod: Object, attempt: int, dns: Dns, config: KubeletConfig) -
         },
     }
     if not podspec.is_host_network(pod):
-        made["hostname"] = hostname(pod, config.node_name)
+        made["hostname"] = kernel_hostname(pod, config)
     return made
 
 

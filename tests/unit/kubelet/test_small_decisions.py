@@ -160,3 +160,14 @@ def test_pull_secrets_are_used_for_their_registry_alone() -> None:
 
 def test_configuration_errors_are_one_kind() -> None:
     assert issubclass(InvalidImageName, ConfigurationError)
+
+
+def test_a_pod_may_be_named_in_full_as_long_as_the_kernel_allows() -> None:
+    config = KubeletConfig("node", "192.0.2.1")
+    spec = {"containers": [], "subdomain": "s", "setHostnameAsFQDN": True}
+    pod = {**POD, "spec": spec}
+    full = f"p.s.{POD['metadata']['namespace']}.svc.cluster.local"
+    assert sandbox_config(pod, 0, Dns(), config)["hostname"] == full
+    assert sandbox_config({**pod, "spec": {**spec, "subdomain": ""}}, 0, Dns(), config)["hostname"] == "p"
+    with pytest.raises(ConfigurationError, match="is too long .64 characters is the max"):
+        sandbox_config({**pod, "spec": {**spec, "subdomain": "s" * 60}}, 0, Dns(), config)
