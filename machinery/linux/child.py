@@ -27,6 +27,7 @@ class Output:
 
 async def run(
     *command: str,
+    stdin: int = subprocess.DEVNULL,
     seconds: float = 0,
     longest: int = 16 << 20,
     directory: Path | None = None,
@@ -37,7 +38,12 @@ async def run(
     Output beyond `longest` is dropped. What is left open by a grandchild is not waited for.
     """
     process = await spawn(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, directory=directory, environment=environment
+        command,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        directory=directory,
+        environment=environment,
     )
     assert process.stdout is not None and process.stderr is not None
     stdout, stderr = _Drain(process.stdout.fileno(), longest), _Drain(process.stderr.fileno(), longest)

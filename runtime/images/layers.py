@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
 from pathlib import Path
 
 import runtime
+from machinery.linux import child
 from runtime.errors import FailedPrecondition, Internal
 from runtime.snapshots.snapshot import Unpacking, Usage
 
@@ -21,25 +21,10 @@ async def unpack_layer(blob: Path, unpacking: Unpacking, diff_id: str) -> Usage:
         "lower": [str(path) for path in unpacking.lower],
         "diff_id": diff_id,
     }
+    command = (sys.executable, "-m", "runtime.images.unpack", json.dumps(order))
     with open(blob, "rb") as source:  # noqa: ASYNC230 - opening a local file takes microseconds
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "runtime.images.unpack",
-            json.dumps(order),
-            stdin=source,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
-            cwd="/",
-        )
-    try:
-        output, complaint = await child.communicate()
-    except asyncio.CancelledError:
-        child.kill()
-        await child.wait()
-        raise
-    return _answer(output, complaint)
+        done = await child.run(*command, stdin=source.fileno(), directory=Path("/"), environment=_environment())
+    return _answer(done.stdout, done.stderr)
 
 
 def _answer(output: bytes, complaint: bytes) -> Usage:
