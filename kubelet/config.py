@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubelet.image_gc import ImageGcPolicy
+
 KUBELET_VERSION = "v1.36.2"
 
 
@@ -30,6 +32,7 @@ class KubeletConfig:
     cluster_domain: str = "cluster.local"
     container_log_max_size: int = 10 << 20
     container_log_max_files: int = 5
+    image_gc: ImageGcPolicy = ImageGcPolicy()
 
     @property
     def pods_dir(self) -> Path:

@@ -62,6 +62,11 @@ class PodContext:
         """The pods that are bound to this node, as the API has them."""
         return self.cache.on_node(self.config.node_name)
 
+    def warn_of_node(self, reason: str, message: str) -> None:
+        """Records a warning about the node itself."""
+        metadata = {"name": self.config.node_name, "uid": self.config.node_name}
+        self.events.tell({"apiVersion": "v1", "kind": "Node", "metadata": metadata}, "Warning", reason, message)
+
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:
     """The host's resolvers but for those on its loopback, which no pod can reach."""

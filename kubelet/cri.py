@@ -257,6 +257,15 @@ class Cri:
             found.setdefault(each.attributes.labels.get(podstate.POD_UID, ""), []).append(usage)
         return found
 
+    async def used_images(self) -> set[str]:
+        """What containers, running or not, name as their images: ids, or digests where the runtime tells those."""
+        answer = await self._call(self._runtime.ListContainers, "ListContainersRequest", {})
+        return {str(each.image_id or each.image_ref) for each in answer.containers}
+
+    async def remove_image(self, image: str) -> None:
+        """The image is gone under all its names; one that is gone already is fine."""
+        await self._call(self._images.RemoveImage, "RemoveImageRequest", {"image": {"image": image}})
+
     async def image_folder(self) -> Path | None:
         """Where the runtime keeps images; None where that is not on this machine."""
         answer = await self._call(self._images.ImageFsInfo, "ImageFsInfoRequest", {})

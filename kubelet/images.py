@@ -29,8 +29,8 @@ _ADVICE = (
     "with imagePullPolicy: IfNotPresent it is used"
 )
 _LATEST = (
-    "; an image of this name is on the node, but the tag latest means imagePullPolicy: Always, which asks the registry: "
-    "with imagePullPolicy: IfNotPresent it is used"
+    "; an image of this name is on the node, but the tag latest means imagePullPolicy: Always, "
+    "which asks the registry: with imagePullPolicy: IfNotPresent it is used"
 )
 
 

@@ -15,6 +15,7 @@ from kubelet.context import EventQueue, PodContext, host_resolver
 from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
 from kubelet.ending import remove_traces, stop_containers
 from kubelet.evictor import Evictor
+from kubelet.image_collector import ImageCollector
 from kubelet.images import ImagePuller
 from kubelet.logrotation import LogRotator
 from kubelet.manifests import Manifests
@@ -100,7 +101,16 @@ class Kubelet:
         look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
         node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         rotator = LogRotator(self._config, context.cri, self._clock, self.pods)
-        bodies = (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
+        collector = ImageCollector(self._config.image_gc, context.cri, self._clock, context.warn_of_node)
+        bodies = (
+            node,
+            context.events.run(),
+            pleg.follow(),
+            pleg.relist(),
+            rotator.run(),
+            collector.run(),
+            self._mirrors.run(),
+        )
         for body in bodies:
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
