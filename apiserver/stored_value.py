@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import orjson
 
 from apiserver.cache_entry import KEY_PREFIX, bucket_prefix
 from apiserver.registry.conversion import to_stored
+from apiserver.registry.managed import are_sound
+from apiserver.registry.strategy import rules
 from machinery.api.canonical import canonical
 from machinery.api.decoding import is_too_deep
 from machinery.api.errors import BadRequest
@@ -51,14 +54,17 @@ def readable(key: str, value: bytes) -> bytes:
     if row is None:
         return value
     _check_key(key, row)
-    converted = _of_row(obj, row)
     try:
-        made = canonical(converted, row)
+        made = canonical(_of_row(obj, row), row)
+        # As upstream: what an older server stored gets the defaults that came since.
+        rules(row).default(made)
     except BadRequest as error:
         raise UnreadableError(error.message) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableError(f"it can't be decoded: {error}") from error
     _name(made, key)
+    if not are_sound(made["metadata"].get("managedFields") or []):
+        del made["metadata"]["managedFields"]
     return value if made == obj and value[:1] == b"{" else _encoded(made)
 
 
@@ -102,7 +108,10 @@ def _of_row(obj: Object, row: Resource) -> Object:
 
 
 def _name(made: Object, key: str) -> None:
-    """Puts the key's names where the object has none; another name than the key's is nobody's to find."""
+    """Puts the key's names where the object has none; another name than the key's is nobody's to find.
+
+    An object without a uid gets one of its key, as owners, preconditions and pods' directories are told by it.
+    """
     namespace, name = names_of(key)
     metadata = made["metadata"]
     for field, expected in (("name", name), ("namespace", namespace)):
@@ -110,6 +119,7 @@ def _name(made: Object, key: str) -> None:
             raise UnreadableError(f'its {field} is "{metadata[field]}", not that of its key')
     if not namespace and metadata.get("namespace"):
         raise UnreadableError("it names a namespace, which its kind has not")
+    metadata.setdefault("uid", str(uuid5(NAMESPACE_URL, key)))
 
 
 def _encoded(made: Object) -> bytes:

@@ -23,6 +23,7 @@ from controllers.plan import (
     key_of,
     owner_reference,
     release,
+    selects_own,
     with_status,
 )
 from controllers.rollout import DESIRED, MAXIMUM, bounds, next_scales, proportional
@@ -36,6 +37,7 @@ from machinery.client.cache import Cache, Change
 
 REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
+SELECTING_ALL = "This deployment is selecting all pods. A non-empty selector is required."
 _NOT_COPIED = frozenset(
     {
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -72,6 +74,10 @@ class State:
 def plan(state: State, now: datetime) -> Plan:
     deployment, new = state.deployment, state.new
     moment = rfc3339(now)
+    if not selects_own(selectors.stored_selector(deployment.selector), deployment.template):
+        return Plan(
+            [Record(deployment.obj, "Warning", "SelectingAll", SELECTING_ALL)] if not deployment.selector else ()
+        )
     if deployment.deleted:
         return Plan(_status_update(state, new, moment, is_rolling=False))
     if claims := _claims(state):
@@ -102,7 +108,7 @@ def plan(state: State, now: datetime) -> Plan:
 def _claims(state: State) -> list[Action]:
     """Adopts sets that the selector matches, releases those that it no longer does."""
     reference = owner_reference(DEPLOYMENTS, state.deployment.obj)
-    matches = selectors.from_label_selector(state.deployment.selector).matches
+    matches = selectors.stored_selector(state.deployment.selector).matches
     return [
         *(adopt(REPLICA_SETS, each, reference) for each in state.orphans),
         *(release(REPLICA_SETS, each, state.deployment.uid) for each in state.sets if not matches(each.labels)),
@@ -295,7 +301,7 @@ def observe(cache: Cache, key: Key) -> State | None:
     )
     is_recreating = deployment.strategy == "Recreate"
     pods = tuple(Pod(pod) for each in sets if is_recreating for pod in cache.owned_by(PODS, each.uid))
-    matches = selectors.from_label_selector(deployment.selector).matches
+    matches = selectors.stored_selector(deployment.selector).matches
     orphans = tuple(
         each
         for each in map(ReplicaSet, cache.list(REPLICA_SETS, key.namespace))
@@ -311,7 +317,9 @@ def _adopting(cache: Cache, change: Change) -> Iterable[Key]:
         return
     orphan = View(change.after)
     for found in cache.list(DEPLOYMENTS, orphan.namespace):
-        if selectors.from_label_selector(Deployment(found).selector).matches(orphan.labels):
+        deployment = Deployment(found)
+        selector = selectors.stored_selector(deployment.selector)
+        if selects_own(selector, deployment.template) and selector.matches(orphan.labels):
             yield key_of(found)
 
 

@@ -24,7 +24,8 @@ def status_of(
     counts = _counts(new, sets)
     status: Object = {key: value for key, value in counts.items() if value}
     status["terminatingReplicas"] = sum((each.obj.get("status") or {}).get("terminatingReplicas", 0) for each in sets)
-    status["observedGeneration"] = deployment.generation
+    if deployment.generation:
+        status["observedGeneration"] = deployment.generation
     if deployment.collision_count is not None:
         status["collisionCount"] = deployment.collision_count
     conditions = put(deployment.conditions, _available(deployment, counts["availableReplicas"]), now)

@@ -131,7 +131,8 @@ def _owner(cache: Cache, ref: Object, namespace: str) -> tuple[bool, View | None
 
 
 def _dependents(cache: Cache, uid: str) -> tuple[Dependent, ...]:
-    return tuple(Dependent(row, View(obj)) for row in COLLECTED for obj in cache.owned_by(row, uid))
+    # What has no uid owns nothing: a reference without one names nobody.
+    return tuple(Dependent(row, View(obj)) for row in COLLECTED for obj in cache.owned_by(row, uid)) if uid else ()
 
 
 def _key(resource: Resource, obj: Object) -> Key:
@@ -145,7 +146,7 @@ def related(cache: Cache, change: Change) -> Iterable[Key]:
     if change.after is not None and (owned or metadata.get("deletionTimestamp")):
         yield _key(change.resource, obj)
     if change.after is None or FOREGROUND in (metadata.get("finalizers") or ()):
-        for dependent in _dependents(cache, metadata["uid"]):
+        for dependent in _dependents(cache, metadata.get("uid", "")):
             yield _key(dependent.resource, dependent.view.obj)
     if change.after is None or metadata.get("deletionTimestamp"):
         for ref in owned:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
+from machinery.api.selectors import LabelSelector
 from machinery.api.views import View
 from machinery.client.cache import Cache, Change
 
@@ -158,6 +159,11 @@ def owner_reference(resource: Resource, owner: Object) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def selects_own(selector: LabelSelector, template: Object) -> bool:
+    """Whether what the template makes is selected, and not everything is: what the API asks of every workload."""
+    return not selector.empty and selector.matches((template.get("metadata") or {}).get("labels"))
 
 
 def adopt(resource: Resource, view: View, reference: Object) -> Patch:

@@ -20,6 +20,7 @@ from controllers.plan import (
     key_of,
     owner_reference,
     release,
+    selects_own,
     with_status,
 )
 from machinery.api import selectors
@@ -48,7 +49,11 @@ class State:
 def plan(state: State, now: datetime) -> Plan:
     """Adopt what matches, release what no longer does, create missing pods, delete surplus ones."""
     replica_set, moment = state.replica_set, rfc3339(now)
-    matches = _selector(state).matches
+    selector = _selector(state)
+    if not selects_own(selector, replica_set.template):
+        # The API takes no such set; one that is there would take pods of others, or make pods without end.
+        return Plan()
+    matches = selector.matches
     mine: list[Pod] = []
     others: list[Pod] = []
     for pod in state.pods:
@@ -131,7 +136,7 @@ def pod_from_template(state: State) -> Object:
 def _selector(state: State) -> selectors.LabelSelector:
     if state.resource == REPLICATION_CONTROLLERS:
         return selectors.from_labels(state.replica_set.selector)
-    return selectors.from_label_selector(state.replica_set.selector)
+    return selectors.stored_selector(state.replica_set.selector)
 
 
 def _status(state: State, active: list[Pod], now: str) -> Object:
@@ -148,7 +153,8 @@ def _status(state: State, active: list[Pod], now: str) -> Object:
     status: Object = {key: value for key, value in counts.items() if value or key == "replicas"}
     if state.resource == REPLICA_SETS:
         status["terminatingReplicas"] = terminating
-    status["observedGeneration"] = replica_set.generation
+    if replica_set.generation:
+        status["observedGeneration"] = replica_set.generation
     # A failure is told by the pass that fails; one that gets here has none.
     if conditions := [c for c in replica_set.conditions if c["type"] != FAILURE]:
         status["conditions"] = conditions

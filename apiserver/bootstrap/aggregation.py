@@ -12,7 +12,7 @@ from contextlib import suppress
 from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import CLUSTER_ROLES
-from machinery.api.selectors import from_label_selector
+from machinery.api.selectors import stored_selector
 from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.contain import contain
@@ -24,7 +24,7 @@ def aggregated(role: Object, roles: Iterable[Object]) -> list[Object]:
     others = sorted((other for other in roles if other["metadata"]["name"] != name), key=_name)
     found: list[Object] = []
     for wire in role["aggregationRule"].get("clusterRoleSelectors") or ():
-        selector = from_label_selector(wire)
+        selector = stored_selector(wire)
         for other in others:
             if selector.matches(other["metadata"].get("labels") or {}):
                 found += [rule for rule in other.get("rules") or () if rule not in found]

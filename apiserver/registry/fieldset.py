@@ -22,6 +22,24 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
+def is_set(trie: Any) -> bool:
+    """Whether the JSON is a set of fields; what clients and stores hand over may be anything."""
+    if not isinstance(trie, dict):
+        return False
+    return all(_is_path(path) and is_set(below) for path, below in trie.items())
+
+
+def _is_path(path: str) -> bool:
+    kind, colon, rest = path.partition(":")
+    if path == MEMBER or (kind == "f" and colon):
+        return True
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v" or (kind == "k" and isinstance(value, dict)) or (kind == "i" and isinstance(value, int))
+
+
 def compare(old: Any, new: Any, schema: Definition | None) -> tuple[Trie | None, Trie | None]:
     """(fields added or modified, fields removed) between two states."""
     if old is ABSENT:

@@ -12,6 +12,7 @@ from apiserver.registry.call import Call
 from apiserver.registry.conversion import stored_resource
 from apiserver.registry.fieldset import (
     compare,
+    is_set,
     root_difference,
     root_union,
     without,
@@ -62,6 +63,11 @@ def owners(obj: Object) -> Owners:
         )
         found[manager] = Managed(entry.get("fieldsV1") or {}, entry.get("time") or "")
     return found
+
+
+def are_sound(entries: list[Object]) -> bool:
+    """Whether managedFields can be read; upstream takes those that can't for none at all."""
+    return all(is_set(entry.get("fieldsV1") or {}) for entry in entries)
 
 
 def write_owners(obj: Object, found: Owners) -> None:
@@ -141,12 +147,13 @@ def _resets_status(resource: Resource) -> bool:
 def track_update(new: Object, old: Object, call: Call, now: datetime) -> None:
     """Records who changed what, in the call's version; changes `new`.
 
-    Given managedFields replace the recorded ones, as upstream allows; left out they stay.
+    Given managedFields replace the recorded ones, as upstream allows; left out, or where they make no sense, they stay.
     """
     resource = call.resource
-    given = new["metadata"].get("managedFields")
+    given, recorded = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
     is_reset = given is not None and len(given) == 0
-    found = {} if is_reset else owners(new) if given else owners(old)
+    is_given = given and (given == recorded or are_sound(given))
+    found = {} if is_reset else owners(new) if is_given else owners(old)
     changed, removed = compare(bare(old), bare(new), schema_of(resource))
     part = call.target.subresource
     changed, removed = tracked(changed, resource, part), tracked(removed, resource, part)

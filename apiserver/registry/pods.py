@@ -7,7 +7,7 @@ from datetime import datetime
 
 from machinery.api.errors import BadRequest, Cause, InternalError, TooManyRequests, conflict, invalid
 from machinery.api.resource import Object
-from machinery.api.selectors import from_label_selector
+from machinery.api.selectors import stored_selector
 from machinery.api.timestamps import rfc3339
 
 
@@ -125,7 +125,7 @@ def budget_for(pod: Object, budgets: Sequence[Object]) -> Object | None:
 
 def _covers(budget: Object, pod: Object) -> bool:
     selector = (budget.get("spec") or {}).get("selector")
-    return selector is not None and from_label_selector(selector).matches(pod["metadata"].get("labels") or {})
+    return selector is not None and stored_selector(selector).matches(pod["metadata"].get("labels") or {})
 
 
 def spent(pod_name: str, now: datetime) -> Callable[[Object], Object]:

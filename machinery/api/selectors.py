@@ -144,6 +144,14 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
     return LabelSelector(tuple(requirements))
 
 
+def stored_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
+    """As `from_label_selector`, but one that makes no sense selects nothing: how upstream looks at others' objects."""
+    try:
+        return from_label_selector(selector)
+    except BadRequest:
+        return LabelSelector(nothing=True)
+
+
 def from_labels(labels: Mapping[str, str] | None) -> LabelSelector:
     """The selector of a plain map, as in Services and ReplicationControllers: none selects nothing."""
     if not labels:

@@ -16,6 +16,7 @@ from machinery.api.resources import (
     CONFIG_MAPS,
     HORIZONTAL_POD_AUTOSCALERS,
     HORIZONTAL_POD_AUTOSCALERS_V1,
+    PODS,
     RESOURCES,
 )
 from tests.contract.examples_of_kinds import example
@@ -33,6 +34,7 @@ def written(row: Resource) -> bytes:
     obj = example(row)
     if row.namespaced:
         obj["metadata"]["namespace"] = "default"
+    obj["metadata"]["uid"] = "its-own"
     made = canonical(obj, row)
     strategy.rules(row).default(made)
     return strategy.encode(canonical(made, row))
@@ -85,15 +87,19 @@ def test_what_go_could_not_read_is_not_shown(key: str, value: bytes, why: str) -
     assert why in str(refused.value)
 
 
-def test_nulls_and_what_is_missing_become_what_go_would_write() -> None:
+def test_nulls_and_what_is_missing_become_what_go_would_have_read() -> None:
     value = orjson.dumps({"kind": "Pod", "apiVersion": "v1", "metadata": {"labels": None}, "spec": {"volumes": [None]}})
-    assert orjson.loads(readable(POD, value)) == {
-        "kind": "Pod",
-        "apiVersion": "v1",
-        "metadata": {"name": "p", "namespace": "default"},
-        "spec": {"volumes": [{"name": ""}], "containers": None},
-        "status": {},
-    }
+    shown = orjson.loads(readable(POD, value))
+    assert shown["metadata"].pop("uid") == orjson.loads(readable(POD, value))["metadata"]["uid"]
+    assert shown["metadata"] == {"name": "p", "namespace": "default"}
+    assert shown["spec"]["containers"] is None
+    assert (shown["spec"]["volumes"], shown["spec"]["restartPolicy"]) == ([{"name": "", "emptyDir": {}}], "Always")
+
+
+def test_managed_fields_that_make_no_sense_are_none() -> None:
+    value = written(PODS).replace(b'"metadata":{', b'"metadata":{"managedFields":[{"fieldsV1":{"f:a":1}}],')
+    key = key_of(PODS, example(PODS)["metadata"]["name"])
+    assert "managedFields" not in orjson.loads(readable(key, value))["metadata"]
 
 
 def test_upstreams_protobuf_and_other_served_versions_are_read() -> None:
