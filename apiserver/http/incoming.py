@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
 from apiserver.registry.call import options_invalid, unsupported_dry_run
 from apiserver.registry.lists import ListOptions
-from machinery.api.errors import BadRequest, Cause, RequestEntityTooLarge
+from machinery.api.errors import BadRequest, Cause, RequestEntityTooLarge, Timeout
 
 MOST_BODY = 3 * 1024 * 1024
+BODY_SECONDS = 60.0
 _FALSE = ("0", "false", "False", "FALSE", "f", "F")
 
 
@@ -60,15 +63,23 @@ class Incoming:
         return tls.getpeercert(binary_form=True) if tls is not None else None
 
     async def body(self) -> bytes:
-        """The whole body; raises RequestEntityTooLarge."""
+        """The whole body; raises RequestEntityTooLarge, Timeout where it does not come."""
         if (self.raw.content_length or 0) > MOST_BODY:
             raise _too_large()
+        if self.raw.headers.get("Expect", "").lower() == "100-continue" and self.raw.transport is not None:
+            self.raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         pieces, size = [], 0
-        async for piece in self.raw.content.iter_any():
-            size += len(piece)
-            if size > MOST_BODY:
-                raise _too_large()
-            pieces.append(piece)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for piece in self.raw.content.iter_any():
+                    size += len(piece)
+                    if size > MOST_BODY:
+                        raise _too_large()
+                    pieces.append(piece)
+        except TimeoutError:
+            raise Timeout("Timeout: request did not complete within the allotted timeout") from None
+        except RequestPayloadError as error:
+            raise BadRequest(f"the body of the request is malformed: {error}") from None
         return b"".join(pieces)
 
     def flag(self, name: str) -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-_LONGEST_LINE = 64 * 1024
+from apiserver.http.connection import Server
+
+_HEAD_SECONDS = 32.0
 _KEEP_ALIVE = 180.0
 _GRACE = 2.0
 
@@ -20,16 +22,19 @@ class Listener:
     """Serves `handler`; `port` is the one really bound, where any was asked for."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], context: ssl.SSLContext | None
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        context: ssl.SSLContext | None,
+        *,
+        head_seconds: float = _HEAD_SECONDS,
     ) -> None:
-        self._server = web.Server(
+        self._server = Server(
             handler,
-            handler_cancellation=True,
+            head_seconds=head_seconds,
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
-            auto_decompress=True,
+            # As upstream: a body is what it is, whatever Content-Encoding says.
+            auto_decompress=False,
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_GRACE)
         self._context = context
