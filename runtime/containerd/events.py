@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from machinery.rpc.wire import CONTAINERD
 from runtime.containerd import caller
 from runtime.containerd.containers import RUNTIME
 from runtime.containerd.filters import Adaptor, any_of
+from runtime.containerd.images import labels
 from runtime.containerd.messages import make, timestamp
 from runtime.images.service import ImageService
 from runtime.images.store import spelling
@@ -54,10 +55,12 @@ class Events:
         if self._listeners:
             self._tell(_TOPICS[name], f"containerd.events.{name}", _fields(record, name))
 
-    def image(self, what: str, name: str) -> None:
-        """`what` is create, update or delete."""
+    def image(self, what: str, name: str, labels: Mapping[str, str]) -> None:
+        """`what` is create, update or delete; what is deleted has no labels any more."""
         if self._listeners:
-            self._tell(f"/images/{what}", f"containerd.services.images.v1.Image{what.title()}", {"name": name})
+            told = {} if what == "delete" else {"labels": dict(labels)}
+            message = f"containerd.services.images.v1.Image{what.title()}"
+            self._tell(f"/images/{what}", message, {"name": name, **told})
 
     def _tell(self, topic: str, message: str, fields: dict[str, Any]) -> None:
         event = CONTAINERD.message(message)(**fields)
@@ -76,7 +79,13 @@ class Events:
                 queue.put_nowait((envelope, event))
 
     def follow(self, images: ImageService) -> None:
-        images.subscribe(self.image)
+        """Tells what happens to these images."""
+
+        def told(what: str, name: str) -> None:
+            record = images.get(name)
+            self.image(what, name, labels(name, record) if record else {})
+
+        images.subscribe(told)
 
     async def Subscribe(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the RPC's name
         passes = any_of(request.filters)
