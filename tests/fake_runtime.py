@@ -49,6 +49,8 @@ class FakeRuntime:
     reopen_error: str = ""
     memory: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    stream_url: str = ""
+    """What serves the streams of exec, attach and port-forward."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -171,6 +173,7 @@ class FakeRuntime:
             make("Container", id=c.id, pod_sandbox_id=self.owners[c.id], metadata=c.metadata, state=c.state, labels=dict(c.labels))  # noqa: E501
             for c in self.containers.values()
             if request.filter.label_selector.items() <= dict(c.labels).items()
+            and (not request.filter.HasField("state") or request.filter.state.state == c.state)
         ]  # fmt: skip
         return make("ListContainersResponse", containers=items)
 
@@ -181,6 +184,18 @@ class FakeRuntime:
 
     async def ExecSync(self, request: Any, context: Any) -> Any:  # noqa: N802
         return make("ExecSyncResponse", stdout=b"said\n", exit_code=self.exec_code)
+
+    async def Exec(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.calls.append(f"exec {_streams(request)} {' '.join(request.cmd)}")
+        return make("ExecResponse", url=self.stream_url)
+
+    async def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.calls.append(f"attach {_streams(request)}")
+        return make("AttachResponse", url=self.stream_url)
+
+    async def PortForward(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.calls.append(f"forward {list(request.port)}")
+        return make("PortForwardResponse", url=self.stream_url)
 
     async def GetContainerEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -230,6 +245,10 @@ class FakeRuntime:
             await context.abort(grpc.StatusCode.NOT_FOUND, f'failed to pull and unpack image "{name}": not found')
         self.images.add(name)
         return make("PullImageResponse", image_ref=name)
+
+
+def _streams(request: Any) -> str:
+    return ",".join(name for name in ("stdin", "stdout", "stderr", "tty") if getattr(request, name))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ Neither end is understood, so whatever protocol they agree on passes. Each direc
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -124,4 +125,6 @@ async def _answer(status: int, headers: CIMultiDict[str], reader: asyncio.Stream
 def _words(error: OSError | TimeoutError, address: str) -> str:
     if isinstance(error, TimeoutError):
         return f"dial tcp {address}: i/o timeout"
-    return f"dial tcp {address}: connect: {(error.strerror or str(error)).lower()}"
+    # asyncio words the error itself.
+    why = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else str(error)
+    return f"dial tcp {address}: connect: {why.lower()}"

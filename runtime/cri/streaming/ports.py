@@ -93,7 +93,9 @@ class _Channel:
         await self._channels.send(self._number, data)
 
     async def end(self) -> None:
-        """These protocols end all channels together."""
+        """These protocols have no end of one direction, so both have ended; the client sees it when all have."""
+        if self._number in self._channels.inboxes:
+            self.abandon()
 
 
 async def _forward_spdy(link: Link, sandbox: str, connect: Connect) -> None:
