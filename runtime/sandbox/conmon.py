@@ -21,6 +21,7 @@ from machinery.linux.child import Output
 from machinery.linux.inotify import appears
 from runtime.config import RuntimeConfig, program
 from runtime.errors import Unknown
+from runtime.sandbox import runc_state
 
 _REOPEN = b"2 0 0\n"
 
@@ -101,7 +102,9 @@ class Conmon:
         process.wait()
         return answer
 
-    async def start(self, container_id: str) -> None:
+    async def start(self, container_id: str, pid: int) -> None:
+        if await asyncio.to_thread(runc_state.let_go, self._state(container_id), pid):
+            return
         done = await self.runc("start", container_id)
         if done.status:
             raise Unknown(_words(done.stderr.decode(errors="replace")))
@@ -110,9 +113,18 @@ class Conmon:
         """Signals the container; one that has ended already is fine."""
         await self.runc("kill", *(["--all"] if everyone else []), container_id, signal)
 
-    async def delete(self, container_id: str) -> None:
+    async def stop(self, container_id: str, pid: int, signal: str) -> None:
+        """Sends the stop signal to the first process; one that has ended already is fine."""
+        if not await asyncio.to_thread(runc_state.signal_first, container_id, pid, signal):
+            await self.kill(container_id, signal)
+
+    async def delete(self, container_id: str, cgroup_path: str) -> None:
         """Removes runc's state and the cgroup, killing what is left."""
-        await self.runc("delete", "--force", container_id)
+        if not await asyncio.to_thread(runc_state.forget, self._state(container_id), cgroup_path):
+            await self.runc("delete", "--force", container_id)
+
+    def _state(self, container_id: str) -> Path:
+        return self._config.runc_root / container_id
 
     async def execute(self, container_id: str, command: Sequence[str], seconds: int) -> Output:
         """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never), it killed."""

@@ -160,9 +160,9 @@ class Containers:
             record.conmon_pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
             record.conmon_start = start_time(record.conmon_pid)
             await asyncio.to_thread(self.records.write, record)
-            await self._conmon.start(record.id)
+            await self._conmon.start(record.id, pid)
         except Unknown as error:
-            await self._conmon.delete(record.id)
+            await self._conmon.delete(record.id, record.cgroup_path)
             record.state, record.exit_code, record.reason = "exited", 128, "StartError"
             record.message, record.finished_at = str(error), time.time_ns()
             await asyncio.to_thread(self.records.write, record)
@@ -199,7 +199,7 @@ class Containers:
             return
         ended = self._event(record.id)
         if grace_seconds > 0:
-            await self._conmon.kill(record.id, record.stop_signal)
+            await self._conmon.stop(record.id, record.pid, record.stop_signal)
             if await _within(ended, grace_seconds):
                 return
         await self._conmon.kill(record.id, "KILL", everyone=True)
@@ -259,7 +259,7 @@ class Containers:
 
     async def _finish(self, record: ContainerRecord, code: int, at: int, reason: str = "") -> None:
         out_of_memory = await asyncio.to_thread(self._was_out_of_memory, record)
-        await self._conmon.delete(record.id)
+        await self._conmon.delete(record.id, record.cgroup_path)
         record.state, record.exit_code, record.finished_at = "exited", code, max(at, record.started_at)
         record.reason = reason or ("OOMKilled" if out_of_memory else "Completed" if code == 0 else "Error")
         await asyncio.to_thread(self.records.write, record)
@@ -280,7 +280,7 @@ class Containers:
         self._on_change(record, "deleted")
 
     async def _clear(self, record: ContainerRecord) -> None:
-        await self._conmon.delete(record.id)
+        await self._conmon.delete(record.id, record.cgroup_path)
         await self._images.remove_rootfs(record.id)
 
         def clear() -> None:
@@ -357,7 +357,7 @@ class Containers:
             record.state, record.started_at = "running", time.time_ns()
         else:
             pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
-            await self._conmon.delete(record.id)
+            await self._conmon.delete(record.id, record.cgroup_path)
             await child.ended(pid)
             for path in (self._conmon.exit_file(record.id), self._conmon.pid_file(record.id)):
                 path.unlink(missing_ok=True)
