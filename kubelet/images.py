@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kubelet import podspec
@@ -24,6 +24,7 @@ Tell = Callable[[str, str, str], None]
 """Records an event about the container: type, reason, message."""
 
 _SIMULTANEOUS_PULLS = 4
+_LOADED_BY_THEN = timedelta(seconds=10)
 _ADVICE = (
     "; an image of this name is on the node, but imagePullPolicy: Always asks the registry: "
     "with imagePullPolicy: IfNotPresent it is used"
@@ -74,7 +75,8 @@ class ImagePuller:
         if policy == "Never":
             said = f'Container image "{given}" is not present with pull policy of Never'
             tell("Warning", "ErrImageNeverPull", said)
-            raise ImageUnavailable(Trouble("ErrImageNeverPull", said))
+            # Somebody may load it at any moment.
+            raise ImageUnavailable(Trouble("ErrImageNeverPull", said), self._clock.now() + _LOADED_BY_THEN)
         advice = "" if present is None else _LATEST if default_pull_policy(given) == "Always" else _ADVICE
         return await self._pull(pod, given, name, sandbox, tell, advice)
 

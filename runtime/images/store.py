@@ -62,8 +62,11 @@ class ImageStore:
         One that loses its last tag so is no longer kept by hand: a newer build has taken its place.
         """
         with self._writing:
-            images = {other.id: _without(other, image.repo_tags) for other in self._images.values()}
-            known = images.get(image.id)
+            known = self._images.get(image.id)
+            images = {
+                other.id: other if other is known else _without(other, image.repo_tags)
+                for other in self._images.values()
+            }
             merged = _merged(known, image) if known else image
             images[image.id] = merged
             self._write(images)

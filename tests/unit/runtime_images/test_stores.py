@@ -103,6 +103,7 @@ def test_a_pinned_image_stays_pinned_until_another_takes_its_last_tag(tmp_path: 
     store = ImageStore(tmp_path / "images.json")
     tags = ("docker.io/library/a:1", "docker.io/library/a:2")
     first = store.put(replace(image("one", *tags), pinned=True))
+    assert store.put(image("one", *tags)).pinned
     for tag, pinned in zip(tags, (True, False), strict=True):
         store.put(image("two", tag))
         found = store.get(first.id)
