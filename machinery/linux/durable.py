@@ -1,4 +1,4 @@
-"""Files that survive a power cut once written: written beside, synced, renamed, the folder synced."""
+"""Files replaced in one step, and for those that matter then, on the disk: written beside, synced, renamed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from pathlib import Path
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replaces the file in one step; returns once it is on the disk."""
+    _replace(path, data, mode, synced=True)
+    sync_folder(path.parent)
+
+
+def write_soon(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replaces the file in one step; a power cut may undo that, and on some file systems leave it empty."""
+    _replace(path, data, mode, synced=False)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, synced: bool) -> None:
     temporary = path.with_name(f".{path.name}.new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            os.fsync(file.fileno())
     os.replace(temporary, path)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

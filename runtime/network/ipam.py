@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from machinery.linux.durable import write_durably
+from machinery.linux.durable import write_soon
 from runtime.errors import ResourceExhausted
 
 
@@ -28,7 +28,7 @@ def allocate(pool: ipaddress.IPv4Network, taken: Collection[str], after: str = "
 
 
 class Leases:
-    """Sandbox id -> address, kept in a file; every change is on the disk before it returns. Blocks."""
+    """Sandbox id -> address, kept in a file that outlives this process. Blocks."""
 
     def __init__(self, path: Path, pool: ipaddress.IPv4Network) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class Leases:
         # Sandboxes are made in threads side by side.
         self._lock = threading.Lock()
         try:
-            self._held: dict[str, str] = json.loads(path.read_text())
+            self._held: dict[str, str] = json.loads(path.read_text() or "{}")
         except FileNotFoundError:
             self._held = {}
 
@@ -63,4 +63,5 @@ class Leases:
                 self._write()
 
     def _write(self) -> None:
-        write_durably(self._path, json.dumps(self._held, indent=1).encode())
+        # No address outlives a boot, so none has to be on the disk.
+        write_soon(self._path, json.dumps(self._held, indent=1).encode())

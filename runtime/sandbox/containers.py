@@ -137,7 +137,7 @@ class Containers:
         )
         write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
         record.state = "created"
-        self.records.write(record)
+        self.records.note(record)
 
     def _bundle(self, container_id: str) -> Path:
         return self._config.bundles / container_id
@@ -159,7 +159,7 @@ class Containers:
             record.pid, record.pid_start = pid, start_time(pid)
             record.conmon_pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
             record.conmon_start = start_time(record.conmon_pid)
-            await asyncio.to_thread(self.records.write, record)
+            await asyncio.to_thread(self.records.note, record)
             await self._conmon.start(record.id, pid)
         except Unknown as error:
             await self._conmon.delete(record.id, record.cgroup_path)
@@ -169,7 +169,7 @@ class Containers:
             self._on_change(record, "stopped")
             raise
         record.state, record.started_at = "running", time.time_ns()
-        await asyncio.to_thread(self.records.write, record)
+        await asyncio.to_thread(self.records.note, record)
         self._on_change(record, "started")
         self._follow(record)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from machinery.linux.durable import sync_folder, write_durably
+from machinery.linux.durable import write_durably, write_soon
 
 
 @dataclass
@@ -95,7 +95,12 @@ class Records(Generic[R]):
             path.unlink()
         names = {entry.name for entry in fields(sort)}
         for path in sorted(folder.glob("*.json")):
-            told = json.loads(path.read_text())
+            text = path.read_text()
+            if not text:
+                # A power cut emptied it; what it told of ended with that boot.
+                path.unlink()
+                continue
+            told = json.loads(text)
             record = sort(**{key: value for key, value in told.items() if key in names})
             self._known[record.id] = record
 
@@ -114,7 +119,12 @@ class Records(Generic[R]):
         self._known[record.id] = record
         write_durably(self._folder / f"{record.id}.json", json.dumps(asdict(record)).encode())
 
+    def note(self, record: R) -> None:
+        """As `write`, but for what the end of the boot makes void anyway: it need not be on the disk."""
+        self._known[record.id] = record
+        write_soon(self._folder / f"{record.id}.json", json.dumps(asdict(record)).encode())
+
     def remove(self, record_id: str) -> None:
+        """A record that a power cut brings back is found without anything that it tells of, and removed again."""
         if self._known.pop(record_id, None) is not None:
             (self._folder / f"{record_id}.json").unlink(missing_ok=True)
-            sync_folder(self._folder)

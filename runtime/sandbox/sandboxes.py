@@ -111,7 +111,7 @@ class Sandboxes:
             await self._forget_half_made(record)
             raise
         record.state = "ready"
-        await asyncio.to_thread(self.records.write, record)
+        await asyncio.to_thread(self.records.note, record)
         return record.id
 
     async def _make(self, record: SandboxRecord, dns: Any, sysctls: dict[str, str]) -> None:
@@ -156,7 +156,7 @@ class Sandboxes:
         """Takes network and namespaces away; containers have been ended before. Again is harmless."""
         if record.state != "stopped":
             record.state = "stopped"
-            await asyncio.to_thread(self.records.write, record)
+            await asyncio.to_thread(self.records.note, record)
         await self._unmake(record)
 
     async def _forget_half_made(self, record: SandboxRecord) -> None:
