@@ -25,7 +25,9 @@ from runtime.images.media import (
     INDEXES,
     MAX_MANIFEST,
     Descriptor,
+    check_platform,
     choose,
+    parse_config,
     parse_index,
     parse_manifest,
 )
@@ -79,17 +81,24 @@ class _Contents:
 
 
 def read_archive(stream: BufferedReader, sink: Sink, platform: Platform) -> list[Found]:
-    """The images in the stream, their blobs in `sink`; raises InvalidArgument where it is no image archive."""
+    """The images in the stream, their blobs in `sink`.
+
+    Raises InvalidArgument where it is no image archive, NotFound where an image of it is for other machines.
+    """
     try:
         with tarfile.open(fileobj=_Sound(*decompressed(stream)), mode="r|") as tar:  # type: ignore[call-overload]
             contents = _read(tar, sink)
         if "index.json" in contents.lists and "oci-layout" in contents.lists:
-            return list(_layout(contents, sink, platform))
-        if "manifest.json" in contents.lists:
-            return list(_saved(contents, sink))
+            found = list(_layout(contents, sink, platform))
+        elif "manifest.json" in contents.lists:
+            found = list(_saved(contents, sink))
+        else:
+            raise InvalidArgument("unrecognized image format: neither what docker save writes nor an OCI layout")
+        for image in found:
+            check_platform(parse_config(sink.read(image.id)), platform)
     except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(f"malformed image archive: {error or type(error).__name__}") from error
-    raise InvalidArgument("unrecognized image format: neither what docker save writes nor an OCI layout")
+    return found
 
 
 def _read(tar: tarfile.TarFile, sink: Sink) -> _Contents:
