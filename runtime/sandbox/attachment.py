@@ -16,6 +16,7 @@ from runtime.errors import Unknown
 
 _STDOUT, _STDERR = 2, 3
 _PACKET = 8192
+_READ, _LARGEST = 199, 1000
 
 
 class Attachment:
@@ -23,7 +24,7 @@ class Attachment:
 
     def __init__(self, bundle: Path) -> None:
         """Raises Unknown where no conmon listens, as that of a container that has ended."""
-        self._control = bundle / "ctl"
+        self._sizes = bundle / "winsz"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         folder = os.open(bundle, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -55,15 +56,21 @@ class Attachment:
 
     def _tell_size(self, width: int, height: int) -> None:
         try:
-            descriptor = os.open(self._control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(self._sizes, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             # conmon is gone, and the terminal with it.
             return
         try:
-            os.write(descriptor, b"1 %d %d\n" % (height, width))
+            os.write(descriptor, size_line(width, height))
         finally:
             os.close(descriptor)
 
     def close(self) -> None:
         self._descriptor.close()
         self._socket.close()
+
+
+def size_line(width: int, height: int) -> bytes:
+    """As long as what conmon reads at once: up to 2.1.6 it takes the first of several lines for each of them."""
+    said = b"%d %d" % (min(height, _LARGEST), min(width, _LARGEST))
+    return said.ljust(_READ - 1) + b"\n"
