@@ -11,7 +11,8 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.backoff import Backoff
 from kubelet.config import KubeletConfig
-from kubelet.cri import Cri, RuntimeVersion
+from kubelet.cri import Cri
+from kubelet.cri_values import RuntimeVersion
 from kubelet.eviction import Pressure
 from kubelet.images import ImagePuller
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
@@ -61,11 +62,6 @@ class PodContext:
     def pods_here(self) -> Sequence[Object]:
         """The pods that are bound to this node, as the API has them."""
         return self.cache.on_node(self.config.node_name)
-
-    def warn_of_node(self, reason: str, message: str) -> None:
-        """Records a warning about the node itself."""
-        metadata = {"name": self.config.node_name, "uid": self.config.node_name}
-        self.events.tell({"apiVersion": "v1", "kind": "Node", "metadata": metadata}, "Warning", reason, message)
 
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:

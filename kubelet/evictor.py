@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from kubelet import podspec
 from kubelet.config import KubeletConfig
-from kubelet.cri import ContainerStats, Cri, RuntimeFailure
+from kubelet.cri import Cri, RuntimeFailure
+from kubelet.cri_values import ContainerStats
 from kubelet.eviction import (
     ContainerUsage,
     Observation,
@@ -43,7 +44,10 @@ class Victim(Protocol):
 
 
 class Evictor:
-    """`pressure` is what the node's conditions and the admission of pods go by."""
+    """`pressure` is what the node's conditions and the admission of pods go by.
+
+    A disk that runs short is first asked for what nobody uses, by `reclaim`; only then do pods go.
+    """
 
     def __init__(
         self,
@@ -51,9 +55,11 @@ class Evictor:
         cri: Cri,
         clock: Clock,
         victims: Callable[[], Sequence[Victim]],
+        reclaim: Callable[[], Awaitable[None]],
         look: Callable[[Path, Path | None], Mapping[Signal, Observation]] = observations,
     ) -> None:
         self._config, self._cri, self._clock, self._victims, self._look = config, cri, clock, victims, look
+        self._reclaim = reclaim
         self.pressure = Pressure()
 
     async def run(self) -> None:
@@ -73,6 +79,10 @@ class Evictor:
         seen = await asyncio.to_thread(self._look, self._config.root_dir, images)
         short = met(seen)
         self.pressure = self.pressure.after(short, self._clock.now())
+        if any(threshold.condition == "DiskPressure" for threshold in short):
+            await self._reclaim()
+            seen = await asyncio.to_thread(self._look, self._config.root_dir, images)
+            short = met(seen)
         living = [each for each in self._victims() if not podspec.is_terminal(each.pod)]
         limited = [each for each in living if has_disk_limit(each.pod)]
         if not short and not limited:

@@ -68,7 +68,11 @@ class ImageCollector:
 
     async def remove_unused(self) -> None:
         """Removes all that is neither used nor kept, whatever its age: what a disk under pressure asks for."""
-        now = await self._refresh()
+        try:
+            now = await self._refresh()
+        except RuntimeFailure as failure:
+            LOG.warning("images were not looked at: %s", failure)
+            return
         await self._remove([use for use in self._uses.values() if not use.pinned and use.last_used < now])
 
     async def _refresh(self) -> datetime:

@@ -12,7 +12,8 @@ from pathlib import Path
 from kubelet import node_health, node_status, podspec
 from kubelet.config import KubeletConfig
 from kubelet.context import EventQueue, PodContext, host_resolver
-from kubelet.cri import Cri, RuntimeFailure, RuntimeVersion
+from kubelet.cri import Cri, RuntimeFailure
+from kubelet.cri_values import RuntimeVersion
 from kubelet.ending import remove_traces, stop_containers
 from kubelet.evictor import Evictor
 from kubelet.image_collector import ImageCollector
@@ -60,7 +61,10 @@ class Kubelet:
             stack.push_async_callback(server.stop)
             recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)
             events = EventQueue(recorder)
-            evictor = Evictor(config, cri, self._clock, self.workers)
+            named = {"name": config.node_name, "uid": config.node_name}
+            itself = {"apiVersion": "v1", "kind": "Node", "metadata": named}
+            collector = ImageCollector(config.image_gc, cri, self._clock, partial(events.tell, itself, "Warning"))
+            evictor = Evictor(config, cri, self._clock, self.workers, collector.remove_unused)
             async with asyncio.TaskGroup() as group:
                 context = PodContext(
                     config=config,
@@ -79,6 +83,7 @@ class Kubelet:
                     pressure=lambda: evictor.pressure,
                 )
                 group.create_task(evictor.run())
+                group.create_task(collector.run())
                 await self._serve(context, group, stack)
 
     async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
@@ -101,16 +106,7 @@ class Kubelet:
         look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
         node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         rotator = LogRotator(self._config, context.cri, self._clock, self.pods)
-        collector = ImageCollector(self._config.image_gc, context.cri, self._clock, context.warn_of_node)
-        bodies = (
-            node,
-            context.events.run(),
-            pleg.follow(),
-            pleg.relist(),
-            rotator.run(),
-            collector.run(),
-            self._mirrors.run(),
-        )
+        bodies = (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
         for body in bodies:
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))

@@ -75,6 +75,31 @@ async def test_a_pod_for_which_there_is_no_room_is_refused(tmp_path: Path) -> No
         assert "containerStatuses" not in pod["status"]
 
 
+async def nothing() -> None:
+    """There is nothing to reclaim."""
+
+
+async def test_unused_images_go_before_pods(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.pod("p")
+        await found.until("p", phase_is("Running"))
+        free = [5 << 30]
+
+        async def reclaim() -> None:
+            free[0] = 50 << 30
+
+        def look(root: Path, images: Path | None) -> dict[Signal, Observation]:
+            return {Signal.IMAGE_DISK: Observation(free[0], 100 << 30)}
+
+        async with Cri(found.config.runtime_endpoint) as cri:
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, reclaim, look)
+            assert await evictor.look(None) is None
+            assert evictor.pressure.conditions == {"DiskPressure"}
+            free[0] = 5 << 30
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, look)
+            assert await evictor.look(None) is not None
+
+
 async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:
     runtime = FakeRuntime(images={IMAGE}, memory={"c": 5 << 20})
     async with world(tmp_path, runtime) as found:
@@ -82,7 +107,7 @@ async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:
         await found.until("p", phase_is("Running"))
         async with Cri(found.config.runtime_endpoint) as cri:
             look = {Signal.MEMORY: Observation(50 << 20, 1 << 30)}
-            evictor = Evictor(found.config, cri, SystemClock(), found.workers, lambda root, images: look)
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, lambda root, images: look)
             assert await evictor.look(None) is not None
         assert evictor.pressure.conditions == {"MemoryPressure"}
         pod = await found.until("p", phase_is("Failed"))
