@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kubelet import podstate
-from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
+from kubelet.cri_values import (
+    ContainerStats,
+    ExecResult,
+    Image,
+    RuntimeVersion,
+    Streams,
+    container_state,
+    image_of,
+    sandbox_state,
+)
+from kubelet.podstate import ContainerState, PodState, SandboxState
 from machinery.rpc.wire import CRI
 
 _CALL_SECONDS = 120.0
@@ -42,52 +50,6 @@ class RuntimeFailure(Exception):
     @property
     def rpc_text(self) -> str:
         return f"rpc error: code = {self.code} desc = {self}"
-
-
-@dataclass(frozen=True)
-class RuntimeVersion:
-    name: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Image:
-    id: str
-    tags: tuple[str, ...]
-    digests: tuple[str, ...]
-    size: int
-    uid: int | None
-    username: str
-    pinned: bool
-
-
-@dataclass(frozen=True)
-class ExecResult:
-    stdout: bytes
-    stderr: bytes
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class ContainerStats:
-    """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer."""
-
-    name: str
-    working_set: int
-    written: int
-
-
-class Streams(Protocol):
-    """The standard streams that a client uses."""
-
-    @property
-    def stdin(self) -> bool: ...
-    @property
-    def stdout(self) -> bool: ...
-    @property
-    def stderr(self) -> bool: ...
-    @property
-    def tty(self) -> bool: ...
 
 
 class Cri:
@@ -129,25 +91,30 @@ class Cri:
                 found.setdefault(uid, []).append((item.id, int(item.state)))
         return {uid: tuple(sorted(states, key=str)) for uid, states in found.items()}
 
-    async def pod(self, uid: str) -> PodState:
-        """All that the runtime holds of one pod; containers that vanish between two calls are left out."""
-        selector = {"label_selector": {podstate.POD_UID: uid}}
-        sandboxes = await self._call(self._runtime.ListPodSandbox, "ListPodSandboxRequest", {"filter": selector})
-        listed = await self._call(self._runtime.ListContainers, "ListContainersRequest", {"filter": selector})
-        boxes = [box for item in sandboxes.items if (box := await self._sandbox(item.id)) is not None]
-        containers = [
-            state for item in listed.containers if (state := await self._container(item.id, item.pod_sandbox_id))
-        ]
-        labels: Mapping[str, str] = next((item.labels for item in (*sandboxes.items, *listed.containers)), {})
+    async def pod(self, uid: str, known: Sequence[str] | None = None) -> PodState:
+        """All that the runtime holds of one pod, or of these of its sandboxes; what vanishes meanwhile is left out."""
+        if known is None:
+            selector = {"label_selector": {podstate.POD_UID: uid}}
+            listed = await self._call(self._runtime.ListPodSandbox, "ListPodSandboxRequest", {"filter": selector})
+            known = [item.id for item in listed.items]
+        found = [await self._sandbox(sandbox_id) for sandbox_id in known]
+        boxes = [each for each in found if each is not None]
+        containers = [container for _, _, inside in boxes for container in inside]
+        if not containers:
+            containers = await self._containers(uid)
+        name, namespace = next((named for _, named, _ in boxes), ("", ""))
         return PodState(
             uid=uid,
-            name=labels.get(podstate.POD_NAME, ""),
-            namespace=labels.get(podstate.POD_NAMESPACE, ""),
-            sandboxes=tuple(sorted(boxes, key=lambda box: (box.attempt, box.created_at), reverse=True)),
+            name=name,
+            namespace=namespace,
+            sandboxes=tuple(
+                sorted((box for box, _, _ in boxes), key=lambda box: (box.attempt, box.created_at), reverse=True)
+            ),
             containers=tuple(sorted(containers, key=lambda c: (c.created_at, c.attempt), reverse=True)),
         )
 
-    async def _sandbox(self, sandbox_id: str) -> SandboxState | None:
+    async def _sandbox(self, sandbox_id: str) -> tuple[SandboxState, tuple[str, str], list[ContainerState]] | None:
+        """The sandbox, its pod's name and namespace, and its containers where the runtime tells them along."""
         try:
             answer = await self._call(
                 self._runtime.PodSandboxStatus, "PodSandboxStatusRequest", {"pod_sandbox_id": sandbox_id}
@@ -156,16 +123,16 @@ class Cri:
             if failure.code == "NotFound":
                 return None
             raise
-        status = answer.status
-        ips = (status.network.ip, *(other.ip for other in status.network.additional_ips))
-        return SandboxState(
-            id=status.id,
-            is_ready=CRI.enum_name("runtime.v1.PodSandboxState", status.state) == "SANDBOX_READY",
-            attempt=status.metadata.attempt,
-            created_at=status.created_at,
-            ips=tuple(ip for ip in ips if ip),
-            on_host_network=status.linux.namespaces.options.network == CRI.enum("runtime.v1.NamespaceMode")["NODE"],
-        )
+        inside = [container_state(each, sandbox_id) for each in answer.containers_statuses]
+        metadata = answer.status.metadata
+        return sandbox_state(answer.status), (metadata.name, metadata.namespace), inside
+
+    async def _containers(self, uid: str) -> list[ContainerState]:
+        """A pod's containers, one by one: runtimes need not tell them with the sandbox."""
+        selector = {"label_selector": {podstate.POD_UID: uid}}
+        listed = await self._call(self._runtime.ListContainers, "ListContainersRequest", {"filter": selector})
+        found = [await self._container(item.id, item.pod_sandbox_id) for item in listed.containers]
+        return [state for state in found if state is not None]
 
     async def _container(self, container_id: str, sandbox_id: str) -> ContainerState | None:
         try:
@@ -176,26 +143,7 @@ class Cri:
             if failure.code == "NotFound":
                 return None
             raise
-        status = answer.status
-        annotations = dict(status.annotations)
-        return ContainerState(
-            id=status.id,
-            name=status.labels.get(podstate.CONTAINER_NAME, status.metadata.name),
-            sandbox_id=sandbox_id,
-            phase=ContainerPhase(CRI.enum_name("runtime.v1.ContainerState", status.state)),
-            attempt=int(annotations.get(podstate.RESTART_COUNT, status.metadata.attempt)),
-            created_at=status.created_at,
-            started_at=_time(status.started_at),
-            finished_at=_time(status.finished_at),
-            exit_code=status.exit_code,
-            reason=status.reason,
-            message=status.message,
-            image=status.image.image,
-            image_id=status.image_ref or status.image_id,
-            hash=annotations.get(podstate.CONTAINER_HASH, ""),
-            log_path=status.log_path,
-            annotations=annotations,
-        )
+        return container_state(answer.status, sandbox_id)
 
     async def run_sandbox(self, config: Mapping[str, Any], handler: str = "") -> str:
         body = {"config": config, "runtime_handler": handler}
@@ -308,11 +256,11 @@ class Cri:
 
     async def image(self, image: str) -> Image | None:
         answer = await self._call(self._images.ImageStatus, "ImageStatusRequest", {"image": {"image": image}})
-        return _image(answer.image) if answer.HasField("image") and answer.image.id else None
+        return image_of(answer.image) if answer.HasField("image") and answer.image.id else None
 
     async def images(self) -> list[Image]:
         answer = await self._call(self._images.ListImages, "ListImagesRequest", {})
-        return [_image(image) for image in answer.images]
+        return [image_of(image) for image in answer.images]
 
     async def pull(self, image: str, auth: Mapping[str, str] | None, sandbox_config: Mapping[str, Any]) -> str:
         """The image's reference by digest or id."""
@@ -354,19 +302,3 @@ def _streams(streams: Streams) -> dict[str, bool]:
 
 def _failure(error: Any) -> RuntimeFailure:
     return RuntimeFailure(_RPC_CODES.get(error.code().name, "Unknown"), error.details() or "")
-
-
-def _image(image: Any) -> Image:
-    return Image(
-        id=image.id,
-        tags=tuple(image.repo_tags),
-        digests=tuple(image.repo_digests),
-        size=image.size,
-        uid=image.uid.value if image.HasField("uid") else None,
-        username=image.username,
-        pinned=image.pinned,
-    )
-
-
-def _time(nanoseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None

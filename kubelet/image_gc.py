@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from kubelet.cri import Image
+from kubelet.cri_values import Image
 
 NEVER = datetime.fromtimestamp(0, UTC)
 

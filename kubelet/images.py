@@ -12,7 +12,8 @@ from typing import Any
 
 from kubelet import podspec
 from kubelet.backoff import Backoff
-from kubelet.cri import Cri, Image, RuntimeFailure
+from kubelet.cri import Cri, RuntimeFailure
+from kubelet.cri_values import Image
 from kubelet.imagenames import InvalidImageName, default_pull_policy, with_default_tag
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object

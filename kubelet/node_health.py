@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubelet.cri import Cri, Image, RuntimeFailure
+from kubelet.cri import Cri, RuntimeFailure
+from kubelet.cri_values import Image
 from machinery.api.resource import Object
 
 _MOST_IMAGES, _MOST_NAMES = 50, 5

@@ -10,7 +10,7 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.context import PodContext
 from kubelet.ending import remove_traces, stop_containers, stop_sandboxes
-from kubelet.observing import observe
+from kubelet.observing import PodObserver
 from kubelet.podstate import PodState
 from kubelet.probes import Probes
 from kubelet.sandboxconfig import log_directory
@@ -23,8 +23,11 @@ from machinery.api.resources import PODS
 
 
 class PodEnding:
-    def __init__(self, context: PodContext, writer: StatusWriter, probes: Probes, directory: Path) -> None:
-        self._context, self._writer, self._probes, self._directory = context, writer, probes, directory
+    def __init__(
+        self, context: PodContext, writer: StatusWriter, probes: Probes, observer: PodObserver, directory: Path
+    ) -> None:
+        self._context, self._writer, self._probes = context, writer, probes
+        self._observer, self._directory = observer, directory
         self._told: set[str] = set()
 
     async def finish(
@@ -35,7 +38,7 @@ class PodEnding:
         seconds = podspec.grace_period(pod) if grace is None else grace
         await stop_containers(self._context, pod, state, seconds, self._told)
         await stop_sandboxes(self._context, state)
-        state = await self._observe(pod)
+        state = await self._observer.observe()
         ended = await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True, failure=failure)
         await asyncio.to_thread(take_down, self._directory)
         return ended
@@ -43,7 +46,7 @@ class PodEnding:
     async def rest(self, pod: Object) -> None:
         """A pod that has ended keeps its containers for `logs`; after a restart something may still have to end."""
         self._probes.stop()
-        state = await self._observe(pod)
+        state = await self._observer.observe()
         if state.running or state.sandbox is not None:
             await stop_containers(self._context, pod, state, 1, self._told)
             await stop_sandboxes(self._context, state)
@@ -51,7 +54,7 @@ class PodEnding:
     async def end(self, pod: Object, grace: Callable[[], int], woken: asyncio.Event, *, is_gone: bool) -> None:
         """Nothing of the pod is left, here and in the API; `grace` is asked again whenever `woken` is set."""
         context, uid = self._context, podspec.uid(pod)
-        state = await self._observe(pod)
+        state = await self._observer.observe()
         self._probes.follow(pod, state)
         self._probes.stop_killing()
         tells = not podspec.is_terminal(pod) and not is_gone
@@ -60,7 +63,7 @@ class PodEnding:
         await self._stop_within(grace, woken, pod, state)
         await stop_sandboxes(context, state)
         self._probes.stop()
-        state = await self._observe(pod)
+        state = await self._observer.observe()
         if tells:
             await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True)
         await remove_traces(context, state, self._directory, log_directory(pod, context.config))
@@ -72,9 +75,6 @@ class PodEnding:
         context.images.forget(uid)
         context.tokens.forget(uid)
         context.crashes.forget(f"{uid}/")
-
-    async def _observe(self, pod: Object) -> PodState:
-        return await observe(self._context.cri, podspec.uid(pod), self._directory)
 
     async def _stop_within(self, grace: Callable[[], int], woken: asyncio.Event, pod: Object, state: PodState) -> None:
         """A second, shorter delete (or a forced one) cuts the first one's grace."""

@@ -20,7 +20,7 @@ from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
 from kubelet.ending import remove_containers, stop_container
 from kubelet.fieldrefs import ConfigurationError
-from kubelet.observing import observe
+from kubelet.observing import PodObserver
 from kubelet.podending import PodEnding
 from kubelet.podfiles import write_hosts
 from kubelet.podresize import PodResize
@@ -48,11 +48,12 @@ class PodWorker:
         self._next: datetime | None = None
         self._failed_passes = 0
         self._directory = context.config.pods_dir / podspec.uid(pod)
+        self._observer = PodObserver(context.cri, podspec.uid(pod), self._directory)
         self._probes = Probes(context, self.wake)
         self._writer = StatusWriter(context)
         self._volumes = PodVolumes(context, self._directory)
         self._resize = PodResize(context, self._writer)
-        self._ending = PodEnding(context, self._writer, self._probes, self._directory)
+        self._ending = PodEnding(context, self._writer, self._probes, self._observer, self._directory)
 
     def wake(self) -> None:
         self._wake.set()
@@ -123,11 +124,8 @@ class PodWorker:
     def _grace(self) -> int:
         return 1 if self._is_gone and not podspec.is_static(self.pod) else podspec.grace_period(self.pod)
 
-    async def _observe(self) -> PodState:
-        return await observe(self._context.cri, podspec.uid(self.pod), self._directory)
-
     async def _live(self, pod: Object) -> None:
-        state = await self._observe()
+        state = await self._observer.observe()
         if self._failure is not None:
             self._context.events.tell(pod, "Warning", self._failure.reason, self._failure.message)
             self._note(pod, await self._ending.finish(pod, state, self._failure, grace=1))
@@ -198,7 +196,7 @@ class PodWorker:
             self._look_at(self._now() + timedelta(seconds=2))
             return False
         if actions.new_sandbox is not None:
-            state = await self._observe()
+            state = await self._observer.observe()
             pod = await self._tell(pod, state)
         assert state.sandbox is not None
         place = Place(state, state.sandbox.id, config, self._volumes.paths, self._directory)
@@ -223,7 +221,7 @@ class PodWorker:
         await asyncio.to_thread(write_hosts, self._directory, pod, ips, self._context.config.cluster_domain)
         touched = {start.name for start in starts if await self._start(pod, start, place)}
         if touched:
-            state = await self._observe()
+            state = await self._observer.observe()
             self._probes.follow(pod, state)
             self._resize.have_restarted(touched)
             await self._tell(pod, _as_begun(state, touched - self._writer.troubles.keys()))
@@ -246,7 +244,11 @@ class PodWorker:
 
     async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> None:
         await asyncio.to_thread(_make_folders, log_directory(pod, self._context.config), pod)
-        await self._context.cri.run_sandbox(config)
+        try:
+            self._observer.expect(await self._context.cri.run_sandbox(config))
+        except RuntimeFailure:
+            self._observer.forget()
+            raise
 
 
 def _make_folders(logs: Path, pod: Object) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubelet import podspec, podstate
 from kubelet.config import KubeletConfig
-from kubelet.cri import Image
+from kubelet.cri_values import Image
 from kubelet.environment import expand
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.resources import CPU_PERIOD, cgroup_parent, linux_resources

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kubelet.cri import Image
+from kubelet.cri_values import Image
 from kubelet.image_gc import NEVER, Disk, ImageGcPolicy, ImageUse, plan, seen
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,0 +1,107 @@
+"""CRI's messages as the kubelet's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from kubelet import podstate
+from kubelet.podstate import ContainerPhase, ContainerState, SandboxState
+from machinery.rpc.wire import CRI
+
+
+@dataclass(frozen=True)
+class RuntimeVersion:
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Image:
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    size: int
+    uid: int | None
+    username: str
+    pinned: bool
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class ContainerStats:
+    """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer."""
+
+    name: str
+    working_set: int
+    written: int
+
+
+class Streams(Protocol):
+    """The standard streams that a client uses."""
+
+    @property
+    def stdin(self) -> bool: ...
+    @property
+    def stdout(self) -> bool: ...
+    @property
+    def stderr(self) -> bool: ...
+    @property
+    def tty(self) -> bool: ...
+
+
+def sandbox_state(status: Any) -> SandboxState:
+    ips = (status.network.ip, *(other.ip for other in status.network.additional_ips))
+    return SandboxState(
+        id=status.id,
+        is_ready=CRI.enum_name("runtime.v1.PodSandboxState", status.state) == "SANDBOX_READY",
+        attempt=status.metadata.attempt,
+        created_at=status.created_at,
+        ips=tuple(ip for ip in ips if ip),
+        on_host_network=status.linux.namespaces.options.network == CRI.enum("runtime.v1.NamespaceMode")["NODE"],
+    )
+
+
+def container_state(status: Any, sandbox_id: str) -> ContainerState:
+    annotations = dict(status.annotations)
+    return ContainerState(
+        id=status.id,
+        name=status.labels.get(podstate.CONTAINER_NAME, status.metadata.name),
+        sandbox_id=sandbox_id,
+        phase=ContainerPhase(CRI.enum_name("runtime.v1.ContainerState", status.state)),
+        attempt=int(annotations.get(podstate.RESTART_COUNT, status.metadata.attempt)),
+        created_at=status.created_at,
+        started_at=_time(status.started_at),
+        finished_at=_time(status.finished_at),
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=status.message,
+        image=status.image.image,
+        image_id=status.image_ref or status.image_id,
+        hash=annotations.get(podstate.CONTAINER_HASH, ""),
+        log_path=status.log_path,
+        annotations=annotations,
+    )
+
+
+def image_of(image: Any) -> Image:
+    return Image(
+        id=image.id,
+        tags=tuple(image.repo_tags),
+        digests=tuple(image.repo_digests),
+        size=image.size,
+        uid=image.uid.value if image.HasField("uid") else None,
+        username=image.username,
+        pinned=image.pinned,
+    )
+
+
+def _time(nanoseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
