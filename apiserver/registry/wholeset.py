@@ -25,7 +25,7 @@ Name = Callable[[Any], str]
 
 def whole(value: Any, schema: Definition | None) -> Trie:
     """The value as a member, with everything below it."""
-    return schema.compiled(_emitter)(value) if schema is not None and value.__class__ in (dict, list) else SELF
+    return schema.compiled(_emitter)(value) if schema is not None and isinstance(value, (dict, list)) else SELF
 
 
 def form_of(schema: Definition | None, value: Any) -> str:
@@ -59,7 +59,7 @@ def _is_open(schema: Definition) -> bool:
 def _emitter(schema: Definition) -> Emit:
     of_map = _leaf if not _is_open(schema) else _struct(schema) if schema.field_names else _open_map(schema)
     of_list = _list(schema)
-    return lambda value: of_map(value) if value.__class__ is dict else of_list(value)
+    return lambda value: of_map(value) if isinstance(value, dict) else of_list(value)
 
 
 def _leaf(value: Any) -> Trie:
@@ -80,7 +80,7 @@ def _struct(schema: Definition) -> Emit:
                 if key in schema.raw["properties"]:
                     # Keys that no schema names could be without number.
                     known[key] = field
-            found[field[0]] = field[1](item) if item.__class__ is dict or item.__class__ is list else SELF
+            found[field[0]] = field[1](item) if isinstance(item, (dict, list)) else SELF
         return found
 
     return emit
@@ -94,7 +94,7 @@ def _open_map(schema: Definition) -> Emit:
             return SELF
         found: Trie = {MEMBER: SELF}
         for key, item in value.items():
-            found[f"f:{key}"] = below(item) if item.__class__ is dict or item.__class__ is list else SELF
+            found[f"f:{key}"] = below(item) if isinstance(item, (dict, list)) else SELF
         return found
 
     return emit
@@ -111,7 +111,7 @@ def _list(schema: Definition) -> Emit:
             return SELF
         found: Trie = {MEMBER: SELF}
         for item in value:
-            found[name(item)] = below(item) if item.__class__ is dict or item.__class__ is list else SELF
+            found[name(item)] = below(item) if isinstance(item, (dict, list)) else SELF
         return found
 
     return emit
@@ -136,7 +136,7 @@ def _namer(schema: Definition) -> Name:
         return _single_key(schema.list_map_keys[0], defaults)
 
     def name(item: Any) -> str:
-        fields = item if item.__class__ is dict else {}
+        fields = item if isinstance(item, dict) else {}
         values = {}
         for key, default in defaults.items():
             value = fields.get(key)
@@ -154,7 +154,7 @@ def _single_key(key: str, defaults: dict[str, Any]) -> Name:
     head = f'k:{{"{key}":'
 
     def name(item: Any) -> str:
-        value = item.get(key) if item.__class__ is dict else None
+        value = item.get(key) if isinstance(item, dict) else None
         if value is None:
             value = default
         return f"{head}{orjson.dumps(value).decode()}}}" if value is not None else "k:{}"

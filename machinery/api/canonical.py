@@ -175,7 +175,7 @@ def _null_item(kind: str) -> Callable[[], Any]:
 
 def _list(item: Write, null: Callable[[], Any]) -> Write:
     def write(value: Any) -> list[Any]:
-        if type(value) is not list:
+        if not isinstance(value, list):
             raise Mismatch
         return [null() if one is None else item(one) for one in value]
 
@@ -197,7 +197,7 @@ def _string_map(value: Any) -> dict[str, str]:
 
 
 def _strings(value: Any) -> list[str]:
-    if type(value) is not list:
+    if not isinstance(value, list):
         raise Mismatch
     return [one if type(one) is str else _string_or_null(one) for one in value]
 
@@ -221,7 +221,7 @@ def _single(kind: str, *, is_strict: bool) -> Write:
 
 
 def _empty(value: Any) -> Object:
-    if type(value) is not dict:
+    if not isinstance(value, dict):
         raise Mismatch
     return {}
 
