@@ -81,13 +81,15 @@ async def remove_containers(context: PodContext, state: PodState, ids: Sequence[
 
 
 async def remove_traces(context: PodContext, state: PodState, pod_dir: Path, logs: Path) -> None:
-    """Sandboxes, containers, volumes, logs: nothing of the pod is left on the node."""
-    for container in state.containers:
-        await context.cri.remove_container(container.id)
-    for sandbox in state.sandboxes:
-        await context.cri.stop_sandbox(sandbox.id)
-        await context.cri.remove_sandbox(sandbox.id)
-    await asyncio.to_thread(_remove_files, pod_dir, logs)
+    """Stopped sandboxes with their containers, volumes, logs: nothing of the pod is left on the node."""
+    sandboxes = {sandbox.id for sandbox in state.sandboxes}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(_remove_files, pod_dir, logs))
+        for sandbox_id in sandboxes:
+            group.create_task(context.cri.remove_sandbox(sandbox_id))
+        for container in state.containers:
+            if container.sandbox_id not in sandboxes:
+                group.create_task(context.cri.remove_container(container.id))
 
 
 def _remove_files(pod_dir: Path, logs: Path) -> None:

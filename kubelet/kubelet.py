@@ -14,7 +14,7 @@ from kubelet.config import KubeletConfig
 from kubelet.context import EventQueue, PodContext, host_resolver
 from kubelet.cri import Cri, RuntimeFailure
 from kubelet.cri_values import RuntimeVersion
-from kubelet.ending import remove_traces, stop_containers
+from kubelet.ending import remove_traces, stop_containers, stop_sandboxes
 from kubelet.evictor import Evictor
 from kubelet.image_collector import ImageCollector
 from kubelet.images import ImagePuller
@@ -209,6 +209,7 @@ class Kubelet:
         with contain("orphan", about=uid):
             state = await context.cri.pod(uid)
             await stop_containers(context, None, state, 1, set())
+            await stop_sandboxes(context, state)
             logs = self._config.pod_logs_dir / f"{state.namespace}_{state.name}_{uid}"
             await remove_traces(context, await context.cri.pod(uid), self._config.pods_dir / uid, logs)
 

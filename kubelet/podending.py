@@ -64,9 +64,10 @@ class PodEnding:
         await stop_sandboxes(context, state)
         self._probes.stop()
         state = await self._observer.observe()
-        if tells:
-            await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True)
-        await remove_traces(context, state, self._directory, log_directory(pod, context.config))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(remove_traces(context, state, self._directory, log_directory(pod, context.config)))
+            if tells:
+                group.create_task(self._writer.tell(pod, state, self._probes.verdicts, has_ended=True))
         if not is_gone:
             with contextlib.suppress(NotFound, Conflict):
                 await context.client.delete(

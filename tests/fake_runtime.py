@@ -106,6 +106,9 @@ class FakeRuntime:
 
     async def RemovePodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.sandboxes.pop(request.pod_sandbox_id, None)
+        for container_id, owner in self.owners.items():
+            if owner == request.pod_sandbox_id:
+                self.containers.pop(container_id, None)
         return make("RemovePodSandboxResponse")
 
     async def PodSandboxStatus(self, request: Any, context: Any) -> Any:  # noqa: N802

@@ -32,6 +32,7 @@ class Sandboxes:
         self._config = config
         self._network = network
         self.records: Records[SandboxRecord] = Records(config.sandboxes, SandboxRecord)
+        self._unmade: set[str] = set()
 
     def folder(self, sandbox_id: str) -> Path:
         return self._config.run / "sandboxes" / sandbox_id
@@ -154,6 +155,8 @@ class Sandboxes:
 
     async def stop(self, record: SandboxRecord) -> None:
         """Takes network and namespaces away; containers have been ended before. Again is harmless."""
+        if record.id in self._unmade:
+            return
         if record.state != "stopped":
             record.state = "stopped"
             await asyncio.to_thread(self.records.note, record)
@@ -163,6 +166,7 @@ class Sandboxes:
         await self._unmake(record)
         await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
         await asyncio.to_thread(self.records.remove, record.id)
+        self._unmade.discard(record.id)
 
     async def _unmake(self, record: SandboxRecord) -> None:
         if not record.on_host_network:
@@ -170,6 +174,7 @@ class Sandboxes:
         await asyncio.to_thread(self._clear, record)
         if record.ports:
             await self._publish()
+        self._unmade.add(record.id)
 
     def _clear(self, record: SandboxRecord) -> None:
         if record.shares_pid == POD:
@@ -190,6 +195,7 @@ class Sandboxes:
             self.records.remove(record.id)
 
         await asyncio.to_thread(forget)
+        self._unmade.discard(record.id)
 
     async def adopt(self) -> None:
         """After a start: half-made sandboxes are undone, those of another boot are stopped, the rest are kept."""
