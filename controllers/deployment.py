@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from controllers.deployment_status import NO_DEADLINE, created, is_complete, status_of
+from controllers.deployment_revision import REVISION, new_replica_set, next_name, revise, revised, sizes
+from controllers.deployment_status import (
+    FAILED_CREATE,
+    NO_DEADLINE,
+    created,
+    failed_to_create,
+    is_complete,
+    status_of,
+)
 from controllers.plan import (
     Action,
     Controller,
@@ -26,28 +34,16 @@ from controllers.plan import (
     selects_own,
     with_status,
 )
-from controllers.rollout import DESIRED, MAXIMUM, bounds, next_scales, proportional
-from controllers.template_hash import same_template, template_hash
+from controllers.rollout import DESIRED, next_scales, resized
+from controllers.template_hash import same_template
 from machinery.api import selectors
-from machinery.api.resource import Object
+from machinery.api.errors import StatusError
 from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
 from machinery.client.cache import Cache, Change
 
-REVISION = "deployment.kubernetes.io/revision"
-HISTORY = "deployment.kubernetes.io/revision-history"
 SELECTING_ALL = "This deployment is selecting all pods. A non-empty selector is required."
-_NOT_COPIED = frozenset(
-    {
-        "kubectl.kubernetes.io/last-applied-configuration",
-        "deprecated.deployment.rollback.revision",
-        REVISION,
-        HISTORY,
-        DESIRED,
-        MAXIMUM,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -84,25 +80,27 @@ def plan(state: State, now: datetime) -> Plan:
         # What they change is decided on once it is seen.
         return Plan(claims)
     old = [each for each in state.sets if new is None or each.uid != new.uid]
-    if new is not None and not deployment.paused and (revised := _revise(deployment, new, old)):
-        return Plan(revised)
-    sized = [each for each in state.sets if each.replicas]
-    is_resized = any(each.annotations.get(DESIRED) not in (None, str(deployment.replicas)) for each in sized)
-    is_rolling = not deployment.paused and not is_resized
-    actions: list[Action] = []
-    if is_resized:
-        actions += _resize(deployment, sized)
-    elif deployment.paused:
-        actions += _resize(deployment, _latest(state, new)) if not sized else []
+    if new is not None and (behind := revise(deployment, new, old)):
+        return Plan(behind)
+    is_rolling = not deployment.paused and not _is_resized(state)
+    if not is_rolling:
+        scales = resized(deployment, new, old)
+        actions = [action for each, count in scales for action in _scaled(deployment, each, count)]
     elif new is None and not _waits_for_old(state):
-        return Plan(_create(state, moment))
+        return _create(state, moment)
     else:
-        actions += _roll(state, new, old)
-    if not actions and is_complete(deployment, new, state.sets):
+        actions = _roll(state, new, old)
+    if not actions and (deployment.paused or is_complete(deployment, new, state.sets)):
         actions += _clean_up(deployment, old)
     # Status is told from what was observed, so a change made now shows in the next pass.
     actions += _status_update(state, new, moment, is_rolling=is_rolling)
     return Plan(actions, requeue_after=_look_again(deployment, now))
+
+
+def _is_resized(state: State) -> bool:
+    """Whether `spec.replicas` changed since the sets were scaled."""
+    wanted = (None, str(state.deployment.replicas))
+    return any(each.annotations.get(DESIRED) not in wanted for each in state.sets if each.replicas)
 
 
 def _claims(state: State) -> list[Action]:
@@ -122,103 +120,37 @@ def _waits_for_old(state: State) -> bool:
     return any(each.replicas for each in state.sets) or any(not pod.is_finished for pod in state.pods)
 
 
-def _create(state: State, now: str) -> list[Action]:
+def _create(state: State, now: str) -> Plan:
     deployment = state.deployment
     if state.namesake is not None:
         # Another template hashes to the same name: count it, so that the next hash differs.
         status = {**(deployment.obj.get("status") or {}), "collisionCount": (deployment.collision_count or 0) + 1}
-        return [UpdateStatus(DEPLOYMENTS, with_status(deployment.obj, status))]
-    made = new_replica_set(state)
+        return Plan([UpdateStatus(DEPLOYMENTS, with_status(deployment.obj, status))])
+    made = new_replica_set(deployment, state.sets)
     name, replicas = made["metadata"]["name"], made["spec"]["replicas"]
     actions: list[Action] = [Create(REPLICA_SETS, made)]
     if replicas:
         said = f"Scaled up replica set {name} from 0 to {replicas}"
         actions.append(Record(deployment.obj, "Normal", "ScalingReplicaSet", said))
     status = {**(deployment.obj.get("status") or {}), "conditions": created(deployment, name, now)}
-    revised = _revised(deployment, made["metadata"]["annotations"][REVISION])
-    return [*actions, UpdateStatus(DEPLOYMENTS, with_status(revised, status))]
+    told = with_status(revised(deployment, made["metadata"]["annotations"][REVISION]), status)
+
+    def on_failure(action: Action, error: StatusError) -> list[Action]:
+        return _not_created(deployment, name, error, now) if isinstance(action, Create) else []
+
+    return Plan([*actions, UpdateStatus(DEPLOYMENTS, told)], on_failure=on_failure)
 
 
-def next_name(deployment: Deployment) -> str:
-    """The name of the current template's set."""
-    return f"{deployment.name}-{template_hash(deployment.template, deployment.collision_count)}"
-
-
-def new_replica_set(state: State) -> Object:
-    """The ReplicaSet of the current template, with as many replicas as there is room for now."""
-    deployment = state.deployment
-    name = next_name(deployment)
-    digest = name.rpartition("-")[2]
-    template = deployment.template
-    metadata = dict(template.get("metadata") or {})
-    metadata["labels"] = {**(metadata.get("labels") or {}), "pod-template-hash": digest}
-    selector = dict(deployment.selector)
-    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), "pod-template-hash": digest}
-    spec: Object = {
-        "replicas": _first_scale(state),
-        "selector": selector,
-        "template": {**template, "metadata": metadata},
-    }
-    if deployment.min_ready_seconds:
-        spec["minReadySeconds"] = deployment.min_ready_seconds
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            "name": name,
-            "namespace": deployment.namespace,
-            "labels": metadata["labels"],
-            "annotations": {**_annotations(deployment), REVISION: str(_next_revision(state.sets))},
-            "ownerReferences": [owner_reference(DEPLOYMENTS, deployment.obj)],
-        },
-        "spec": spec,
-    }
-
-
-def _first_scale(state: State) -> int:
-    deployment, total = state.deployment, sum(each.replicas for each in state.sets)
-    surge, _ = bounds(deployment)
-    return max(min(deployment.replicas + surge - total, deployment.replicas), 0)
-
-
-def _annotations(deployment: Deployment) -> dict[str, str]:
-    surge, _ = bounds(deployment)
-    kept = {key: value for key, value in deployment.annotations.items() if key not in _NOT_COPIED}
-    return {**kept, DESIRED: str(deployment.replicas), MAXIMUM: str(deployment.replicas + surge)}
-
-
-def _next_revision(sets: Iterable[ReplicaSet]) -> int:
-    return max((each.revision for each in sets), default=0) + 1
-
-
-def _revise(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -> list[Action]:
-    """The new set's annotations and the Deployment's revision, where they are behind (as after an undo)."""
-    # The size annotations are written with the scaling itself.
-    sizes = {key: new.annotations[key] for key in (DESIRED, MAXIMUM) if key in new.annotations}
-    annotations = {**new.annotations, **_annotations(deployment), **sizes}
-    if new.revision < _next_revision(old):
-        if new.revision:
-            history = [part for part in new.annotations.get(HISTORY, "").split(",") if part]
-            annotations[HISTORY] = ",".join([*history, str(new.revision)])
-        annotations[REVISION] = str(_next_revision(old))
-    actions: list[Action] = []
-    if annotations != new.annotations or new.min_ready_seconds != deployment.min_ready_seconds:
-        metadata = {**new.obj["metadata"], "annotations": annotations}
-        spec = {**new.obj["spec"], "minReadySeconds": deployment.min_ready_seconds}
-        actions.append(Update(REPLICA_SETS, {**new.obj, "metadata": metadata, "spec": spec}))
-    return [*actions, *_note_revision(deployment, annotations[REVISION])]
-
-
-def _note_revision(deployment: Deployment, revision: str) -> list[Action]:
-    if deployment.annotations.get(REVISION) == revision:
+def _not_created(deployment: Deployment, name: str, error: StatusError, now: str) -> list[Action]:
+    """Why there is no new set, once in the status and each time as an Event."""
+    if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
         return []
-    return [UpdateStatus(DEPLOYMENTS, _revised(deployment, revision))]
-
-
-def _revised(deployment: Deployment, revision: str) -> Object:
-    """To be written as status: an update of the whole would count as a new generation."""
-    annotations = {**deployment.annotations, REVISION: revision}
-    return {**deployment.obj, "metadata": {**deployment.obj["metadata"], "annotations": annotations}}
+    said = f'Failed to create new replica set "{name}": {error.message}'
+    status = {**(deployment.obj.get("status") or {}), "conditions": failed_to_create(deployment, said, now)}
+    event = Record(deployment.obj, "Warning", FAILED_CREATE, said)
+    if status == deployment.obj.get("status"):
+        return [event]
+    return [event, UpdateStatus(DEPLOYMENTS, with_status(deployment.obj, status))]
 
 
 def _roll(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Action]:
@@ -230,26 +162,8 @@ def _roll(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[A
     return [action for each, count in scales for action in _scaled(state.deployment, each, count)]
 
 
-def _latest(state: State, new: ReplicaSet | None) -> list[ReplicaSet]:
-    """Whom a paused Deployment that had no replicas gives them to."""
-    if new is not None:
-        return [new]
-    return sorted(state.sets, key=lambda each: each.revision)[-1:]
-
-
-def _resize(deployment: Deployment, sized: list[ReplicaSet]) -> list[Action]:
-    """`spec.replicas` changed: one set takes it all, several share it (a rollout is under way)."""
-    if len(sized) == 1:
-        targets = {sized[0].name: deployment.replicas}
-    elif deployment.strategy == "RollingUpdate":
-        targets = {each.name: count for each, count in proportional(deployment, sized)}
-    else:
-        targets = {}
-    return [action for each in sized for action in _scaled(deployment, each, targets.get(each.name, each.replicas))]
-
-
 def _scaled(deployment: Deployment, each: ReplicaSet, replicas: int) -> list[Action]:
-    annotations = {**each.annotations, **{k: _annotations(deployment)[k] for k in (DESIRED, MAXIMUM)}}
+    annotations = {**each.annotations, **sizes(deployment)}
     if replicas == each.replicas and annotations == each.annotations:
         return []
     metadata = {**each.obj["metadata"], "annotations": annotations}
@@ -263,12 +177,12 @@ def _scaled(deployment: Deployment, each: ReplicaSet, replicas: int) -> list[Act
 
 
 def _clean_up(deployment: Deployment, old: list[ReplicaSet]) -> list[Action]:
-    """Deletes the oldest empty sets beyond the history limit."""
-    empty = [each for each in old if not each.replicas and not each.current_replicas and not each.deleted]
+    """Deletes those of the oldest sets beyond the history limit that are empty and known to be."""
+    kept = sorted((each for each in old if not each.deleted), key=lambda each: (each.revision, each.created))
+    surplus = kept[: max(len(kept) - deployment.revision_history_limit, 0)]
+    empty = [each for each in surplus if not each.replicas and not each.current_replicas]
     settled = [each for each in empty if each.observed_generation >= each.generation]
-    surplus = len(settled) - deployment.revision_history_limit
-    oldest = sorted(settled, key=lambda each: (each.revision, each.created))[: max(surplus, 0)]
-    return [Delete(REPLICA_SETS, key_of(each.obj), uid=each.uid) for each in oldest]
+    return [Delete(REPLICA_SETS, key_of(each.obj), uid=each.uid) for each in settled]
 
 
 def _status_update(state: State, new: ReplicaSet | None, now: str, *, is_rolling: bool) -> list[Action]:

@@ -14,6 +14,7 @@ from machinery.api.timestamps import parse_time
 from machinery.api.views import Deployment, ReplicaSet
 
 NO_DEADLINE = 2147483647
+FAILED_CREATE = "ReplicaSetCreateError"
 _COMPLETE, _PAUSED, _OVERDUE = "NewReplicaSetAvailable", "DeploymentPaused", "ProgressDeadlineExceeded"
 
 
@@ -34,6 +35,8 @@ def status_of(
         conditions = put(conditions, found, now, is_news=found["reason"] == "ReplicaSetUpdated")
     if is_rolling and not deployment.paused:
         conditions = _with_failure(conditions, new, sets, now)
+    if is_rolling and deployment.progress_deadline >= NO_DEADLINE:
+        conditions = [c for c in conditions if c["type"] != "Progressing"]
     status["conditions"] = conditions
     return status
 
@@ -44,6 +47,13 @@ def created(deployment: Deployment, new: str, now: str) -> list[Object]:
         return deployment.conditions
     found = _progress("True", "NewReplicaSetCreated", f'Created new replica set "{new}"')
     return put(deployment.conditions, found, now)
+
+
+def failed_to_create(deployment: Deployment, message: str, now: str) -> list[Object]:
+    """The conditions where the ReplicaSet could not be made."""
+    if deployment.progress_deadline >= NO_DEADLINE:
+        return deployment.conditions
+    return put(deployment.conditions, _progress("False", FAILED_CREATE, message), now)
 
 
 def put(conditions: Sequence[Object], found: Object, now: str, *, is_news: bool = False) -> list[Object]:

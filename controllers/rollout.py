@@ -85,25 +85,62 @@ def _scale_down_old(
     yield from ((each, targets[each.name]) for each in old if targets[each.name] != each.replicas)
 
 
-def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Iterator[tuple[ReplicaSet, int]]:
+def resized(
+    deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaSet]
+) -> Iterator[tuple[ReplicaSet, int]]:
+    """(ReplicaSet, replicas) of all that have a part in the Deployment's size where that is all that changes now.
+
+    That is so when `spec.replicas` changed, and while the Deployment is paused.
+    """
+    every = [*old, *([new] if new is not None else ())]
+    active = [each for each in every if each.replicas]
+    if len(active) <= 1:
+        only = active[0] if active else new or max(old, key=_age, default=None)
+        if only is not None:
+            yield only, deployment.replicas
+    elif new is not None and _is_saturated(deployment, new):
+        # Sets that were adopted beside a finished rollout have no part in it.
+        yield from ((each, 0) for each in old if each.replicas)
+    elif deployment.strategy == "RollingUpdate":
+        yield from _proportional(deployment, active)
+    else:
+        # Recreate stops the old ones in any case; only the size is noted.
+        yield from ((each, each.replicas) for each in active)
+
+
+def _age(each: ReplicaSet) -> tuple[str, str]:
+    return each.created, each.name
+
+
+def _is_saturated(deployment: Deployment, new: ReplicaSet) -> bool:
+    wanted = deployment.replicas
+    return new.annotations.get(DESIRED) == str(wanted) and new.replicas == new.available_replicas == wanted
+
+
+def _proportional(deployment: Deployment, active: Sequence[ReplicaSet]) -> Iterator[tuple[ReplicaSet, int]]:
     """Spreads a change of the Deployment's size over several sets in the middle of a rollout, by their share."""
     surge, _ = bounds(deployment)
-    active = sorted((each for each in sets if each.replicas), key=lambda each: (-each.replicas, each.created))
-    total = sum(each.replicas for each in active)
     allowed = deployment.replicas + surge if deployment.replicas else 0
-    to_add = allowed - total
-    if not to_add:
-        return
+    to_add = allowed - sum(each.replicas for each in active)
+    # Of sets of one size the newest grow first, the oldest shrink first.
+    ordered = sorted(sorted(active, key=_age, reverse=to_add > 0), key=lambda each: -each.replicas)
     added = 0
-    targets: dict[str, int] = {}
-    for each in active:
-        before = int(each.annotations.get(MAXIMUM, "0")) or deployment.replicas
-        fraction = math.floor(each.replicas * allowed / before + 0.5) - each.replicas
-        remaining = to_add - added
-        step = min(fraction, remaining) if to_add > 0 else max(fraction, remaining)
-        targets[each.name] = each.replicas + step
+    targets = {each.name: each.replicas for each in ordered}
+    for each in ordered if to_add else ():
+        share, remaining = _share_of(each, deployment, surge), to_add - added
+        step = min(share, remaining) if to_add > 0 else max(share, remaining)
+        targets[each.name] += step
         added += step
-    if active:
-        # The largest takes what rounding left.
-        targets[active[0].name] = max(targets[active[0].name] + to_add - added, 0)
-    yield from ((each, targets[each.name]) for each in active if targets[each.name] != each.replicas)
+    # The largest takes what rounding left.
+    targets[ordered[0].name] = max(targets[ordered[0].name] + to_add - added, 0)
+    yield from ((each, targets[each.name]) for each in ordered)
+
+
+def _share_of(each: ReplicaSet, deployment: Deployment, surge: int) -> int:
+    """By how much a set grows or shrinks to keep its part of the whole."""
+    if not deployment.replicas:
+        return -each.replicas
+    before = int(each.annotations.get(MAXIMUM, "0")) or deployment.current_replicas
+    if not before:
+        return 0
+    return math.floor(each.replicas * (deployment.replicas + surge) / before + 0.5) - each.replicas

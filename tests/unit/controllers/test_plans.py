@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers import deployment, garbage, pod_garbage, replicaset
+from controllers.deployment_revision import next_name
 from controllers.deployment_status import put, status_of
 from controllers.plan import Create, Delete, Key, Patch, Record, Update, UpdateStatus
 from controllers.rollout import bounds, next_scales
@@ -195,11 +196,11 @@ def test_a_conflict_of_the_status_is_no_failure_to_create() -> None:
 
 def test_a_name_taken_by_another_template_is_counted() -> None:
     owner = a_deployment()
-    taken = replica_set(1, deployment.next_name(owner))
+    taken = replica_set(1, next_name(owner))
     (counted,) = deployment.plan(deployment.State(owner, namesake=taken), NOW).actions
     assert isinstance(counted, UpdateStatus)
     assert counted.obj["status"]["collisionCount"] == 1
-    assert deployment.next_name(Deployment(counted.obj)) != taken.name
+    assert next_name(Deployment(counted.obj)) != taken.name
 
 
 def test_a_set_that_nobody_controls_is_adopted_before_anything_else() -> None:
