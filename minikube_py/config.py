@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 DEFAULT_PROFILE = "minikube-py"
 DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 ALL_COMPONENTS = ("apiserver", "controllers", "scheduler", "kubelet")
 
 
@@ -44,6 +48,9 @@ class Config:
     components: tuple[str, ...] = ALL_COMPONENTS
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
+    image_gc_high_threshold: int = 85
+    image_gc_low_threshold: int = 80
+    image_maximum_gc_age: str = ""
 
     @property
     def instance(self) -> str:
@@ -146,7 +153,19 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"--components: {', '.join(sorted(strange))} is none of {', '.join(ALL_COMPONENTS)}")
     for cidr in (config.pod_cidr, config.service_cidr):
         _network(cidr)
+    if not 0 <= config.image_gc_low_threshold < config.image_gc_high_threshold <= 100:
+        raise ConfigError("--image-gc-low-threshold must be below --image-gc-high-threshold, both within 0 and 100")
+    duration(config.image_maximum_gc_age)
     return config
+
+
+def duration(text: str) -> timedelta:
+    """A duration as Go programs write it (`168h`, `1h30m`), none for no text; raises ConfigError."""
+    parts = _DURATION.fullmatch(text)
+    if parts is None:
+        raise ConfigError(f"{text!r} is no duration such as 168h or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _typed(option: str, value: Any, default: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from apiserver.server import ApiServer
 from machinery.pki import Pki
 from minikube_py import containerd_link
-from minikube_py.config import Config
+from minikube_py.config import Config, duration
 from runtime.config import RuntimeConfig
 
 
@@ -60,6 +60,7 @@ async def serve_runtime(config: Config, ready: asyncio.Event) -> None:
 
 async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
     from kubelet.config import KubeletConfig
+    from kubelet.image_gc import ImageGcPolicy
     from kubelet.kubelet import Kubelet
     from machinery.client.clock import SystemClock
 
@@ -78,6 +79,11 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
         manifests_dir=config.data_dir / "manifests",
         cgroup_root=f"/minikube-py-{config.instance}",
         pod_cidr=config.pod_cidr,
+        image_gc=ImageGcPolicy(
+            high=config.image_gc_high_threshold,
+            low=config.image_gc_low_threshold,
+            maximum_age=duration(config.image_maximum_gc_age),
+        ),
     )
     client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
     await Kubelet(settings, client, server.cache, SystemClock()).run()

@@ -90,7 +90,7 @@ class ContentService:
                 if draft is None:
                     if not request.ref:
                         raise InvalidArgument("first message must have a reference")
-                    draft = await asyncio.to_thread(self._drafts.open, request.ref, request.total, request.expected)
+                    draft = await self._open(request)
                     begun = self._drafts.status(draft.ref)
                 answer = await asyncio.to_thread(self._take, draft, request, lease)
                 yield make(
@@ -108,6 +108,16 @@ class ContentService:
         finally:
             if draft is not None:
                 draft.close()
+
+    async def _open(self, request: Any) -> Draft:
+        """The draft that the first message names; one whose sender went away meanwhile is closed again."""
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(None, self._drafts.open, request.ref, request.total, request.expected)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
 
     def _take(self, draft: Draft, request: Any, lease: str) -> str:
         """Writes what came; the digest so far, or the blob's where it is the last."""
@@ -129,6 +139,11 @@ class ContentService:
         if not caller.is_ours(context) or not self._content.has(digest):
             raise NotFound(f"content digest {digest}: not found")
         return digest
+
+
+def _close(opening: asyncio.Future[Draft]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def merged(known: Mapping[str, str], given: Mapping[str, str], paths: Sequence[str]) -> dict[str, str]:

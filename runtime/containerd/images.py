@@ -34,9 +34,12 @@ class ImagesService:
         records = self._images.list() if caller.is_ours(context) else []
 
         def read() -> list[Any]:
-            return [self._message(name, record) for record in records for name in names(record)]
+            told = (
+                self._message(name, record) for record in records if self._is_whole(record) for name in names(record)
+            )
+            return sorted(told, key=lambda image: str(image.name))
 
-        found = sorted(await asyncio.to_thread(read), key=lambda image: str(image.name))
+        found = await asyncio.to_thread(read)
         return make("images", "ListImagesResponse", images=[image for image in found if passes(_adaptor(image))])
 
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -75,6 +78,10 @@ class ImagesService:
         if record is None:
             raise NotFound(f'image "{name}": not found')
         return spelt, record
+
+    def _is_whole(self, record: ImageRecord) -> bool:
+        """Whether it is still there: it may be removed while a list is made."""
+        return all(self._images.content.has(record.target(name)) for name in record.names)
 
     async def _told(self, name: str, record: ImageRecord) -> Any:
         return await asyncio.to_thread(self._message, name, record)

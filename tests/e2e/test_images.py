@@ -17,7 +17,7 @@ from .conftest import BIN, Cluster
 from .test_walk import EXAMPLE, until
 
 pytestmark = pytest.mark.e2e
-NGINX = "docker.io/library/nginx:latest"
+NGINX, BUSYBOX = "docker.io/library/nginx:latest", "docker.io/library/busybox:latest"
 
 
 def images(cluster: Cluster) -> dict[str, dict[str, object]]:
@@ -106,8 +106,15 @@ def test_archives_in_the_data_directory_are_there_after_a_start_and_prune_takes_
     folder = walked.data_dir / "images"
     folder.mkdir()
     saved(walked, "docker.io/library/carried:1", folder / "carried.tar")
-    walked.cli("restart")
+    walked.kubectl("run", "once", "--image=busybox", "--restart=Never", "--", "true")
+    walked.kubectl("wait", "pod", "once", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    walked.kubectl("delete", "pod", "once", "--wait")
+    assert BUSYBOX in images(walked)
+    walked.cli("restart", "--image-gc-high-threshold", "1", "--image-gc-low-threshold", "0")
     until(lambda: "docker.io/library/carried:1" in images(walked), walked.log)
+    # What the registry gave and no pod uses goes, as the disk is fuller than a hundredth; what was loaded stays.
+    until(lambda: BUSYBOX not in images(walked), walked.log)
+    walked.cli("restart", "--image-gc-high-threshold", "85", "--image-gc-low-threshold", "80")
     (folder / "carried.tar").unlink()
     folder.rmdir()
     walked.cli("image", "prune")
