@@ -6,6 +6,7 @@ Neither end is understood, so whatever protocol they agree on passes. Each direc
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from multidict import CIMultiDict
 
 from machinery.streams.takeover import LIMIT, taken_over
 
-_LONGEST_HEAD = 1 << 16
+LOG = logging.getLogger("streams")
 _LONGEST_BODY = 1 << 20
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
@@ -77,8 +78,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(2 * LIMIT):
             writer.write(data)
             await writer.drain()
-    except ConnectionError:
-        return
+    except OSError as error:
+        # A peer that leaves in the middle is no failure of ours, whether TCP or TLS notices.
+        LOG.debug("a stream broke: %s", error)
 
 
 def _head(request: web.BaseRequest, host: str, target: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+import struct
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -35,20 +36,24 @@ class RefusedError(Exception):
 
 @asynccontextmanager
 async def upgraded(
-    url: str,
-    protocols: Sequence[str],
-    *,
-    context: ssl.SSLContext | None = None,
-    headers: Mapping[str, str] | None = None,
+    url: str, protocols: Sequence[str], context: ssl.SSLContext | None = None
 ) -> AsyncIterator[SpdySession]:
     """A SPDY session as client-go opens one; raises RefusedError."""
+    async with connected(url, protocols, context) as (session, _):
+        yield session
+
+
+@asynccontextmanager
+async def connected(
+    url: str, protocols: Sequence[str], context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[SpdySession, asyncio.WriteTransport]]:
+    """A SPDY session, and the connection that carries it."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
     try:
         lines = [f"POST {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", "Connection: Upgrade"]
         lines += ["Upgrade: SPDY/3.1", "Content-Length: 0"]
         lines += [f"X-Stream-Protocol-Version: {each}" for each in protocols]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         status = int(head.split()[1])
@@ -56,7 +61,7 @@ async def upgraded(
             length = next(int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:"))
             raise RefusedError(status, (await reader.readexactly(length)).decode())
         async with spdy_session(StreamLink(reader, writer), is_client=True) as session:
-            yield session
+            yield session, writer.transport
             await session.leave()
     finally:
         writer.close()
@@ -66,7 +71,12 @@ async def upgraded(
 class Command:
     """The client's side of a command over SPDY."""
 
+    transport: asyncio.WriteTransport
     streams: dict[str, SpdyStream] = field(default_factory=dict)
+
+    async def cut(self) -> None:
+        """Ends the connection without a word."""
+        self.transport.abort()
 
     async def send(self, data: bytes) -> None:
         await self.streams["stdin"].write(data)
@@ -100,8 +110,8 @@ async def spdy_command(
     *,
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Command]:
-    async with upgraded(url, [protocol], context=context) as session:
-        command = Command()
+    async with connected(url, [protocol], context) as (session, transport):
+        command = Command(transport)
         for name in ("error", *streams):
             command.streams[name] = await session.open({"streamtype": name})
         yield command
@@ -152,6 +162,38 @@ async def websocket_command(
         session.ws_connect(url, protocols=[protocol], ssl=context or True, max_msg_size=0) as socket,
     ):
         yield WebSocketCommand(socket)
+
+
+class BareWebSocket:
+    """A client that only sends, and may be cut in the middle of it."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        # A mask of zeros leaves the payload as it is (RFC 6455 5.3).
+        message = bytes([STDIN]) + data
+        self._writer.write(struct.pack(">BBQI", 0x82, 0x80 | 127, len(message), 0) + message)
+        await self._writer.drain()
+
+    async def cut(self) -> None:
+        """Ends the connection without a word."""
+        self._writer.transport.abort()
+
+
+@asynccontextmanager
+async def bare_websocket(url: str) -> AsyncIterator[BareWebSocket]:
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    key = "AAAAAAAAAAAAAAAAAAAAAA=="
+    lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Protocol: v4.channel.k8s.io"]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    try:
+        yield BareWebSocket(writer)
+    finally:
+        writer.close()
 
 
 async def open_pair(session: SpdySession, port: int, number: int) -> tuple[SpdyStream, SpdyStream]:

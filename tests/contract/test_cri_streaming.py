@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +22,7 @@ from tests.contract.cri_node import BUSYBOX, Node, busybox_archive, make, servin
 from tests.contract.stream_client import (
     Answer,
     RefusedError,
+    bare_websocket,
     forwarding,
     open_pair,
     spdy_command,
@@ -173,6 +175,22 @@ async def test_a_command_that_reads_no_more_still_answers(node: Node, sleeper: s
             await socket.send(b"x" * (64 << 10))
         answer = await socket.answer()
     assert answer.stdout == b"xxxxxdone\n"
+
+
+@pytest.mark.parametrize("connect", [bare_websocket, None], ids=["WebSocket", "SPDY"])
+async def test_who_leaves_in_the_middle_leaves_no_command_waiting(node: Node, sandbox: str, connect: Any) -> None:
+    container = await node.run(sandbox, SLEEP)
+    url = await exec_url(node, container, "cat", stdin=True, stdout=True)
+    client: Any = connect(url) if connect else spdy_command(url, ("stdin", "stdout"))
+    async with client as command:
+        with contextlib.suppress(TimeoutError):
+            # Nobody reads what comes back, so in the end nothing more is taken.
+            async with asyncio.timeout(3):
+                while True:
+                    await command.send(bytes(64 << 10))
+        await command.cut()
+    done = await node.execute(container, "while pidof cat >/dev/null; do sleep 0.1; done; echo gone", 20)
+    assert done.stdout == b"gone\n"
 
 
 async def test_a_url_serves_once(node: Node, sleeper: str) -> None:

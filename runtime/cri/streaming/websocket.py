@@ -65,12 +65,17 @@ class Channels:
 
     async def send(self, channel: int, data: bytes) -> None:
         """Returns when more may be sent; raises ConnectionResetError where the client is gone."""
-        for start in range(0, len(data) or 1, _PIECE):
-            said = self._protocol.encode(channel, data[start : start + _PIECE])
-            if self._protocol.is_text:
-                await self._socket.send_str(said.decode())
-            else:
-                await self._socket.send_bytes(said)
+        try:
+            for start in range(0, len(data) or 1, _PIECE):
+                said = self._protocol.encode(channel, data[start : start + _PIECE])
+                if self._protocol.is_text:
+                    await self._socket.send_str(said.decode())
+                else:
+                    await self._socket.send_bytes(said)
+        except ConnectionError:
+            # Reading may be waiting for a reader and can't see it.
+            self._end()
+            raise
 
     async def read_in(self) -> None:
         while (said := await message(self._socket)) is not None:
@@ -81,6 +86,9 @@ class Channels:
             await inbox.put(found.data)
             if found.is_end:
                 inbox.end()
+        self._end()
+
+    def _end(self) -> None:
         self.ended.set()
         for inbox in self.inboxes.values():
             inbox.end()
