@@ -1,6 +1,7 @@
-"""Objects of the watch cache that raise when they are changed: whoever changes one changes it for everybody.
+"""What tests are stricter in than the program: shared objects can't be changed, stored ones must be canonical.
 
-`freeze_cached_objects` makes the cache of this test process hand out such forms; they copy as plain ones.
+Whoever changes an object of the watch cache changes it for everybody; `freeze_cached_objects` makes the cache of this
+test process hand out forms that raise then, and copy as plain ones.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
+import yaml
 
 from apiserver.cache_entry import Entry
+from apiserver.registry import strategy
+from machinery.api.canonical import canonical
+from machinery.api.resources import BY_KIND
 
 
 class SharedObjectChangedError(TypeError):
@@ -53,7 +58,32 @@ def thawed(value: Any) -> Any:
     return value
 
 
+class NotCanonicalError(AssertionError):
+    """An object was about to be stored that its own canonical form differs from."""
+
+
+def store_canonical_objects(patch: pytest.MonkeyPatch) -> None:
+    """Refuses, with the object, to store what is not canonical: whatever prepares an object must write it so."""
+    encode = strategy.encode
+
+    def checked(obj: dict[str, Any]) -> bytes:
+        row = BY_KIND.get((*_group_version(obj["apiVersion"]), obj["kind"]))
+        if row is not None and canonical(obj, row) != obj:
+            raise NotCanonicalError(obj)
+        return encode(obj)
+
+    patch.setattr(strategy, "encode", checked)
+
+
+def _group_version(api_version: str) -> tuple[str, str]:
+    group, _, version = api_version.rpartition("/")
+    return group, version
+
+
 def freeze_cached_objects(patch: pytest.MonkeyPatch) -> None:
+    # The dumper knows types, not their subclasses.
+    yaml.CSafeDumper.add_representer(FrozenDict, yaml.CSafeDumper.represent_dict)
+    yaml.CSafeDumper.add_representer(FrozenList, yaml.CSafeDumper.represent_list)
     plain = Entry.object.fget  # type: ignore[attr-defined]
     assert plain is not None
 

@@ -16,7 +16,14 @@ def prepare_create(pod: Object) -> None:
     if pod["spec"].get("schedulingGates"):
         reason = "Scheduling is blocked due to non-empty scheduling gates"
         status["conditions"] = [
-            {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": reason}
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": reason,
+                "lastProbeTime": None,
+                "lastTransitionTime": None,
+            }
         ]
     pod["status"] = status
 

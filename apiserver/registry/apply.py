@@ -10,7 +10,6 @@ from apiserver.registry.call import Call
 from apiserver.registry.fields import check_fields
 from apiserver.registry.fieldset import (
     compare,
-    configured,
     members,
     root_difference,
     root_intersection,
@@ -31,7 +30,7 @@ from apiserver.registry.managed import (
     write_owners,
 )
 from apiserver.registry.merging import merged, pruned
-from apiserver.registry.wholeset import Trie
+from apiserver.registry.wholeset import Trie, configured
 from machinery.api.errors import BadRequest, Cause, Conflict, invalid
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339
@@ -81,7 +80,7 @@ def applied(call: Call, patch: Object, now: datetime, *, force: bool) -> Callabl
         last = found.pop(manager, None)
         others: Owners = dict(found)
         value = merged(bare(live), config, schema)
-        if last is not None:
+        if last is not None and last.fields != fields:
             owned: Trie = fields
             for each in others.values():
                 owned = root_union(owned, each.fields) or {}

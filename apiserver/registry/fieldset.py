@@ -114,25 +114,6 @@ def _node(below: Trie, *, is_member: bool) -> Trie | None:
     return {MEMBER: SELF, **below} if is_member else below
 
 
-def configured(value: Any, schema: Definition | None) -> Trie:
-    """The fields that an applied configuration names: its leaves, and the items of lists that have keys."""
-    form = form_of(schema, value)
-    if form == "map" and value:
-        assert schema is not None
-        return {f"f:{key}": configured(each, schema.field(key)) for key, each in value.items()}
-    if form == "keyed" and value:
-        assert schema is not None
-        found: Trie = {}
-        for path, item in keyed(value, schema).items():
-            below = configured(item, schema.items)
-            found[path] = {MEMBER: SELF, **below}
-        return found
-    if form == "set" and value:
-        assert schema is not None
-        return {path: SELF for path in keyed(value, schema)}
-    return SELF
-
-
 def is_member(node: Trie) -> bool:
     return not node or MEMBER in node
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apiserver.registry.fieldset import compare, configured, root_difference
+from apiserver.registry.fieldset import compare, root_difference
 from apiserver.registry.managed import bare, schema_of
-from apiserver.registry.wholeset import Trie
+from apiserver.registry.wholeset import Trie, configured
 from machinery.api.resource import Object, Resource
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"

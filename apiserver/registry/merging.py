@@ -11,14 +11,16 @@ from machinery.api.schema import Definition
 
 def merged(live: Any, config: Any, schema: Definition | None) -> Any:
     """`live` with all that `config` says; lists with keys item by item, everything atomic as a whole."""
+    if not isinstance(config, (dict, list)):
+        return config
     form = form_of(schema, config)
-    if form == "map" and isinstance(live, dict):
+    if form == "map" and isinstance(live, dict) and isinstance(config, dict):
         assert schema is not None
         result = dict(live)
         for key, value in config.items():
             result[key] = merged(live.get(key), value, schema.field(key)) if key in live else value
         return result
-    if form == "keyed" and isinstance(live, list):
+    if form == "keyed" and isinstance(live, list) and isinstance(config, list):
         assert schema is not None
         return _merged_items(live, config, schema)
     if form == "set" and isinstance(live, list):

@@ -21,7 +21,7 @@ from apiserver.set_aside import Unreadable
 from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
-from machinery.api.canonical import canonical
+from machinery.api.canonical import canonical, completed
 from machinery.api.errors import BadRequest, Cause, Invalid, already_exists, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
@@ -109,7 +109,7 @@ class Registry:
             strategy.check_new(new, row)
             for warning in strategy.rules(row).warnings(new):
                 call.warn(warning)
-            final = canonical(new, row)
+            final = completed(new, row)
             if call.dry_run:
                 return None if self._cache.get(row, namespace, name) else final
             result = await self._put(row, final, expected=0)
@@ -155,7 +155,7 @@ class Registry:
                 managed.track_update(new, from_stored(old, resource), call, self._clock.now())
             converted = strategy.converted(new, resource)
             decided = await self._decide(call, converted, old, row, part)
-            final = canonical(decided, row)
+            final = completed(decided, row)
             result = await self._write(call, row, final, entry)
             if result is not None:
                 return from_stored(result, resource)

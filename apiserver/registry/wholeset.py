@@ -20,12 +20,18 @@ DEFAULT_KEYS = {"protocol": "TCP"}
 """Defaults of list keys that the published schema does not tell."""
 
 Emit = Callable[[Any], Trie]
+Compiler = Callable[[Definition], Emit]
 Name = Callable[[Any], str]
 
 
 def whole(value: Any, schema: Definition | None) -> Trie:
     """The value as a member, with everything below it."""
-    return schema.compiled(_emitter)(value) if schema is not None and isinstance(value, (dict, list)) else SELF
+    return schema.compiled(_whole)(value) if schema is not None and isinstance(value, (dict, list)) else SELF
+
+
+def configured(value: Any, schema: Definition | None) -> Trie:
+    """The fields that an applied configuration names: its leaves, and the items of lists that have keys."""
+    return schema.compiled(_naming)(value) if schema is not None and isinstance(value, (dict, list)) else SELF
 
 
 def form_of(schema: Definition | None, value: Any) -> str:
@@ -33,10 +39,16 @@ def form_of(schema: Definition | None, value: Any) -> str:
     if schema is None:
         return "leaf"
     if isinstance(value, dict):
-        return "map" if _is_open(schema) else "leaf"
-    if isinstance(value, list):
-        return {"map": "keyed", "set": "set"}.get(schema.list_type, "leaf")
-    return "leaf"
+        return schema.compiled(_form_of_map)
+    return schema.compiled(_form_of_list) if isinstance(value, list) else "leaf"
+
+
+def _form_of_map(schema: Definition) -> str:
+    return "map" if (schema.field_names or schema.values is not None) and schema.map_type != "atomic" else "leaf"
+
+
+def _form_of_list(schema: Definition) -> str:
+    return {"map": "keyed", "set": "set"}.get(schema.list_type, "leaf")
 
 
 def keyed(value: Any, schema: Definition) -> dict[str, Any]:
@@ -52,13 +64,21 @@ def element(item: Any, schema: Definition) -> str:
     return schema.compiled(_namer)(item)
 
 
-def _is_open(schema: Definition) -> bool:
-    return (bool(schema.field_names) or schema.values is not None) and schema.map_type != "atomic"
+def _whole(schema: Definition) -> Emit:
+    return _compiled(schema, _whole, {MEMBER: SELF})
 
 
-def _emitter(schema: Definition) -> Emit:
-    of_map = _leaf if not _is_open(schema) else _struct(schema) if schema.field_names else _open_map(schema)
-    of_list = _list(schema)
+def _naming(schema: Definition) -> Emit:
+    # Who names a field has not the map or list around it.
+    return _compiled(schema, _naming, {})
+
+
+def _compiled(schema: Definition, compiler: Compiler, begin: Trie) -> Emit:
+    """What emits sets by this schema: below by `compiler`, each map's and list's set beginning with `begin`."""
+    of_map: Emit = _leaf
+    if schema.compiled(_form_of_map) == "map":
+        of_map = _struct(schema, compiler, begin) if schema.field_names else _open_map(schema, compiler, begin)
+    of_list = _list(schema, compiler, begin)
     return lambda value: of_map(value) if isinstance(value, dict) else of_list(value)
 
 
@@ -66,17 +86,17 @@ def _leaf(value: Any) -> Trie:
     return SELF
 
 
-def _struct(schema: Definition) -> Emit:
+def _struct(schema: Definition, compiler: Compiler, begin: Trie) -> Emit:
     known: dict[str, tuple[str, Emit]] = {}
 
     def emit(value: dict[str, Any]) -> Trie:
         if not value:
             return SELF
-        found: Trie = {MEMBER: SELF}
+        found = dict(begin)
         for key, item in value.items():
             field = known.get(key)
             if field is None:
-                field = (f"f:{key}", _below(schema.field(key)))
+                field = (f"f:{key}", _below(schema.field(key), compiler))
                 if key in schema.raw["properties"]:
                     # Keys that no schema names could be without number.
                     known[key] = field
@@ -86,13 +106,13 @@ def _struct(schema: Definition) -> Emit:
     return emit
 
 
-def _open_map(schema: Definition) -> Emit:
-    below = _below(schema.values)
+def _open_map(schema: Definition, compiler: Compiler, begin: Trie) -> Emit:
+    below = _below(schema.values, compiler)
 
     def emit(value: dict[str, Any]) -> Trie:
         if not value:
             return SELF
-        found: Trie = {MEMBER: SELF}
+        found = dict(begin)
         for key, item in value.items():
             found[f"f:{key}"] = below(item) if isinstance(item, (dict, list)) else SELF
         return found
@@ -100,30 +120,34 @@ def _open_map(schema: Definition) -> Emit:
     return emit
 
 
-def _list(schema: Definition) -> Emit:
+def _list(schema: Definition, compiler: Compiler, begin: Trie) -> Emit:
     if schema.list_type not in ("map", "set"):
         return _leaf
     name = schema.compiled(_namer)
-    below = _below(schema.items) if schema.list_type == "map" else _leaf
+    below = _below(schema.items, compiler) if schema.list_type == "map" else None
 
     def emit(value: list[Any]) -> Trie:
         if not value:
             return SELF
-        found: Trie = {MEMBER: SELF}
+        found = dict(begin)
         for item in value:
-            found[name(item)] = below(item) if isinstance(item, (dict, list)) else SELF
+            if below is None:
+                found[name(item)] = SELF
+            else:
+                # The item itself is a member, also of what is named.
+                found[name(item)] = below(item) if begin else {MEMBER: SELF, **below(item)}
         return found
 
     return emit
 
 
-def _below(schema: Definition | None) -> Emit:
+def _below(schema: Definition | None, compiler: Compiler) -> Emit:
     """Compiles when first called, as some definitions hold themselves."""
     if schema is None:
         return _leaf
 
     def emit(value: Any) -> Trie:
-        return schema.compiled(_emitter)(value)
+        return schema.compiled(compiler)(value)
 
     return emit
 

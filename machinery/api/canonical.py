@@ -60,6 +60,13 @@ def canonical_kind(obj: Object, name: str) -> Object:
         raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {complaints[0]}') from error
 
 
+def completed(obj: Object, resource: Resource) -> Object:
+    """`obj`, canonical field by field, with the fields that it must have; the very object where it lacks none."""
+    name = resource_message(resource)
+    missing = {} if name is None else {key: absent() for key, absent in _always(name) if key not in obj}
+    return {**obj, **missing} if missing else obj
+
+
 def sound(obj: Object, name: str) -> Object | None:
     """The canonical object; None where Go's decoder would complain of anything, be it an unknown field."""
     head = {}
@@ -83,7 +90,7 @@ def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
     fields = message(name).fields
     writers = _Writers(fields, is_stored=not name.endswith("List") and not name.startswith(_KEPT_AS_JSON),
                        is_strict=is_strict)  # fmt: skip
-    always = tuple((field.name, _absent(field)) for field in fields.values() if _is_always(field))
+    always = _always(name)
 
     def write(value: Any) -> Object:
         out: Object = {}
@@ -100,6 +107,12 @@ def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
         return out
 
     return write
+
+
+@cache
+def _always(name: str) -> tuple[tuple[str, Callable[[], Any]], ...]:
+    """The fields that are written in any case, and what is where nothing is said."""
+    return tuple((field.name, _absent(field)) for field in message(name).fields.values() if _is_always(field))
 
 
 class _Writers(dict[str, tuple[Write, bool] | None]):

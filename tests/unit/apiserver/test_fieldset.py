@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from apiserver.registry.fieldset import (
     compare,
-    configured,
     members,
     root_difference,
     root_intersection,
@@ -16,7 +15,7 @@ from apiserver.registry.fieldset import (
     without,
 )
 from apiserver.registry.merging import merged, pruned
-from apiserver.registry.wholeset import Trie
+from apiserver.registry.wholeset import Trie, configured
 from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
 from machinery.api.schema import definition
 
