@@ -1,4 +1,4 @@
-"""The service `tasks`: the processes of running containers (`ctr tasks list`, `pause`, `resume`, `kill`, `ps`).
+"""The service `tasks`: processes of running containers (`ctr tasks list`, `ps`, `metrics`, `pause`, `resume`, `kill`).
 
 A container that has ended has no task, as with containerd's CRI, which removes it at once.
 """
@@ -6,6 +6,7 @@ A container that has ended has no task, as with containerd's CRI, which removes 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from machinery.linux import cgroup
@@ -13,7 +14,9 @@ from machinery.rpc.wire import CONTAINERD
 from runtime.containerd import caller
 from runtime.containerd.containers import known
 from runtime.containerd.events import Events
-from runtime.containerd.messages import empty, make
+from runtime.containerd.filters import adaptor, any_of
+from runtime.containerd.messages import empty, make, timestamp
+from runtime.containerd.metrics import task_metrics
 from runtime.errors import NotFound, Unimplemented
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord
@@ -58,6 +61,13 @@ class TasksService:
         pids = sorted(await asyncio.to_thread(cgroup.processes, record.cgroup_path))
         return make("tasks", "ListPidsResponse", processes=[{"pid": pid} for pid in pids])
 
+    async def Metrics(self, request: Any, context: Any) -> Any:  # noqa: N802
+        passes = any_of(request.filters)
+        records = list(self._containers.records) if caller.is_ours(context) else []
+        chosen = [each for each in records if each.state == "running" and passes(adaptor({"id": each.id}))]
+        metrics = await asyncio.to_thread(lambda: [_metric(record) for record in chosen])
+        return make("tasks", "MetricsResponse", metrics=metrics)
+
     def _running(self, request: Any, context: Any) -> ContainerRecord:
         record = known(self._containers, request.container_id, context)
         if getattr(request, "exec_id", ""):
@@ -65,6 +75,12 @@ class TasksService:
         if record.state != "running":
             raise NotFound(f"task {record.id} not found: not found")
         return record
+
+
+def _metric(record: ContainerRecord) -> dict[str, Any]:
+    type_url, value = task_metrics(record.cgroup_path)
+    data = {"type_url": type_url, "value": value}
+    return {"timestamp": timestamp(time.time_ns()), "id": record.id, "data": data}
 
 
 def _process(record: ContainerRecord) -> Any:

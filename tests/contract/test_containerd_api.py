@@ -127,6 +127,10 @@ async def test_containers_have_the_ids_of_the_cri(node: Node, ctr: Ctr) -> None:
     assert task[0] == container and task[2] == "RUNNING"
     assert [task[1]] == [row[0] for row in await ctr.rows("tasks", "ps", container)][:1]
     assert status.id == container
+    table = {row[0]: row[1] for row in await ctr.rows("tasks", "metrics", container) if len(row) == 2}
+    assert int(table["pids.current"]) >= 1
+    assert int(table.get("memory.usage_in_bytes") or table["memory.usage"]) > 0
+    assert int(table.get("cpuacct.usage") or table["cpu.usage_usec"]) > 0
     keys = {row[0] for row in await ctr.rows("snapshots", "list")}
     assert container in keys
     await node.remove_sandbox(sandbox)
