@@ -12,8 +12,10 @@ from kubelet.context import PodContext
 from kubelet.hooks import HookFailed, run_hook
 from kubelet.logrotation import remove_logs
 from kubelet.podstate import ContainerState, PodState
+from kubelet.resources import cgroup_parent
 from kubelet.volumes import take_down
 from machinery.api.resource import Object
+from machinery.linux import cgroup
 
 
 async def stop_containers(
@@ -81,7 +83,7 @@ async def remove_containers(context: PodContext, state: PodState, ids: Sequence[
 
 
 async def remove_traces(context: PodContext, state: PodState, pod_dir: Path, logs: Path) -> None:
-    """Stopped sandboxes with their containers, volumes, logs: nothing of the pod is left on the node."""
+    """Stopped sandboxes with their containers, volumes, logs; the pod's cgroup is left, as it may hold them still."""
     sandboxes = {sandbox.id for sandbox in state.sandboxes}
     async with asyncio.TaskGroup() as group:
         group.create_task(asyncio.to_thread(_remove_files, pod_dir, logs))
@@ -90,6 +92,11 @@ async def remove_traces(context: PodContext, state: PodState, pod_dir: Path, log
         for container in state.containers:
             if container.sandbox_id not in sandboxes:
                 group.create_task(context.cri.remove_container(container.id))
+
+
+async def remove_cgroup(context: PodContext, pod: Object) -> None:
+    """The last of a pod: the cgroup in which its containers were."""
+    await asyncio.to_thread(cgroup.remove, cgroup_parent(context.config.cgroup_root, pod))
 
 
 def _remove_files(pod_dir: Path, logs: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kubelet import podspec
 from kubelet.context import PodContext
-from kubelet.ending import remove_traces, stop_containers, stop_sandboxes
+from kubelet.ending import remove_cgroup, remove_traces, stop_containers, stop_sandboxes
 from kubelet.observing import PodObserver
 from kubelet.podstate import PodState
 from kubelet.probes import Probes
@@ -68,6 +68,7 @@ class PodEnding:
             group.create_task(remove_traces(context, state, self._directory, log_directory(pod, context.config)))
             if tells:
                 group.create_task(self._writer.tell(pod, state, self._probes.verdicts, has_ended=True))
+        await remove_cgroup(context, pod)
         if not is_gone:
             with contextlib.suppress(NotFound, Conflict):
                 await context.client.delete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,8 +11,10 @@ from kubelet import podspec
 from kubelet.actions import Verdicts
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
+from kubelet.podcgroup import pod_limits, set_limits, wider
 from kubelet.podstate import PodState
 from kubelet.resize import Resize, conditions, plan_resize, summary
+from kubelet.resources import cgroup_parent, with_resources
 from kubelet.sandboxconfig import container_resources
 from kubelet.statusinput import Resizing, Trouble
 from kubelet.statuswriter import StatusWriter
@@ -67,15 +70,19 @@ class PodResize:
         in_place = [change for change in self._resize.changes if not change.needs_restart]
         if not in_place:
             return pod
+        limits, before = pod_limits(pod), pod_limits(with_resources(pod, self._resize.before))
+        cgroup = cgroup_parent(self._context.config.cgroup_root, pod)
+        await asyncio.to_thread(set_limits, cgroup, wider(limits, before))
         try:
             for change in in_place:
                 spec = podspec.container(pod, change.container.name)
                 assert spec is not None
-                limits = container_resources(pod, spec, self._context.memory_capacity)
-                await self._context.cri.update_container(change.container.id, limits)
+                wanted = container_resources(pod, spec, self._context.memory_capacity)
+                await self._context.cri.update_container(change.container.id, wanted)
         except RuntimeFailure as failure:
             self._tell_failed(pod, failure)
             return pod
+        await asyncio.to_thread(set_limits, cgroup, limits)
         self._error = ""
         self._forget(change.container.name for change in in_place)
         if not self._writer.resizing.before:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kubelet import podspec
+from kubelet import podcgroup, podspec
 from kubelet.actions import PodActions, Start, compute_pod_actions, deadline_passed, has_finished
 from kubelet.admission import refusal
 from kubelet.containerstart import NotStarted, Place, start_container
@@ -243,7 +243,9 @@ class PodWorker:
         return True
 
     async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> None:
-        await asyncio.to_thread(_make_folders, log_directory(pod, self._context.config), pod)
+        context = self._context
+        await asyncio.to_thread(_make_folders, log_directory(pod, context.config), pod)
+        await asyncio.to_thread(podcgroup.prepare, context.config.cgroup_root, pod, context.pods_here())
         try:
             self._observer.expect(await self._context.cri.run_sandbox(config))
         except RuntimeFailure:

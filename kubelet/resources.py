@@ -91,7 +91,11 @@ def pod_requests_and_limits(pod: Object) -> tuple[Object, Object]:
                     running[name] = [value]
         for name, values in sorted(running.items()):
             total[name] = values[0] if len(values) == 1 else format_quantity(sum(map(quantity, values)), values[0])
-        total |= (pod["spec"].get("resources") or {}).get(field) or {}
+    # What is said of the pod as a whole counts before the sums.
+    of_pod = pod["spec"].get("resources") or {}
+    requests |= of_pod.get("requests") or {}
+    limits |= of_pod.get("limits") or {}
+    requests = {**(of_pod.get("limits") or {}), **requests}
     return requests, limits
 
 

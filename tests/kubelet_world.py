@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apiserver.server import ApiServer
+from apiserver.storage.store import Store
 from kubelet.config import KubeletConfig
 from kubelet.kubelet import Kubelet
 from kubelet.podworker import PodWorker
@@ -19,6 +21,7 @@ from machinery.api.resources import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from machinery.client.cache import Change
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
+from machinery.linux import cgroup
 from machinery.linux.mount import mount_points, unmount
 from tests.contract.apiserver_running import running
 from tests.fake_runtime import FakeRuntime, serving
@@ -119,26 +122,33 @@ async def kubelet(world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def unmounted(directory: Path) -> AsyncIterator[None]:
-    """Takes away what a kubelet that was cut off has left mounted below the directory."""
+async def cleaned(directory: Path) -> AsyncIterator[str]:
+    """A root for cgroups; what a kubelet that was cut off has left there and mounted below the directory goes."""
+    root = f"/kubelet-{uuid.uuid4().hex[:8]}"
     try:
-        yield
+        yield root
     finally:
         # A thread that was mounting while the kubelet was cancelled has its way first.
         await asyncio.get_running_loop().shutdown_default_executor()
         for point in reversed(mount_points(directory)):
             unmount(point)
+        cgroup.remove(root)
 
 
 @asynccontextmanager
 async def world(
-    directory: Path, runtime: FakeRuntime, *, manifests_dir: Path | None = None, runs: bool = True
+    directory: Path,
+    runtime: FakeRuntime,
+    store: Store | None = None,
+    *,
+    manifests_dir: Path | None = None,
+    runs: bool = True,
 ) -> AsyncIterator[World]:
     """The kubelet runs in it, or where `runs` is false the test runs it by `kubelet`."""
     with tempfile.TemporaryDirectory() as short:
         async with (
-            unmounted(directory),
-            running(directory) as server,
+            cleaned(directory) as cgroup_root,
+            running(directory, store) as server,
             serving(runtime, Path(short) / "cri.sock") as endpoint,
         ):
             config = KubeletConfig(
@@ -148,6 +158,7 @@ async def world(
                 pod_logs_dir=directory / "logs",
                 runtime_endpoint=endpoint,
                 manifests_dir=manifests_dir,
+                cgroup_root=cgroup_root,
             )
             made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
             for resource, body in (

@@ -36,6 +36,31 @@ def read_int(path: Path) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def write(path: str, controller: str, name: str, value: str) -> bool:
+    """Writes a file of the cgroup, which is made where it is absent; False where this host doesn't let it."""
+    found = folder(path, controller)
+    try:
+        if not found.is_dir():
+            _make(found, path)
+        (found / name).write_text(value)
+    except OSError:
+        return False
+    return True
+
+
+def _make(found: Path, path: str) -> None:
+    found.mkdir(parents=True, exist_ok=True)
+    if not is_unified():
+        return
+    # A cgroup of v2 has the controllers that each one above it hands down.
+    above = ROOT
+    for part in Path(path.strip("/")).parts:
+        for name in (above / "cgroup.controllers").read_text().split():
+            with contextlib.suppress(OSError):
+                (above / "cgroup.subtree_control").write_text(f"+{name}")
+        above /= part
+
+
 def exists(path: str) -> bool:
     """Whether any hierarchy has the cgroup."""
     return any((root / path.lstrip("/")).is_dir() for root in hierarchies())

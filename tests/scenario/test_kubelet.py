@@ -11,7 +11,7 @@ from kubelet.config import KubeletConfig
 from machinery.api.resources import CONFIG_MAPS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from tests.contract.apiserver_running import running
 from tests.fake_runtime import FakeRuntime, Outcome, serving
-from tests.kubelet_world import DEADLINE, IMAGE, World, config_map, kubelet, phase_is, unmounted, waits_for, world
+from tests.kubelet_world import DEADLINE, IMAGE, World, cleaned, config_map, kubelet, phase_is, waits_for, world
 
 
 async def test_a_pod_runs_is_told_ready_and_leaves_nothing_when_deleted(tmp_path: Path) -> None:
@@ -177,11 +177,13 @@ async def test_a_new_kubelet_adopts_what_runs_and_ends_what_the_api_forgot(tmp_p
     runtime = FakeRuntime(images={IMAGE})
     with tempfile.TemporaryDirectory() as short:
         async with (
-            unmounted(tmp_path),
+            cleaned(tmp_path) as cgroup_root,
             running(tmp_path) as server,
             serving(runtime, Path(short) / "cri.sock") as endpoint,
         ):
-            config = KubeletConfig("n", "192.0.2.1", tmp_path / "kubelet", tmp_path / "logs", endpoint)
+            config = KubeletConfig(
+                "n", "192.0.2.1", tmp_path / "kubelet", tmp_path / "logs", endpoint, cgroup_root=cgroup_root
+            )
             found = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
             account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}
             await found.client.create(SERVICE_ACCOUNTS, account, "default")
