@@ -84,7 +84,8 @@ def _entry(folder: Path, prefix: str) -> dict[str, int]:
 
 def told(found: Mapping[str, int], message: str) -> dict[str, int]:
     """Those of the kernel's pairs that the message has, by its names. Pure."""
-    fields = CGROUP_METRICS.message(message).DESCRIPTOR.fields_by_name
+    described = CGROUP_METRICS.message(message).DESCRIPTOR.fields
+    fields = {field.name for field in described if field.message_type is None}
     spelled = {name if name in fields else _spelling(name): value for name, value in found.items()}
     return {name: value for name, value in spelled.items() if name in fields}
 
