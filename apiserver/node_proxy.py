@@ -45,6 +45,7 @@ class NodeProxy:
     def __init__(self, pki: Pki, cache: Cache) -> None:
         self._pki = pki
         self._cache = cache
+        self._made: tuple[int, ssl.SSLContext] | None = None
 
     @asynccontextmanager
     async def pod_log(self, namespace: str, name: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -104,11 +105,14 @@ class NodeProxy:
                 yield answer
 
     def _context(self) -> ssl.SSLContext:
-        # Made anew each time: it must follow renewals, and costs a millisecond. The kubelet is known by the CA alone,
-        # for a node's address changes more often than its certificate.
-        context = self._pki.ssl_context_client(self._pki.kubelet_client)
-        context.check_hostname = False
-        return context
+        """Made anew when the certificate was renewed. The kubelet is known by the CA alone: addresses change."""
+        pair = self._pki.kubelet_client
+        written = pair.certificate.stat().st_mtime_ns
+        if self._made is None or self._made[0] != written:
+            context = self._pki.ssl_context_client(pair)
+            context.check_hostname = False
+            self._made = (written, context)
+        return self._made[1]
 
 
 def kubelet_of(node: Object) -> Kubelet:
