@@ -16,6 +16,9 @@ def make(socket: Path, path: Path = PATH) -> bool:
     """Links `path` to the runtime's `socket` where `path` is free; whether it leads there now."""
     try:
         path.parent.mkdir(mode=0o711, exist_ok=True)
+        if path.is_symlink() and not path.exists() and Path(os.readlink(path)).name == socket.name:
+            # Another cluster was killed and left it: nobody answers there.
+            path.unlink()
         path.symlink_to(socket)
     except OSError:
         # Somebody's socket stands there, or /run can't be written: then there is `minikube-py ctr`.

@@ -16,9 +16,18 @@ def test_a_free_place_is_linked_and_left_as_it_was(tmp_path: Path) -> None:
     remove(socket, path)
 
 
+def test_a_link_that_a_killed_cluster_left_is_taken_over(tmp_path: Path) -> None:
+    path, socket, dead = tmp_path / "c/containerd.sock", tmp_path / "cri.sock", tmp_path / "dead/cri.sock"
+    assert make(dead, path)
+    assert make(socket, path) and leads_to(socket, path)
+    assert not make(tmp_path / "foreign.sock", path) and leads_to(socket, path)
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
-    path, socket, other = tmp_path / "c/containerd.sock", tmp_path / "cri.sock", tmp_path / "other.sock"
+    path, socket, other = tmp_path / "c/containerd.sock", tmp_path / "cri.sock", tmp_path / "other/cri.sock"
     assert make(other, path)
+    other.parent.mkdir()
+    other.touch()
     assert not make(socket, path)
     remove(socket, path)
     assert leads_to(other, path)
