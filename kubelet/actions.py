@@ -80,21 +80,35 @@ def compute_pod_actions(
 
 def has_finished(pod: Object, state: PodState) -> bool:
     """Whether no container of the pod will run again under its restart policy."""
-    if podspec.restart_policy(pod) == "Always":
-        return False
     for spec in podspec.init_containers(pod):
         if podspec.is_sidecar(spec):
             continue
         newest = state.newest(spec["name"])
-        if newest is not None and newest.has_ended and not newest.has_succeeded and not _restarts(pod, newest):
+        if newest is not None and newest.has_ended and not newest.has_succeeded and not restarts(pod, spec, newest):
             return True
-    newest_of = [state.newest(spec["name"]) for spec in podspec.containers(pod)]
-    return bool(newest_of) and all(c is not None and c.has_ended and not _restarts(pod, c) for c in newest_of)
+    newest_of = [(spec, state.newest(spec["name"])) for spec in podspec.containers(pod)]
+    return bool(newest_of) and all(
+        newest is not None and newest.has_ended and not restarts(pod, spec, newest) for spec, newest in newest_of
+    )
 
 
-def _restarts(pod: Object, ended: ContainerState) -> bool:
-    policy = podspec.restart_policy(pod)
-    return policy == "Always" or (policy == "OnFailure" and not ended.has_succeeded)
+def restarts(pod: Object, spec: Object, ended: ContainerState) -> bool:
+    """Whether the container, which has ended, runs again."""
+    return restarts_after(pod, spec, ended.exit_code, has_succeeded=ended.has_succeeded)
+
+
+def restarts_after(pod: Object, spec: Object, exit_code: int, *, has_succeeded: bool) -> bool:
+    """By the container's own rules (KEP-5307), its own policy, or its pod's."""
+    if any(_applies(rule, exit_code) for rule in spec.get("restartPolicyRules") or ()):
+        return True
+    policy = spec.get("restartPolicy") or podspec.restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and not has_succeeded)
+
+
+def _applies(rule: Object, exit_code: int) -> bool:
+    codes = rule.get("exitCodes") or {}
+    is_among = exit_code in (codes.get("values") or ())
+    return rule.get("action") == "Restart" and is_among == (codes.get("operator") == "In")
 
 
 def should_restart(pod: Object, spec: Object, state: PodState) -> bool:
@@ -106,7 +120,7 @@ def should_restart(pod: Object, spec: Object, state: PodState) -> bool:
         return True
     if newest.is_running:
         return False
-    return spec.get("restartPolicy") == "Always" or _restarts(pod, newest)
+    return restarts(pod, spec, newest)
 
 
 def _deadline(pod: Object) -> datetime | None:
@@ -135,7 +149,7 @@ def _begin(pod: Object, state: PodState, again: datetime | None) -> PodActions:
 
 def should_restart_in_new_sandbox(pod: Object, spec: Object, state: PodState) -> bool:
     newest = state.newest(spec["name"])
-    return newest is None or not newest.has_ended or _restarts(pod, newest)
+    return newest is None or not newest.has_ended or restarts(pod, spec, newest)
 
 
 def _start(name: str, state: PodState) -> Start:
@@ -190,11 +204,11 @@ def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
             why = _why_kill(spec, current, verdicts)
             if why:
                 kill.append(Kill(current, why))
-                if podspec.restart_policy(pod) != "Never":
+                if (spec.get("restartPolicy") or podspec.restart_policy(pod)) != "Never":
                     start.append(_start(spec["name"], state))
             continue
         newest = state.newest(spec["name"])
-        if newest is None or newest.phase is ContainerPhase.CREATED or _restarts(pod, newest):
+        if newest is None or newest.phase is ContainerPhase.CREATED or restarts(pod, spec, newest):
             start.append(_start(spec["name"], state))
     for spec in podspec.ephemeral_containers(pod):
         if state.newest(spec["name"]) is None:

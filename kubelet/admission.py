@@ -14,6 +14,23 @@ from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
 
 _CRITICAL = 2_000_000_000
+SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+"""Those that belong to a pod's own namespaces and harm no other; all others would be the host's."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,9 @@ def refusal(
     pod: Object, others: Iterable[Object], allocatable: Mapping[str, str], pressures: Collection[str]
 ) -> Trouble | None:
     """Why the node doesn't take the pod: reason and message of the event."""
+    unsafe = next((name for name in _sysctls(pod) if name not in SAFE_SYSCTLS), None)
+    if unsafe is not None:
+        return Trouble("SysctlForbidden", f'forbidden sysctl: "{unsafe}" not allowlisted')
     under = sorted(kind for kind in pressures if not _withstands(pod, kind))
     if under:
         return Trouble("Evicted", f"The node had condition: [{' '.join(under)}]. ")
@@ -81,6 +101,12 @@ def refusal(
     if lack is not None:
         return Trouble(f"OutOf{lack.resource}", str(lack))
     return None
+
+
+def _sysctls(pod: Object) -> list[str]:
+    """By the names with dots that the kernel's documentation has."""
+    wanted = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
+    return [str(each["name"]).replace("/", ".") for each in wanted]
 
 
 def _withstands(pod: Object, kind: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kubelet import podspec
+from kubelet.actions import restarts_after
 from kubelet.podstate import PodState
 from kubelet.statusinput import StatusInput, timestamp
 from machinery.api.resource import Object
@@ -15,31 +16,38 @@ _TIMES = ("lastProbeTime", "lastTransitionTime")
 
 
 def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: bool) -> str:
-    policy = podspec.restart_policy(pod)
     if ended:
         done = [status["state"].get("terminated") or status["lastState"].get("terminated") for status in main]
         return "Succeeded" if done and all(t is not None and t["exitCode"] == 0 for t in done) else "Failed"
     plain = [
-        status for status, spec in zip(init, podspec.init_containers(pod), strict=True) if not podspec.is_sidecar(spec)
+        (status, spec)
+        for status, spec in zip(init, podspec.init_containers(pod), strict=True)
+        if not podspec.is_sidecar(spec)
     ]
-    failed = [s for s in plain if s["state"].get("terminated", {}).get("exitCode")]
-    if failed and policy == "Never":
+    codes = [(spec, (status["state"].get("terminated") or {}).get("exitCode", 0)) for status, spec in plain]
+    if any(code and not restarts_after(pod, spec, code, has_succeeded=False) for spec, code in codes):
         return "Failed"
-    if any(not s["ready"] for s in plain) and not _has_begun(main):
+    if any(not status["ready"] for status, _ in plain) and not _has_begun(main):
         return "Pending"
-    waiting = [s for s in main if "waiting" in s["state"] and not s["lastState"].get("terminated")]
-    if waiting:
+    if any("waiting" in s["state"] and not s["lastState"].get("terminated") for s in main):
         return "Pending"
     if any("running" in s["state"] for s in main):
         return "Running"
-    codes = [t["exitCode"] for s in main if (t := s["state"].get("terminated") or s["lastState"].get("terminated"))]
+    return _phase_of_ended(pod, main)
+
+
+def _phase_of_ended(pod: Object, main: list[Object]) -> str:
+    """None of the main containers runs now."""
+    codes = [
+        (spec, found["exitCode"])
+        for status, spec in zip(main, podspec.containers(pod), strict=True)
+        if (found := status["state"].get("terminated") or status["lastState"].get("terminated"))
+    ]
     if not codes:
         return "Pending"
-    if policy == "Always":
+    if any(restarts_after(pod, spec, code, has_succeeded=code == 0) for spec, code in codes):
         return "Running"
-    if not any(codes):
-        return "Succeeded"
-    return "Failed" if policy == "Never" else "Running"
+    return "Failed" if any(code for _, code in codes) else "Succeeded"
 
 
 def _has_begun(main: list[Object]) -> bool:

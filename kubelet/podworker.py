@@ -27,7 +27,7 @@ from kubelet.podresize import PodResize
 from kubelet.podstate import ContainerPhase, PodState
 from kubelet.podvolumes import PodVolumes
 from kubelet.probes import Probes
-from kubelet.sandboxconfig import log_directory, pod_dns, sandbox_config
+from kubelet.sandboxconfig import log_directory, pod_dns, runtime_handler, sandbox_config
 from kubelet.statusinput import Trouble
 from kubelet.statuswriter import StatusWriter
 from machinery.api.resource import Object
@@ -244,10 +244,11 @@ class PodWorker:
 
     async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> None:
         context = self._context
+        handler = runtime_handler(pod, context.cache)
         await asyncio.to_thread(_make_folders, log_directory(pod, context.config), pod)
         await asyncio.to_thread(podcgroup.prepare, context.config.cgroup_root, pod, context.pods_here())
         try:
-            self._observer.expect(await self._context.cri.run_sandbox(config))
+            self._observer.expect(await context.cri.run_sandbox(config, handler))
         except RuntimeFailure:
             self._observer.forget()
             raise

@@ -14,6 +14,8 @@ from kubelet.environment import expand
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.resources import CPU_PERIOD, cgroup_parent, linux_resources
 from machinery.api.resource import Object
+from machinery.api.resources import RUNTIME_CLASSES
+from machinery.client.cache import Cache
 from machinery.rpc.wire import CRI
 
 _MASKED = (
@@ -98,9 +100,23 @@ def log_directory(pod: Object, config: KubeletConfig) -> Path:
     return config.pod_logs_dir / f"{podspec.namespace(pod)}_{podspec.name(pod)}_{podspec.uid(pod)}"
 
 
+def runtime_handler(pod: Object, cache: Cache) -> str:
+    """What the pod's RuntimeClass calls its runtime; empty for the usual one. Raises ConfigurationError."""
+    name = pod["spec"].get("runtimeClassName")
+    if not name:
+        return ""
+    found = cache.get(RUNTIME_CLASSES, "", name)
+    if found is None:
+        raise ConfigurationError(f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found')
+    return str(found["handler"])
+
+
 def sandbox_config(pod: Object, attempt: int, dns: Dns, config: KubeletConfig) -> dict[str, Any]:
     """CRI's PodSandboxConfig; raises ConfigurationError where the pod's name is too long for the kernel."""
     spec = pod["spec"]
+    if spec.get("hostUsers") is False:
+        # Run with the host's users it would be less apart from the host than it asked to be.
+        raise ConfigurationError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
     security = spec.get("securityContext") or {}
     ports = [
         {

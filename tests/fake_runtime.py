@@ -84,6 +84,8 @@ class FakeRuntime:
 
     async def RunPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
         number = next(self._numbers)
+        if request.runtime_handler:
+            self.calls.append(f"run by {request.runtime_handler}")
         sandbox_id, config = f"s{number:064d}", request.config
         self.sandboxes[sandbox_id] = make(
             "PodSandboxStatus",

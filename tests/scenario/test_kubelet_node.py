@@ -10,6 +10,7 @@ from kubelet.eviction import Observation, Signal
 from kubelet.evictor import Evictor
 from kubelet.logrotation import LogRotator
 from machinery.api.resource import Object
+from machinery.api.resources import RUNTIME_CLASSES
 from machinery.client.clock import SystemClock
 from tests.fake_runtime import FakeRuntime
 from tests.kubelet_world import IMAGE, phase_is, world
@@ -98,6 +99,18 @@ async def test_unused_images_go_before_pods(tmp_path: Path) -> None:
             free[0] = 5 << 30
             evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, look)
             assert await evictor.look(None) is not None
+
+
+async def test_a_pod_runs_by_its_class_once_that_is_known(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        await found.pod("p", runtimeClassName="special")
+        event = await found.until_told("FailedCreatePodSandBox")
+        assert event["message"].endswith('runtimeclass.node.k8s.io "special" not found')
+        body = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "special"}, "handler": "h"}
+        await found.client.create(RUNTIME_CLASSES, body)
+        await found.until("p", phase_is("Running"))
+        assert runtime.calls == ["run by h"]
 
 
 async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.actions import PodActions, Verdicts, compute_pod_actions
+from kubelet.actions import PodActions, Verdicts, compute_pod_actions, restarts
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
 from machinery.api.resource import Object
 
@@ -132,3 +132,34 @@ def test_an_ephemeral_container_is_started_once() -> None:
     spec = pod(ephemeralContainers=[{"name": "debug"}])
     assert names(compute_pod_actions(spec, state(runs()), NOW)) == ["debug"]
     assert names(compute_pod_actions(spec, state(ran("debug"), runs()), NOW)) == []
+
+
+RESTART_ON_42 = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+RESTART_UNLESS_1 = [{"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [1]}}]
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "container", "code", "again"),
+    [
+        ("Always", {}, 0, True),
+        ("OnFailure", {}, 0, False),
+        ("OnFailure", {}, 1, True),
+        ("Never", {}, 1, False),
+        ("Never", {"restartPolicy": "Always"}, 0, True),
+        ("Always", {"restartPolicy": "Never"}, 1, False),
+        ("Always", {"restartPolicy": "OnFailure"}, 0, False),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RESTART_ON_42}, 42, True),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RESTART_ON_42}, 1, False),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RESTART_UNLESS_1}, 2, True),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": RESTART_UNLESS_1}, 1, False),
+    ],
+)
+def test_a_container_s_own_rules_and_policy_come_before_its_pod_s(
+    of_pod: str,
+    container: Object,
+    code: int,
+    again: bool,  # noqa: FBT001
+) -> None:
+    ended = ContainerState("c0", "c", "box", ContainerPhase.EXITED, exit_code=code)
+    found = {"metadata": {}, "spec": {"restartPolicy": of_pod}}
+    assert restarts(found, {"name": "c", **container}, ended) == again

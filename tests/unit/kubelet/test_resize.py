@@ -141,3 +141,13 @@ def test_a_critical_pod_withstands_pressure_but_needs_room() -> None:
     found["spec"]["priority"] = 2_000_000_000
     why = refusal(found, [], NODE, {"DiskPressure"})
     assert why == Trouble("OutOfcpu", "Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000")
+
+
+def test_a_sysctl_that_is_the_host_s_is_refused() -> None:
+    found = pod({})
+    found["spec"]["securityContext"] = {"sysctls": [{"name": "net/ipv4/tcp_syncookies", "value": "1"}]}
+    assert refusal(found, [], NODE, set()) is None
+    found["spec"]["securityContext"]["sysctls"].append({"name": "vm.swappiness", "value": "1"})
+    assert refusal(found, [], NODE, set()) == Trouble(
+        "SysctlForbidden", 'forbidden sysctl: "vm.swappiness" not allowlisted'
+    )

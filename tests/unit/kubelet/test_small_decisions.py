@@ -171,3 +171,10 @@ def test_a_pod_may_be_named_in_full_as_long_as_the_kernel_allows() -> None:
     assert sandbox_config({**pod, "spec": {**spec, "subdomain": ""}}, 0, Dns(), config)["hostname"] == "p"
     with pytest.raises(ConfigurationError, match="is too long .64 characters is the max"):
         sandbox_config({**pod, "spec": {**spec, "subdomain": "s" * 60}}, 0, Dns(), config)
+
+
+def test_a_pod_that_asks_for_users_of_its_own_is_not_run_with_the_host_s() -> None:
+    config = KubeletConfig("node", "192.0.2.1")
+    pod = {**POD, "spec": {"containers": [], "hostUsers": False}}
+    with pytest.raises(ConfigurationError, match="runtime does not support user namespaces"):
+        sandbox_config(pod, 0, Dns(), config)
