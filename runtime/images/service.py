@@ -94,14 +94,18 @@ class ImageService:
             with open(path, "rb") as stream:
                 return read_archive(stream, self.content, self._puller.platform)
 
-        async with self._holding():
-            images = []
-            for found in await asyncio.to_thread(read):
-                for name in found.names or (found.id,):
-                    image = await self.register(name, found.target.digest, {PINNED: "pinned"})
-                images.append(image)
-        await self.collect_garbage()
-        return images
+        try:
+            async with self._holding():
+                images = []
+                for found in await asyncio.to_thread(read):
+                    for name in found.names or (found.id,):
+                        image = await self.register(name, found.target.digest, {PINNED: "pinned"})
+                    images.append(image)
+                return images
+        finally:
+            # An archive may hold more than its images need, or turn out to be none.
+            self._garbage = True
+            await self.collect_garbage()
 
     async def _put(self, image: ImageRecord) -> ImageRecord:
         before = {name for known in self._store.list() for name in (known.id, *known.names)}
