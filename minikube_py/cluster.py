@@ -7,6 +7,7 @@ containers belong to conmon and outlive it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -100,6 +101,8 @@ async def _start(
     state.phase, state.reason = "ready", ""
     state.write(config.state_file)
     systemd.notify("READY=1")
+    # What the start has made stays: no later pass of the collector need look at it.
+    gc.freeze()
     _keep_systemd_told(server)
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
