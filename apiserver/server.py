@@ -13,6 +13,7 @@ from apiserver.admission.pods import default_toleration_seconds, priority, servi
 from apiserver.admission.storage_and_nodes import default_storage_class, protect_volumes, taint_new_nodes
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
+from apiserver.cache_view import CacheView
 from apiserver.config import ApiServerConfig
 from apiserver.discovery import built_in
 from apiserver.http.handler import Handler
@@ -28,7 +29,7 @@ from apiserver.registry.subresources import Subresources
 from apiserver.request import LOOPBACK, User
 from apiserver.reviews import Reviews
 from apiserver.storage.store import Store
-from apiserver.watchcache import CacheView, WatchCache
+from apiserver.watchcache import WatchCache
 from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
 from machinery.pki import Pki

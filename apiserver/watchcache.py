@@ -22,10 +22,9 @@ from apiserver.storage.store import CompactedError, Store, StoreEvent, StoreUnav
 from apiserver.stored_value import UnreadableError, readable
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS
-from machinery.client.cache import Change
 from machinery.contain import contain
 
-__all__ = ["CacheEvent", "CacheView", "Entry", "WatchCache", "Watcher"]
+__all__ = ["CacheEvent", "Entry", "WatchCache", "Watcher"]
 
 _MOST_PARSED = 1024
 _PAST = 1000
@@ -311,38 +310,3 @@ class WatchCache:
             if not waiter.done():
                 waiter.set_exception(StoreUnavailableError("the watch cache has ended"))
         self._waiting.clear()
-
-
-class CacheView:
-    """`machinery.client.cache.Cache` for the components in the process: parsed objects, nothing of its own kept."""
-
-    def __init__(self, cache: WatchCache) -> None:
-        self._cache = cache
-
-    @property
-    def revision(self) -> int:
-        return self._cache.revision
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        entry = self._cache.get(resource, namespace, name)
-        return entry.object if entry is not None else None
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        return [entry.object for entry in self._cache.list(resource, namespace)]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return [entry.object for entry in self._cache.owned_by(resource, uid)]
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return [entry.object for entry in self._cache.on_node(node)]
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        def tell(event: CacheEvent) -> None:
-            before = event.previous.object if event.previous is not None else None
-            after = event.entry.object if event.type != "DELETED" else None
-            handler(Change(resource, before, after))
-
-        return self._cache.subscribe(resource, tell)
-
-    async def wait_for(self, revision: int) -> None:
-        await self._cache.wait_for(revision)

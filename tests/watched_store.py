@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+from apiserver.cache_view import CacheView
 from apiserver.storage.sqlite import SqliteStore
-from apiserver.watchcache import CacheView, WatchCache
+from apiserver.watchcache import WatchCache
 from machinery.api.resource import Object, Resource
 
 

@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from apiserver.cache_bucket import RING, SLOW_WATCHER
+from apiserver.cache_view import CacheView
 from apiserver.storage.sqlite import SqliteStore
 from apiserver.storage.store import StoreUnavailableError
-from apiserver.watchcache import CacheEvent, CacheView, WatchCache
+from apiserver.watchcache import CacheEvent, WatchCache
 from machinery.api.errors import Expired
 from machinery.api.resource import Resource
 from machinery.api.resources import CONFIG_MAPS, NODES, PODS, SERVICES

@@ -1,0 +1,45 @@
+"""The watch cache as the components in the process see it: parsed objects, nothing of its own kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from apiserver.cache_bucket import CacheEvent
+from apiserver.watchcache import WatchCache
+from machinery.api.resource import Object, Resource
+from machinery.client.cache import Change
+
+
+class CacheView:
+    """Implements `machinery.client.cache.Cache`."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._cache = cache
+
+    @property
+    def revision(self) -> int:
+        return self._cache.revision
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        entry = self._cache.get(resource, namespace, name)
+        return entry.object if entry is not None else None
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        return [entry.object for entry in self._cache.list(resource, namespace)]
+
+    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
+        return [entry.object for entry in self._cache.owned_by(resource, uid)]
+
+    def on_node(self, node: str) -> Sequence[Object]:
+        return [entry.object for entry in self._cache.on_node(node)]
+
+    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
+        def tell(event: CacheEvent) -> None:
+            before = event.previous.object if event.previous is not None else None
+            after = event.entry.object if event.type != "DELETED" else None
+            handler(Change(resource, before, after))
+
+        return self._cache.subscribe(resource, tell)
+
+    async def wait_for(self, revision: int) -> None:
+        await self._cache.wait_for(revision)
