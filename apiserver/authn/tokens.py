@@ -142,11 +142,11 @@ class TokenAuthenticator:
             private = claims["kubernetes.io"]
             account = private["serviceaccount"]
             genuine = claims["sub"] == f"system:serviceaccount:{private['namespace']}:{account['name']}"
-        except (jwt.InvalidTokenError, KeyError, TypeError):
+            if not genuine:
+                raise Unauthorized("invalid bearer token")
+            return _verified(claims)
+        except (jwt.InvalidTokenError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
             raise Unauthorized("invalid bearer token") from None
-        if not genuine:
-            raise Unauthorized("invalid bearer token")
-        return _verified(claims)
 
     def _still_there(self, resource: Resource, namespace: str, reference: Reference, now: datetime, what: str) -> None:
         found = self._cache.get(resource, namespace, reference.name)
@@ -173,7 +173,7 @@ def _verified(claims: Mapping[str, Any]) -> Verified:
             extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference.uid,)
     audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     user = service_account(namespace, account.name, account.uid, extra)
-    return Verified(claims["nbf"], claims["exp"], tuple(audiences), user, bound)
+    return Verified(float(claims["nbf"]), float(claims["exp"]), tuple(audiences), user, bound)
 
 
 def _reference(said: Mapping[str, str]) -> Reference:

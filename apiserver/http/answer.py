@@ -18,6 +18,7 @@ from machinery.api import names
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 
+_MOST_WARNED, _LONGEST_WARNING = 4096, 256
 _CACHE_CONTROL = "no-cache, private"
 
 
@@ -39,9 +40,23 @@ def respond(
     response.headers["Audit-Id"] = audit_id(incoming)
     for name, value in (headers or {}).items():
         response.headers[name] = value
-    for text in warnings:
+    for text in fitting(warnings):
         response.headers.add("Warning", warning(text))
     return response
+
+
+def fitting(warnings: Iterable[str]) -> list[str]:
+    """Those that clients have room for, long ones cut as soon as all of them would be too much, as upstream does."""
+    texts = list(warnings)
+    if sum(map(len, texts)) <= _MOST_WARNED:
+        return texts
+    cut, found, left = [text[:_LONGEST_WARNING] for text in texts], [], _MOST_WARNED
+    for text in cut:
+        if len(text) > left:
+            break
+        found.append(text)
+        left -= len(text)
+    return found
 
 
 def audit_id(incoming: Incoming) -> str:
@@ -76,7 +91,9 @@ def encode(incoming: Incoming, obj: Any, is_yaml: bool = False) -> bytes:  # noq
     if is_yaml:
         import yaml
 
-        dumped: str = yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
+        # A copy, as YAML would write an anchor for what stands in two places.
+        copied = orjson.loads(orjson.dumps(obj))
+        dumped: str = yaml.dump(copied, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
         return dumped.encode()
     if is_pretty(incoming.query.get("pretty"), incoming.user_agent):
         return orjson.dumps(obj, option=orjson.OPT_INDENT_2)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -16,7 +19,13 @@ from machinery.api.errors import BadRequest, Cause, RequestEntityTooLarge, Timeo
 
 MOST_BODY = 3 * 1024 * 1024
 BODY_SECONDS = 60.0
+_LARGE_BODY = 128 * 1024
+_LONGEST_MANAGER = 128
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _FALSE = ("0", "false", "False", "FALSE", "f", "F")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Incoming:
@@ -91,10 +100,12 @@ class Incoming:
         value = self.query.get(name)
         if not value:
             return None
-        try:
-            return int(value)
-        except ValueError:
-            raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+        why = "" if _INTEGER.fullmatch(value) else "invalid syntax"
+        if not why and (len(value) > 20 or not -(1 << 63) <= int(value) < 1 << 63):
+            why = "value out of range"
+        if why:
+            raise BadRequest(f'strconv.ParseInt: parsing "{value}": {why}')
+        return int(value)
 
     @property
     def field_manager(self) -> str:
@@ -122,9 +133,24 @@ class Incoming:
         if validation not in ("", "Ignore", "Warn", "Strict"):
             shown = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
             causes.append(Cause("FieldValueNotSupported", shown, "fieldValidation"))
+        manager = self.query.get("fieldManager", "")
+        if len(manager.encode()) > _LONGEST_MANAGER:
+            causes.append(
+                Cause("FieldValueTooLong", f"Too long: may not be more than {_LONGEST_MANAGER} bytes", "fieldManager")
+            )
+        elif not manager.isprintable():
+            shown = f"Invalid value: {json.dumps(manager)}: should only contain printable characters"
+            causes.append(Cause("FieldValueInvalid", shown, "fieldManager"))
         if causes:
             raise options_invalid(kind, causes)
         return bool(dry_run), validation or "Warn"
+
+
+async def apart(body: bytes, decode: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `decode` gives: of a large body in a thread, for the loop has others to serve meanwhile."""
+    if len(body) <= _LARGE_BODY:
+        return decode(*args, **kwargs)
+    return await asyncio.to_thread(decode, *args, **kwargs)
 
 
 def _too_large() -> RequestEntityTooLarge:

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from apiserver.http import answer
-from apiserver.http.incoming import Incoming
+from apiserver.http.incoming import Incoming, apart
 from apiserver.http.listing import Listing, listed
 from apiserver.http.negotiation import JSON, negotiate
 from apiserver.http.streaming import STREAMS, StreamHandler
@@ -20,7 +20,7 @@ from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored
 from apiserver.registry.fields import check_body
 from apiserver.request import Target, User
-from machinery.api.decoding import check_types, decode_body, decode_strict
+from machinery.api.decoding import check_types, decode_body, decode_strict, is_too_deep
 from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
 from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
@@ -114,8 +114,9 @@ class ResourceHandler:
         if body.strip() == b"null":
             # Go decodes null into an object without anything in it.
             body = b"{}"
-        found = decode_strict(body, incoming.content_type, (row.group, row.version, row.kind))
-        if not isinstance(found.obj.get("metadata"), dict):
+        kind = (row.group, row.version, row.kind)
+        found = await apart(body, decode_strict, body, incoming.content_type, kind)
+        if found.obj.get("metadata") is None:
             found.obj["metadata"] = {}
         check_body(found, row, call)
         return replace(call, is_canonical=found.message == resource_message(call.resource)), found.obj
@@ -130,10 +131,10 @@ class ResourceHandler:
             raise UnsupportedMediaType("415: Unsupported Media Type") from None
         body = await incoming.body()
         if patch_type == PatchType.APPLY:
-            patch: Any = decode_body(body, "application/yaml", None)
+            patch: Any = await apart(body, decode_body, body, "application/yaml", None)
             call = _replace_manager(call, incoming.query.get("fieldManager", ""))
         else:
-            patch = _json(body)
+            patch = await apart(body, _json, body)
         written, is_created = await self._api.patch(call, patch_type, patch, force=incoming.flag("force"))
         status = 201 if is_created else 200
         return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
@@ -163,7 +164,8 @@ class ResourceHandler:
         given: Object = {}
         if body:
             # kubectl's typed clients name the kind's own group in the options.
-            given = decode_body(body, incoming.content_type, ("meta.k8s.io", "v1", "DeleteOptions"))
+            kind = ("meta.k8s.io", "v1", "DeleteOptions")
+            given = await apart(body, decode_body, body, incoming.content_type, kind)
             check_types(given, _DELETE_OPTIONS)
         else:
             given = _query_options(incoming)
@@ -205,9 +207,12 @@ _answered_row = _body_row
 
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
+        patch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"error decoding patch: {error}") from None
+    if is_too_deep(body, patch):
+        raise BadRequest("error decoding patch: exceeded max depth")
+    return patch
 
 
 def _success(resource: Resource, obj: Object) -> Object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,8 +123,11 @@ def revision_of(version: str) -> int:
     """The number of a resourceVersion; raises as upstream does where it is none."""
     if not version:
         return 0
-    if not version.isdecimal():
-        said = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    why = "invalid syntax" if not (version.isascii() and version.isdecimal()) else ""
+    if not why and (len(version) > 20 or int(version) >= 1 << 64):
+        why = "value out of range"
+    if why:
+        said = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": {why}'
         raise BadRequest(f"resourceVersion: {said}")
     return int(version)
 
@@ -196,7 +199,7 @@ def read_token(token: str) -> tuple[int, str]:
     """The revision (-1: the newest) and the key to go on at; raises BadRequest."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
+    except ValueError:
         raise _bad_token("illegal base64 data at input byte 0") from None
     try:
         body = orjson.loads(raw)
@@ -210,6 +213,8 @@ def read_token(token: str) -> tuple[int, str]:
         raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
         raise _bad_token("encoded start key empty (version meta.k8s.io/v1)")
+    if posixpath.normpath(f"/{start}") != f"/{start}":
+        raise _bad_token(f"invalid start key: {start}")
     return revision, start
 
 

@@ -18,7 +18,7 @@ def patched(call: Call, patch_type: PatchType, patch: Any, resource: Resource) -
 
     def change(current: Object) -> Object:
         wanted = _apply(current, patch_type, patch, resource)
-        if not isinstance(wanted.get("metadata"), dict):
+        if wanted.get("metadata") is None:
             wanted = {**wanted, "metadata": {}}
         check_fields(wanted, resource, call)
         if wanted["metadata"].get("resourceVersion") == current["metadata"]["resourceVersion"]:

@@ -101,7 +101,7 @@ def check_types(obj: Object, resource: Resource) -> None:
 def _decode(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, list[str], str]:
     media = content_type.partition(";")[0].strip().lower()
     duplicates: list[str] = []
-    if media in ("", JSON, "*/*") or (media.startswith("application/") and media.endswith("+json")):
+    if media in (JSON, "*/*") or not content_type or (media.startswith("application/") and media.endswith("+json")):
         media, obj = JSON, _json(body, kind)
     elif media in (YAML, "application/x-yaml", "text/yaml", "application/apply-patch+yaml"):
         media = YAML
@@ -128,7 +128,7 @@ def _json(body: bytes, kind: Kind | None) -> Object:
         if said:
             raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}") from error
         # Lone surrogates and bytes that are no UTF-8: JSON to Go, which replaces them, not to the fast parser.
-        value = _replaced(json.loads(body.decode("utf-8", "replace")))
+        value = _replaced(json.loads(body.decode("utf-8", "replace"), parse_int=_integer))
     if is_too_deep(body, value):
         raise _unrecognized(body, kind, "couldn't get version/kind; json parse error: exceeded max depth")
     if not isinstance(value, dict):
@@ -139,6 +139,11 @@ def _json(body: bytes, kind: Kind | None) -> Object:
         said += '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         raise _unrecognized(body, kind, f"couldn't get version/kind; json parse error: {said}")
     return value
+
+
+def _integer(text: str) -> int | float:
+    """Python refuses to read integers of many digits, which no field holds anyway."""
+    return int(text) if len(text) < 400 else float(text)
 
 
 def _replaced(value: Any) -> Any:
@@ -153,11 +158,11 @@ def _replaced(value: Any) -> Any:
 
 def is_too_deep(body: bytes, value: Any) -> bool:
     """Whether the JSON, of which `value` was read, nests deeper than any kind does."""
-    return body.count(b"{") + body.count(b"[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH
+    return body.count(b"{") + body.count(b"[") > _MAX_DEPTH and nests_too_deep(value)
 
 
-def _depth(value: Any) -> int:
-    """How deep the value nests, told without nesting calls."""
+def nests_too_deep(value: Any) -> bool:
+    """The same of a value alone, told without nesting calls."""
     depth, level = 0, [value]
     while level and depth <= _MAX_DEPTH:
         depth += 1
@@ -167,7 +172,7 @@ def _depth(value: Any) -> int:
             if isinstance(one, dict | list)
             for item in (one.values() if isinstance(one, dict) else one)
         ]
-    return depth
+    return depth > _MAX_DEPTH
 
 
 def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
@@ -244,4 +249,4 @@ def _with_duplicates(body: bytes) -> Any:
         marked.repeated = frozenset(key for key, count in counts.items() if count > 1)
         return marked
 
-    return json.loads(body, object_pairs_hook=collect)
+    return json.loads(body.decode("utf-8", "replace"), object_pairs_hook=collect, parse_int=_integer)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+_MOST_SCANNED = 32 * 1024
 _SPACE = " \t\r\n"
 _LITERALS = {"t": "true", "f": "false", "n": "null"}
 _END = "unexpected end of JSON input"
@@ -13,6 +16,8 @@ class _SyntaxError(Exception):
 
 def syntax_error(body: bytes) -> str:
     """The complaint that Go's decoder would make; empty if it would make none."""
+    if len(body) > _MOST_SCANNED:
+        return _quick_error(body)
     scanner = _Scanner(body.decode("utf-8", "replace"))
     try:
         scanner.value("looking for beginning of value")
@@ -24,6 +29,31 @@ def syntax_error(body: bytes) -> str:
     except RecursionError:
         return "exceeded max depth"
     return ""
+
+
+def _quick_error(body: bytes) -> str:
+    """As `syntax_error` for texts too long to be scanned here: the place is right, what came before it is a guess."""
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text, parse_int=float)
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip(_SPACE)):
+            return _END
+        context = next((said for msg, said in _CONTEXTS.items() if error.msg.startswith(msg)), "in string literal")
+        return f"invalid character {_quoted(text[error.pos])} {context}"
+    except RecursionError:
+        return "exceeded max depth"
+    return ""
+
+
+_CONTEXTS = {
+    "Expecting value": "looking for beginning of value",
+    "Expecting property name": "looking for beginning of object key string",
+    "Expecting ':'": "after object key",
+    "Expecting ','": "after object key:value pair",
+    "Extra data": "after top-level value",
+    "Invalid \\": "in string escape code",
+}
 
 
 class _Scanner:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from machinery.api.errors import BadRequest, Invalid
+import orjson
+
+from machinery.api.decoding import nests_too_deep
+from machinery.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 from machinery.api.resource import Object
 
+_MOST_COPIED = 3 * 1024 * 1024
 _REJECTED = "the server rejected our request due to an error in our request"
 
 
@@ -25,20 +29,37 @@ def merge_patch(doc: Object, patch: Any) -> Object:
 
 def json_patch(doc: Object, patch: Any) -> Object:
     """The document after all operations in order; raises Invalid if one of them fails."""
+    if patch is None:
+        return doc
     if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
         raise BadRequest(f"json: cannot unmarshal {_json_kind(patch)} into Go value of type jsonpatch.Patch")
     if len(patch) > 10000:
         said = f"The allowed maximum operations in a JSON patch is 10000, got {len(patch)}"
-        raise Invalid(said)
+        raise RequestEntityTooLarge(f"Request entity too large: {said}")
     result: Any = _copy(doc)
+    copied = 0
     try:
         for operation in patch:
+            if operation.get("op") == "copy":
+                # Each copy may hold all those before it.
+                copied += _size(_get(result, _tokens(operation.get("from"))))
+                if copied > _MOST_COPIED:
+                    said = f"the accumulated size increase of copy is {copied}, exceeding the limit {_MOST_COPIED}"
+                    raise Invalid(f"Unable to complete the copy, {said}")
             result = _operate(result, operation)
     except _CannotApply as error:
         raise Invalid(_REJECTED) from error
-    if not isinstance(result, dict):
+    if not isinstance(result, dict) or nests_too_deep(result):
         raise Invalid(_REJECTED)
     return result
+
+
+def _size(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except (orjson.JSONEncodeError, RecursionError):
+        # Deeper than can be written is larger than may be copied.
+        return _MOST_COPIED + 1
 
 
 def _merge(target: Any, patch: Any) -> Any:

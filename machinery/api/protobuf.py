@@ -71,7 +71,9 @@ def _decode_unknown(data: bytes) -> Object:
     head = {number: value.decode() for number, value in read(type_meta)}
     api_version, kind = head.get(1, ""), head.get(2, "")
     if content_type == b"application/json":
-        body: Object = orjson.loads(raw)
+        body = orjson.loads(raw)
+        if not isinstance(body, dict):
+            raise ValueError("it holds no object")
         return body
     group, _, version = api_version.rpartition("/")
     name = message_of(group, version, kind)

@@ -149,7 +149,9 @@ def _ordered(items: list[Any], order: list[Any], before: list[Any], merge_key: s
     """Items that the order names stand in its order; others keep their place among them as they stood before."""
 
     def identity(item: Any) -> Any:
-        return item.get(merge_key) if isinstance(item, dict) else item
+        found = item.get(merge_key) if isinstance(item, dict) else item
+        # What no list can be keyed by has no place of its own.
+        return found if _hashable(found) else None
 
     wanted = [identity(item) for item in order]
     named = sorted((item for item in items if identity(item) in wanted), key=lambda item: wanted.index(identity(item)))

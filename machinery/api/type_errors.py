@@ -16,6 +16,7 @@ from machinery.api.messages import Field, Message, message
 from machinery.api.timestamps import parse_time
 
 _GO_TYPES = {"double": "float64", "bytes": "[]uint8"}
+_MOST_STRICT = 100
 _RANGES = {"int32": 2**31, "int64": 2**63}
 _QUANTITY_MAPS = "v1.ResourceList"
 
@@ -55,7 +56,7 @@ class _Walk:
             field = described.fields.get(key)
             if field is None:
                 if not (top and key in ("kind", "apiVersion")):
-                    self.strict.append(f'unknown field "{path}"')
+                    self._hold_against(f'unknown field "{path}"')
                 elif item is not None and not isinstance(item, str):
                     self._mismatch(item, "TypeMeta", key, "string")
             elif item is not None:
@@ -73,7 +74,12 @@ class _Walk:
 
     def _duplicate(self, value: dict[str, Any], key: str, path: str) -> None:
         if isinstance(value, Duplicates) and key in value.repeated:
-            self.strict.append(f'duplicate field "{path}"')
+            self._hold_against(f'duplicate field "{path}"')
+
+    def _hold_against(self, said: str) -> None:
+        # As Go's decoder: whoever has that many has seen the point.
+        if len(self.strict) < _MOST_STRICT:
+            self.strict.append(said)
 
     def _field(self, value: Any, field: Field, owner: Message, shown: str, stack: str) -> None:
         where = owner.go_name
