@@ -19,6 +19,8 @@ class Verdicts:
     ready: Mapping[str, bool] = field(default_factory=dict)
     unhealthy: Mapping[str, str] = field(default_factory=dict)
     """Container id -> the event's message: its liveness or startup probe failed."""
+    grace: Mapping[str, int] = field(default_factory=dict)
+    """Container id -> the seconds that the failed probe grants it, where it says so itself."""
 
     def is_started(self, spec: Object, state: ContainerState) -> bool:
         return state.is_running and self.started.get(state.id, "startupProbe" not in spec)
@@ -33,6 +35,8 @@ class Kill:
 
     container: ContainerState
     message: str
+    grace: int | None = None
+    """Where it is not the pod's own."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                     return tuple(kill), tuple(sidecars)
                 continue
             if current.id in verdicts.unhealthy:
-                kill.append(Kill(current, verdicts.unhealthy[current.id]))
+                kill.append(Kill(current, verdicts.unhealthy[current.id], verdicts.grace.get(current.id)))
             if not is_past and not verdicts.is_started(spec, current):
                 return tuple(kill), tuple(sidecars)
             continue
@@ -203,7 +207,7 @@ def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
         if current is not None and current.is_running:
             why = _why_kill(spec, current, verdicts)
             if why:
-                kill.append(Kill(current, why))
+                kill.append(Kill(current, why, verdicts.grace.get(current.id)))
                 if (spec.get("restartPolicy") or podspec.restart_policy(pod)) != "Never":
                     start.append(_start(spec["name"], state))
             continue

@@ -205,11 +205,13 @@ class PodWorker:
         return touched or bool(actions.kill or actions.remove or actions.new_sandbox is not None)
 
     async def _kill(self, pod: Object, state: PodState, actions: PodActions) -> None:
-        context, grace = self._context, max(podspec.grace_period(pod), _LEAST_RESTART_GRACE)
+        context = self._context
         async with asyncio.TaskGroup() as group:
             for kill in actions.kill:
                 context.events.tell(pod, "Normal", "Killing", kill.message, container=kill.container.name)
-                group.create_task(stop_container(context, pod, state, kill.container, grace))
+                grace = podspec.grace_period(pod) if kill.grace is None else kill.grace
+                seconds = max(grace, _LEAST_RESTART_GRACE)
+                group.create_task(stop_container(context, pod, state, kill.container, seconds))
         for sandbox_id in actions.stop_sandboxes:
             await context.cri.stop_sandbox(sandbox_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kubelet import podspec
 from kubelet.actions import Verdicts
@@ -17,6 +18,7 @@ from machinery.contain import contain
 
 _KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 _BODY_LIMIT = 10 * 1024
+_HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,12 @@ class Probes:
         self._started: dict[str, bool] = {}
         self._ready: dict[str, bool] = {}
         self._unhealthy: dict[str, str] = {}
+        self._grace: dict[str, int] = {}
         self._has_started: dict[str, asyncio.Event] = {}
 
     @property
     def verdicts(self) -> Verdicts:
-        return Verdicts(dict(self._started), dict(self._ready), dict(self._unhealthy))
+        return Verdicts(dict(self._started), dict(self._ready), dict(self._unhealthy), dict(self._grace))
 
     def follow(self, pod: Object, state: PodState) -> None:
         """Probes exactly the containers that run now."""
@@ -52,7 +55,7 @@ class Probes:
 
     def _forget(self, key: tuple[str, str]) -> None:
         self._tasks.pop(key).cancel()
-        for known in (self._started, self._ready, self._unhealthy, self._has_started):
+        for known in (self._started, self._ready, self._unhealthy, self._grace, self._has_started):
             known.pop(key[0], None)
 
     def stop(self) -> None:
@@ -71,11 +74,16 @@ class Probes:
             key = (container.id, kind)
             if kind not in spec or key in self._tasks:
                 continue
+            told = _told(pod, container.id)
             if kind == "startupProbe":
-                self._started[container.id] = False
+                self._started[container.id] = bool(told.get("started"))
                 self._has_started[container.id] = asyncio.Event()
+                if told.get("started"):
+                    self._has_started[container.id].set()
+                    continue
             if kind == "readinessProbe":
-                self._ready[container.id] = False
+                # A kubelet that comes back finds containers as they were, until a probe says otherwise.
+                self._ready[container.id] = bool(told.get("ready"))
             self._tasks[key] = self._context.group.create_task(self._watch(pod, spec, container, kind, ip))
 
     async def _watch(self, pod: Object, spec: Object, container: ContainerState, kind: str, ip: str) -> None:
@@ -94,7 +102,7 @@ class Probes:
                 self._context.events.tell(pod, "Warning", "Unhealthy", said, container=container.name)
             if successes >= probe.get("successThreshold", 1) and self._passed(container, kind):
                 return
-            if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind):
+            if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind, probe):
                 return
             await clock.sleep(probe.get("periodSeconds", 10))
 
@@ -110,16 +118,28 @@ class Probes:
             self._wake()
         return False
 
-    def _failed(self, container: ContainerState, kind: str) -> bool:
+    def _failed(self, container: ContainerState, kind: str, probe: Object) -> bool:
         if kind == "readinessProbe":
             if self._ready.get(container.id):
                 self._ready[container.id] = False
                 self._wake()
             return False
-        word = _KINDS[kind].lower()
+        word, seconds = _KINDS[kind].lower(), probe.get("terminationGracePeriodSeconds")
+        if seconds is not None:
+            self._grace[container.id] = int(seconds)
         self._unhealthy[container.id] = f"Container {container.name} failed {word} probe, will be restarted"
         self._wake()
         return True
+
+
+def _told(pod: Object, container_id: str) -> Object:
+    """What the API was told last of this container; empty where it was another one, or none."""
+    status = pod.get("status") or {}
+    for part in ("containerStatuses", "initContainerStatuses"):
+        for each in status.get(part) or ():
+            if str(each.get("containerID", "")).endswith(f"://{container_id}"):
+                return dict(each)
+    return {}
 
 
 async def _ask(cri: Cri, spec: Object, probe: Object, container: ContainerState, ip: str) -> _Result:
@@ -202,5 +222,20 @@ async def _grpc(ip: str, probe: Object, seconds: int) -> _Result:
         try:
             answer: bytes = await call(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            return _Result(is_success=False, output=f"error: {error.details()}")
-    return _Result(answer == b"\x08\x01", f"service unhealthy (responded with {answer!r})")
+            return _Result(is_success=False, output=_rpc_failure(error, str(probe.get("service") or ""), seconds))
+    # One field, a varint, left out where it is zero.
+    told = _HEALTH[answer[1]] if len(answer) == 2 and answer[1] < len(_HEALTH) else _HEALTH[0]
+    return _Result(told == "SERVING", f'service unhealthy (responded with "{told}")')
+
+
+def _rpc_failure(error: Any, service: str, seconds: int) -> str:
+    code = error.code().name
+    if code == "UNIMPLEMENTED":
+        return (
+            f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}"
+        )
+    if code == "DEADLINE_EXCEEDED":
+        return f"timeout: health rpc did not complete within {seconds}s"
+    if code == "UNAVAILABLE":
+        return f'timeout: failed to connect service "{service}" within {seconds}s: {error.details()}'
+    return f"error: health rpc probe failed: {error.details()}"

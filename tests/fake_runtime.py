@@ -45,6 +45,8 @@ class FakeRuntime:
     configs: dict[str, Any] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     exec_code: int = 0
+    address: str = ""
+    """Of every sandbox; empty: one each."""
     update_error: str = ""
     reopen_error: str = ""
     memory: dict[str, int] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class FakeRuntime:
             id=sandbox_id,
             metadata=config.metadata,
             created_at=time.time_ns(),
-            network={"ip": f"10.0.0.{number}"},
+            network={"ip": self.address or f"10.0.0.{number}"},
             labels=dict(config.labels),
         )
         self.configs[sandbox_id] = config

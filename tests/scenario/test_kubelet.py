@@ -7,7 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
+
 from kubelet.config import KubeletConfig
+from machinery.api.resource import Object
 from machinery.api.resources import CONFIG_MAPS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from tests.contract.apiserver_running import running
 from tests.fake_runtime import FakeRuntime, Outcome, serving
@@ -171,6 +175,63 @@ async def test_readiness_follows_the_probe_and_a_failed_liveness_restarts(tmp_pa
         )
         event = await found.until_told("Killing")
         assert event["message"] == "Container c failed liveness probe, will be restarted"
+
+
+def is_ready(pod: Object) -> bool:
+    return bool((pod["status"].get("containerStatuses") or [{}])[0].get("ready"))
+
+
+async def test_a_failed_probe_grants_its_own_grace(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, exec_code=1)
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}
+    async with world(tmp_path, runtime) as found:
+        liveness = {**probe, "terminationGracePeriodSeconds": 7}
+        await found.pod("p", {"livenessProbe": liveness}, terminationGracePeriodSeconds=100)
+        await found.until_told("Killing")
+        await found.until("p", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 1)
+        assert runtime.calls[0] == "stop c 7"
+
+
+async def test_a_new_kubelet_finds_containers_as_ready_as_they_were(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 100}
+    async with world(tmp_path, runtime, runs=False) as found:
+        async with kubelet(found):
+            await found.pod("p", {"readinessProbe": probe, "startupProbe": probe})
+            await found.until("p", is_ready)
+        runtime.exec_code = 1
+        async with kubelet(found):
+            await found.until_told("Unhealthy")
+        pod = found.server.cache.get(PODS, "default", "p")
+        assert pod is not None and pod["status"]["containerStatuses"][0]["ready"]
+        assert pod["status"]["containerStatuses"][0]["started"]
+
+
+async def test_a_grpc_probe_asks_for_the_service_s_health(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    async def check(request: bytes, context: Any) -> bytes:
+        asked.append(request)
+        return b"\x08\x01" if request == b"\x0a\x01s" else b"\x08\x02"
+
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(check)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with world(tmp_path, FakeRuntime(images={IMAGE}, address="127.0.0.1")) as found:
+            probe = {"grpc": {"port": port, "service": "s"}, "periodSeconds": 1}
+            await found.pod("well", {"readinessProbe": probe})
+            await found.until("well", is_ready)
+            assert b"\x0a\x01s" in asked
+            await found.pod("ill", {"readinessProbe": {"grpc": {"port": port}, "periodSeconds": 1}})
+            event = await found.until_told("Unhealthy")
+            assert event["message"].endswith('service unhealthy (responded with "NOT_SERVING")')
+    finally:
+        await server.stop(0)
 
 
 async def test_a_new_kubelet_adopts_what_runs_and_ends_what_the_api_forgot(tmp_path: Path) -> None:
