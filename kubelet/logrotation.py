@@ -11,7 +11,7 @@ import gzip
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,19 +55,22 @@ class LogRotator:
         """Runs until cancelled."""
         while True:
             await self._clock.sleep(_PERIOD)
-            for pod in self._pods():
-                with contain("log rotation", about=podspec.key(pod)):
-                    await self.look(pod)
+            with contain("log rotation"):
+                for pod in await self.grown():
+                    with contain("log rotation", about=podspec.key(pod)):
+                        await self.look(pod)
+
+    async def grown(self) -> list[Object]:
+        """The pods of which a log has grown too large."""
+        logs = [(pod, log_directory(pod, self._config)) for pod in self._pods()]
+        return await asyncio.to_thread(_larger, logs, self._config.container_log_max_size)
 
     async def look(self, pod: Object) -> None:
         """Rotates the logs of the pod's running containers that have grown too large."""
-        logs, limit = log_directory(pod, self._config), self._config.container_log_max_size
-        if not await asyncio.to_thread(_any_larger, logs, limit):
-            return
         state = await self._cri.pod(podspec.uid(pod))
         for container in state.running:
             path = Path(container.log_path)
-            if await asyncio.to_thread(_size, path) >= limit:
+            if await asyncio.to_thread(_size, path) >= self._config.container_log_max_size:
                 await self._rotate(container.id, path)
 
     async def _rotate(self, container_id: str, path: Path) -> None:
@@ -106,8 +109,20 @@ def remove_logs(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def _any_larger(logs: Path, limit: int) -> bool:
-    return any(_size(path) >= limit for path in logs.glob("*/*.log"))
+def _larger(logs: Sequence[tuple[Object, Path]], limit: int) -> list[Object]:
+    """Those pods in whose folder a log of any container is as large as the limit; one pass over all, as it is often."""
+    return [pod for pod, folder in logs if any(size >= limit for size in _sizes(str(folder)))]
+
+
+def _sizes(folder: str) -> Iterator[int]:
+    try:
+        with os.scandir(folder) as containers:
+            for container in containers:
+                with os.scandir(container.path) as files:
+                    yield from (file.stat().st_size for file in files if file.name.endswith(".log"))
+    except OSError:
+        # Removed meanwhile, or not made yet.
+        return
 
 
 def _size(path: Path) -> int:

@@ -143,8 +143,10 @@ async def test_a_log_that_has_grown_is_rotated_and_stays_where_it_is_if_that_fai
         log.write_bytes(b"0123456789")
         config = dataclasses.replace(found.config, container_log_max_size=10)
         async with Cri(found.config.runtime_endpoint) as cri:
-            rotator = LogRotator(config, cri, SystemClock(), list)
+            rotator = LogRotator(config, cri, SystemClock(), lambda: [pod])
+            assert await rotator.grown() == [pod]
             await rotator.look(pod)
+            assert await rotator.grown() == []
             older = sorted(log.parent.glob("0.log.*"))
             assert [each.read_bytes() for each in older] == [b"0123456789"] and log.read_bytes() == b""
             await rotator.look(pod)
