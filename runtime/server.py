@@ -8,7 +8,10 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from machinery.linux import cgroup
 from machinery.linux.boot import start_time
@@ -35,8 +38,6 @@ LOG = logging.getLogger("runtime")
 
 async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) -> None:
     """Serves until cancelled; sets `ready` once the socket answers and what ran before is adopted."""
-    import grpc.aio
-
     await asyncio.to_thread(_make_folders, config)
     snapshotter = await asyncio.to_thread(open_snapshotter, config.root / "snapshots")
     images = await asyncio.to_thread(ImageService, config.root, snapshotter, config.mirrors)
@@ -59,30 +60,40 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
         streaming = StreamingServer(sandboxes, containers)
         await streaming.start()
         runtime_service = RuntimeService(sandboxes, containers, network, events, images, config.root, streaming)
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
-        server.add_generic_rpc_handlers(
-            (
-                CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service, group)),
-                CRI.handler("runtime.v1.ImageService", guarded(CriImages(images, config.root), group)),
-                *containerd_handlers(config, images, containers, native_events, group),
-            )
+        handlers = (
+            CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service, group)),
+            CRI.handler("runtime.v1.ImageService", guarded(CriImages(images, config.root), group)),
+            *containerd_handlers(config, images, containers, native_events, group),
         )
-        config.socket.unlink(missing_ok=True)
-        server.add_insecure_port(f"unix:{config.socket}")
-        await server.start()
-        config.socket.chmod(0o600)
-        LOG.info("serving CRI on %s", config.socket)
-        group.create_task(containers.run())
-        if config.archives is not None:
-            group.create_task(import_archives(config.archives, config.root / "imported.json", images))
         try:
-            if ready is not None:
-                ready.set()
-            await server.wait_for_termination()
+            async with _listening(config, handlers) as ended:
+                group.create_task(containers.run())
+                if config.archives is not None:
+                    group.create_task(import_archives(config.archives, config.root / "imported.json", images))
+                if ready is not None:
+                    ready.set()
+                await ended()
         finally:
-            await server.stop(grace=None)
             await streaming.stop()
-            config.socket.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _listening(config: RuntimeConfig, handlers: Sequence[Any]) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+    """Answers on the socket, which is gone afterwards; what it gives waits for the server's end."""
+    import grpc.aio
+
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers(handlers)
+    config.socket.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{config.socket}")
+    await server.start()
+    config.socket.chmod(0o600)
+    LOG.info("serving CRI and containerd's API on %s", config.socket)
+    try:
+        yield server.wait_for_termination
+    finally:
+        await server.stop(grace=None)
+        config.socket.unlink(missing_ok=True)
 
 
 def _make_folders(config: RuntimeConfig) -> None:
