@@ -1,31 +1,40 @@
-"""The scheduler's loop: takes a pod, decides on a snapshot, binds; the rest of this file is what wakes it.
+"""The scheduler's loop: takes a pod, decides on a snapshot, and goes on with the next while the first is being bound.
 
-A pod that was bound counts on its node at once (it is assumed), also before the watch tells so.
+A pod that was given a node counts there at once (it is assumed), before its binding is written and seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
 
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
-from machinery.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
-from machinery.api.timestamps import rfc3339
+from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
-from machinery.client.client import Client, PatchType
+from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
+from scheduler import preemption
+from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable
+from scheduler.cluster import FOLLOWED, Cluster
+from scheduler.cluster_events import ClusterEvent, Happened, events_of
+from scheduler.framework import Profile
 from scheduler.keys import PodKey
-from scheduler.plugins.volumes import claim_names
+from scheduler.plugins.volumes import VolumePlan, volume_plan
+from scheduler.pod_info import PodInfo
+from scheduler.profile import DEFAULT
 from scheduler.queue import SchedulingQueue
 from scheduler.schedule import Decision, schedule
-from scheduler.snapshot import Claim, Snapshot
+from scheduler.snapshot import Snapshot
 
 LOG = logging.getLogger("scheduler")
-NAME = "default-scheduler"
+BINDINGS_AT_ONCE = 64
 
 
 async def run(client: Client, cache: Cache, clock: Clock) -> None:
@@ -34,125 +43,142 @@ async def run(client: Client, cache: Cache, clock: Clock) -> None:
 
 
 class Scheduler:
-    """Binds the pods whose `spec.schedulerName` is `default-scheduler`."""
+    """Binds the pods whose `spec.schedulerName` is the profile's."""
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock) -> None:
+    def __init__(self, client: Client, cache: Cache, clock: Clock, profile: Profile = DEFAULT) -> None:
         self._client = client
         self._cache = cache
         self._clock = clock
-        self._queue = SchedulingQueue(clock)
-        self._assumed: dict[PodKey, Object] = {}
-        self._recorder = EventRecorder(client, NAME)
+        self._profile = profile
+        self._cluster = Cluster(cache)
+        hints = {plugin.name: plugin.helps for plugin in profile.plugins if plugin.helps is not None}
+        self._queue = SchedulingQueue(clock, hints)
+        self._recorder = EventRecorder(client, profile.name, clock=clock)
+        self._binding = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        self._preempting: set[PodKey] = set()
 
     async def run(self) -> None:
-        self._cache.subscribe(NODES, self._on_node)
-        for resource in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES):
-            self._cache.subscribe(resource, lambda change: self._queue.wake())
-        self._cache.subscribe(PODS, self._on_pod)
+        for resource in (*FOLLOWED, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES):
+            self._cache.subscribe(resource, self._on_change)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
-            group.create_task(self._schedule())
+            group.create_task(self._schedule(group))
 
-    def _on_node(self, change: Change) -> None:
-        # A node's heartbeats are many and make room for nobody.
-        if change.before is None or change.after is None or _room(change.before) != _room(change.after):
-            self._queue.wake()
+    def _on_change(self, change: Change) -> None:
+        if change.resource in FOLLOWED:
+            self._cluster.see(change)
+        if change.resource == PODS:
+            self._on_pod(change)
+        for event in events_of(change):
+            self._queue.happened(event)
 
     def _on_pod(self, change: Change) -> None:
         pod = Pod(change.object)
-        key = PodKey.of(pod)
-        if change.after is None or pod.node_name or pod.is_finished:
-            self._queue.forget(key)
-            if pod.node_name:
-                self._assumed.pop(key, None)
-            if change.after is None or pod.is_finished:
-                # What it held on its node is free.
-                self._queue.wake()
+        if change.after is None or pod.node_name or pod.is_finished or pod.deleted:
+            self._queue.forget(PodKey.of(pod))
             return
-        if pod.scheduler_name != NAME or pod.deleted or pod.scheduling_gates:
-            return
-        before = Pod(change.before) if change.before is not None else None
-        if before is None or before.obj.get("spec") != pod.obj.get("spec"):
-            self._queue.add(pod)
+        is_mine = pod.scheduler_name == self._profile.name and not pod.scheduling_gates
+        if is_mine and (change.before is None or _asks(change.before) != _asks(pod.obj)):
+            self._queue.add(self._cluster.shapes.info(pod.obj), pod.created)
 
-    async def _schedule(self) -> None:
+    async def _schedule(self, group: asyncio.TaskGroup) -> None:
         while True:
-            key = await self._queue.pop()
+            pod = await self._queue.pop()
+            key = pod.key
+            await self._binding.acquire()
+            work: Coroutine[Any, Any, None] | None = None
             with contain("scheduling attempt", about=f"{key.namespace}/{key.name}"):
-                await self.attempt(key)
+                work = self._attempt(pod)
+            if work is None:
+                self._binding.release()
+            else:
+                group.create_task(self._carry_out(key, work))
             # A burst of pods must not hold the loop.
             await asyncio.sleep(0)
 
-    async def attempt(self, key: PodKey) -> None:
-        """One scheduling attempt, from the cache's pod to its binding or its failure told."""
-        found = self._cache.get(PODS, key.namespace, key.name)
-        if found is None or Pod(found).uid != key.uid or Pod(found).node_name or key in self._assumed:
-            return
-        pod = Pod(found)
-        decision = schedule(pod, self._snapshot(pod))
-        if not decision.node:
-            self._queue.failed(key)
-            await self._tell_failure(pod, decision)
-            return
-        self._assumed[key] = {**found, "spec": {**found["spec"], "nodeName": decision.node}}
+    async def _carry_out(self, key: PodKey, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._bind(pod, decision.node)
+            with contain("scheduling", about=f"{key.namespace}/{key.name}"):
+                await work
+        finally:
+            self._binding.release()
+
+    def _attempt(self, pod: PodInfo) -> Coroutine[Any, Any, None] | None:
+        """Decides on the pod; what is still to be done about it, None where there is nothing."""
+        key = pod.key
+        found = self._cache.get(PODS, key.namespace, key.name)
+        if found is None or found["metadata"]["uid"] != key.uid or self._cluster.infos.is_placed(key):
+            return None
+        if found["spec"].get("nodeName") or found["metadata"].get("deletionTimestamp"):
+            return None
+        if key in self._preempting:
+            # Its victims are still being evicted.
+            self._queue.retry(key)
+            return None
+        snapshot = self._cluster.snapshot(pod)
+        decision = schedule(pod, snapshot, self._profile)
+        self._cluster.looked_at(decision.looked_at)
+        if not decision.node:
+            self._preempting.add(key)
+            self._queue.failed(key, decision.refused_by)
+            return self._fail(pod, found, snapshot, decision)
+        plan = volume_plan(pod, snapshot, snapshot.nodes[decision.node]) if snapshot.claims else VolumePlan()
+        self._cluster.nominate(pod, "")
+        self._cluster.infos.assume(pod, decision.node)
+        return self._bind(pod, found, decision.node, plan)
+
+    async def _bind(self, pod: PodInfo, obj: Object, node: str, plan: VolumePlan) -> None:
+        key = pod.key
+        try:
+            await bind_volumes(self._client, self._cache, plan, node)
+            await bind(self._client, key, node)
+        except (StatusError, TimeoutError) as error:
+            LOG.info("binding %s/%s to %s: %s", key.namespace, key.name, node, error)
+            self._cluster.infos.forget(key)
+            self._queue.retry(key)
+            self._queue.happened(ClusterEvent(Happened.POD_GONE, obj, obj))
+            return
+        message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
+        await self._recorder.record(obj, "Normal", "Scheduled", message)
+
+    async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
+        """Makes room where that is possible; tells the failure."""
+        try:
+            outcome = await self._look_for_victims(pod, obj, snapshot, decision)
+            if outcome.chosen is not None:
+                self._cluster.nominate(pod, outcome.chosen.node)
+                await self._evict(pod, outcome.chosen)
+            await self._recorder.record(obj, "Warning", "FailedScheduling", outcome.message)
+            await tell_unschedulable(self._client, self._clock, obj, outcome.message, outcome.nominated)
         except StatusError as error:
-            self._assumed.pop(key, None)
-            LOG.info("binding %s/%s to %s: %s", key.namespace, key.name, decision.node, error.message)
-            self._queue.failed(key)
-            self._queue.wake()
-            return
-        message = f"Successfully assigned {pod.namespace}/{pod.name} to {decision.node}"
-        await self._recorder.record(pod.obj, "Normal", "Scheduled", message)
+            LOG.info("telling of %s/%s: %s", pod.key.namespace, pod.key.name, error)
+        finally:
+            self._preempting.discard(pod.key)
 
-    def _snapshot(self, pod: Pod) -> Snapshot:
-        nodes = self._cache.list(NODES)
-        pods_on = {node["metadata"]["name"]: list(self._cache.on_node(node["metadata"]["name"])) for node in nodes}
-        for obj in self._assumed.values():
-            pods_on.setdefault(obj["spec"]["nodeName"], []).append(obj)
-        return Snapshot.of(nodes, pods_on, self._claims(pod))
-
-    def _claims(self, pod: Pod) -> dict[str, Claim]:
+    async def _look_for_victims(
+        self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision
+    ) -> preemption.Outcome:
+        nominated = (obj.get("status") or {}).get("nominatedNodeName") or ""
+        if snapshot.nodes and (why := preemption.ineligible(pod, snapshot, decision, nominated)):
+            return preemption.refrain(decision, why)
+        snapshot = replace(snapshot, budgets=self._cluster.budgets())
         found = {}
-        for name in claim_names(pod):
-            claim = self._cache.get(PERSISTENT_VOLUME_CLAIMS, pod.namespace, name)
-            if claim is not None:
-                storage_class = self._cache.get(STORAGE_CLASSES, "", claim["spec"].get("storageClassName") or "")
-                mode = (storage_class or {}).get("volumeBindingMode")
-                found[name] = Claim(claim, mode == "WaitForFirstConsumer")
-        return found
+        for name, outcome in preemption.look(pod, snapshot, decision, self._profile):
+            found[name] = outcome
+            # A look at many nodes with many pods must not hold the loop.
+            await asyncio.sleep(0)
+        return preemption.conclude(snapshot, decision, found)
 
-    async def _bind(self, pod: Pod, node: str) -> None:
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-            "target": {"kind": "Node", "name": node},
-        }
-        await self._client.create(PODS, binding, pod.namespace, name=pod.name, subresource="binding")
-
-    async def _tell_failure(self, pod: Pod, decision: Decision) -> None:
-        await self._recorder.record(pod.obj, "Warning", "FailedScheduling", decision.message)
-        before = pod.condition("PodScheduled")
-        if before is not None and before.get("message") == decision.message:
-            return
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": decision.message,
-            "lastProbeTime": None,
-            "lastTransitionTime": rfc3339(self._clock.now()),
-            "observedGeneration": pod.generation,
-        }
-        patch = {"status": {"conditions": [condition]}}
-        with contain("scheduling status", about=pod.name):
-            await self._client.patch(
-                PODS, pod.name, patch, pod.namespace, patch_type=PatchType.STRATEGIC, subresource="status"
-            )
+    async def _evict(self, pod: PodInfo, chosen: preemption.Candidate) -> None:
+        for victim in chosen.victims:
+            found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
+            if found is None or PodKey.of(Pod(found)) != victim.key:
+                continue
+            if await evict(self._client, found, self._profile.name):
+                message = f"Preempted by pod {pod.key.uid} on node {chosen.node}"
+                await self._recorder.record(found, "Normal", "Preempted", message)
 
 
-def _room(node: Object) -> tuple[object, ...]:
-    """What of a node decides whether a pod may go there."""
-    return node.get("spec"), node["metadata"].get("labels"), (node.get("status") or {}).get("allocatable")
+def _asks(pod: Object) -> tuple[object, ...]:
+    """What of a pod that waits may change where it can go."""
+    return pod["spec"], pod["metadata"].get("labels")

@@ -1,15 +1,23 @@
-"""Pods that wait for a node: by priority and age, with back-off, and set aside while nothing has changed for them."""
+"""Pods that wait for a node: by priority and age, with back-off, and set aside until something may help them.
+
+A pod that was refused is tried again once an event came of which one of the plugins that refused it says that it may
+help (a queueing hint, KEP-4247), or after five minutes, whatever happened.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from machinery.api.views import Pod
 from machinery.client.clock import Clock
 from machinery.client.work_queue import WorkQueue
+from scheduler.cluster_events import ClusterEvent
+from scheduler.framework import Helps
 from scheduler.keys import PodKey
+from scheduler.pod_info import PodInfo
 
 INITIAL, MOST = 1.0, 10.0
 FLUSH = 300.0
@@ -21,73 +29,125 @@ class _Entry:
     key: PodKey = field(compare=False)
 
 
-class SchedulingQueue:
-    """`pop` gives the next key; `failed` sets one aside until `wake` (or five minutes) and its back-off have passed."""
+@dataclass
+class _Waiting:
+    pod: PodInfo
+    created: str
+    attempts: int = 0
+    ready_at: float = 0.0
+    queued: int = 0
+    """The number of its entry that counts; 0 while it is in no line."""
+    refused_by: frozenset[str] = frozenset()
+    is_aside: bool = False
 
-    def __init__(self, clock: Clock) -> None:
+
+class SchedulingQueue:
+    """`pop` gives the next key; then `failed`, `retry` or `forget` says how it went on."""
+
+    def __init__(self, clock: Clock, hints: Mapping[str, Helps]) -> None:
         self._clock = clock
+        self._hints = hints
         self._active: list[_Entry] = []
-        self._queued: dict[PodKey, int] = {}
-        self._aside: dict[PodKey, tuple[int, str]] = {}
-        self._attempts: dict[PodKey, int] = {}
-        self._ready_at: dict[PodKey, float] = {}
+        self._pods: dict[PodKey, _Waiting] = {}
+        self._aside: defaultdict[str, dict[PodKey, None]] = defaultdict(dict)
+        """By the plugin that refused them, the pods that are set aside."""
         self._backing: WorkQueue[PodKey] = WorkQueue(clock)
-        self._orders: dict[PodKey, tuple[int, str]] = {}
         self._count = 0
         self._wake = asyncio.Event()
 
-    def add(self, pod: Pod) -> None:
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def add(self, pod: PodInfo, created: str) -> None:
         """Queues a pod, or sees to it that a changed one is looked at again."""
-        key = PodKey.of(pod)
-        self._orders[key] = (-pod.priority, pod.created)
-        self._aside.pop(key, None)
-        self._push(key)
+        waiting = self._pods.get(pod.key)
+        if waiting is None:
+            waiting = self._pods[pod.key] = _Waiting(pod, created)
+        waiting.pod = pod
+        self._push(waiting)
 
     def forget(self, key: PodKey) -> None:
-        for known in (self._queued, self._aside, self._attempts, self._ready_at, self._orders):
-            known.pop(key, None)
+        waiting = self._pods.pop(key, None)
+        if waiting is not None:
+            self._unset(waiting)
 
-    def failed(self, key: PodKey) -> None:
-        attempts = self._attempts[key] = self._attempts.get(key, 0) + 1
-        self._ready_at[key] = self._clock.monotonic() + min(INITIAL * 2.0 ** (attempts - 1), MOST)
-        if key in self._orders:
-            self._aside[key] = self._orders[key]
-            self._backing.add_after(key, FLUSH)
+    def failed(self, key: PodKey, refused_by: Collection[str]) -> None:
+        """No node takes the pod now: it waits until one of these plugins may think otherwise."""
+        waiting = self._pods.get(key)
+        if waiting is None:
+            return
+        self._back_off(waiting)
+        waiting.refused_by = frozenset(refused_by)
+        waiting.is_aside = True
+        for plugin in waiting.refused_by:
+            self._aside[plugin][key] = None
+        self._backing.add_after(key, FLUSH)
 
-    def wake(self) -> None:
-        """The cluster changed: pods that were set aside are tried again once their back-off has passed."""
-        now = self._clock.monotonic()
-        for key in list(self._aside):
-            wait = self._ready_at.get(key, 0.0) - now
-            if wait <= 0:
-                del self._aside[key]
-                self._push(key)
-            else:
-                self._backing.add_after(key, wait)
+    def retry(self, key: PodKey) -> None:
+        """Something went wrong that has nothing to do with the pod: it is tried again after its back-off."""
+        waiting = self._pods.get(key)
+        if waiting is not None:
+            self._back_off(waiting)
+            waiting.is_aside = True
+            self._bring_back(waiting)
+
+    def happened(self, event: ClusterEvent) -> None:
+        """Pods that the event may help are tried again, once their back-off has passed."""
+        for plugin, keys in self._aside.items():
+            helps = self._hints.get(plugin)
+            if not keys or helps is None:
+                continue
+            for key in list(keys):
+                waiting = self._pods[key]
+                if helps(waiting.pod, event):
+                    self._bring_back(waiting)
 
     async def run(self) -> None:
         """Brings back pods whose back-off has passed; runs until cancelled."""
         while True:
             key = await self._backing.get()
             self._backing.done(key)
-            if self._aside.pop(key, None) is not None:
-                self._push(key)
+            waiting = self._pods.get(key)
+            if waiting is not None and waiting.is_aside:
+                self._bring_back(waiting)
 
-    async def pop(self) -> PodKey:
+    async def pop(self) -> PodInfo:
         while True:
             while self._active:
                 entry = heapq.heappop(self._active)
-                if self._queued.get(entry.key) == entry.order[2]:
-                    del self._queued[entry.key]
-                    return entry.key
+                waiting = self._pods.get(entry.key)
+                if waiting is not None and waiting.queued == entry.order[2]:
+                    waiting.queued = 0
+                    return waiting.pod
             self._wake.clear()
             await self._wake.wait()
 
-    def _push(self, key: PodKey) -> None:
-        if key not in self._orders:
-            return
+    def _back_off(self, waiting: _Waiting) -> None:
+        waiting.attempts += 1
+        waiting.ready_at = self._clock.monotonic() + min(INITIAL * 2.0 ** (waiting.attempts - 1), MOST)
+
+    def _bring_back(self, waiting: _Waiting) -> None:
+        wait = waiting.ready_at - self._clock.monotonic()
+        if wait <= 0:
+            self._push(waiting)
+        else:
+            self._out_of_sight(waiting)
+            self._backing.add_after(waiting.pod.key, wait)
+
+    def _push(self, waiting: _Waiting) -> None:
+        self._unset(waiting)
         self._count += 1
-        self._queued[key] = self._count
-        priority, created = self._orders[key]
-        heapq.heappush(self._active, _Entry((priority, created, self._count), key))
+        waiting.queued = self._count
+        order = (-waiting.pod.priority, waiting.created, self._count)
+        heapq.heappush(self._active, _Entry(order, waiting.pod.key))
         self._wake.set()
+
+    def _unset(self, waiting: _Waiting) -> None:
+        self._out_of_sight(waiting)
+        waiting.is_aside = False
+
+    def _out_of_sight(self, waiting: _Waiting) -> None:
+        """Events are no longer asked about for the pod."""
+        for plugin in waiting.refused_by:
+            self._aside[plugin].pop(waiting.pod.key, None)
+        waiting.refused_by = frozenset()

@@ -2,117 +2,208 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
-from machinery.api.views import Pod
-from scheduler.plugins.affinity import filter_affinity, score_affinity
-from scheduler.plugins.placement import filter_node_name, filter_ports, score_images
-from scheduler.plugins.resources import (
-    exceeds_capacity,
-    filter_resources,
-    score_balanced,
-    score_least_allocated,
-)
-from scheduler.plugins.taints import filter_taints, filter_unschedulable, score_taints
-from scheduler.plugins.volumes import filter_claims, refuse_claims
-from scheduler.snapshot import NodeInfo, Snapshot
+from scheduler.diagnosis import failure_message
+from scheduler.framework import OnlyNodes, Plugin, Profile, Refusal
+from scheduler.node_info import NodeInfo
+from scheduler.pod_info import PodInfo
+from scheduler.profile import DEFAULT
+from scheduler.snapshot import Snapshot
 
-Filter = Callable[[Pod, NodeInfo], list[str]]
-Score = Callable[[Pod, NodeInfo], int]
-
-# In upstream's order: the first filter that refuses a node is the one that its message tells.
-FILTERS: tuple[Filter, ...] = (
-    filter_unschedulable,
-    filter_node_name,
-    filter_taints,
-    filter_affinity,
-    filter_ports,
-    filter_resources,
-)
-SCORES: tuple[tuple[Score, int, bool], ...] = (
-    (score_taints, 3, True),
-    (score_affinity, 2, True),
-    (score_least_allocated, 1, False),
-    (score_balanced, 1, False),
-    (score_images, 1, False),
-)
-"""(score, weight, whether it is stretched to 0 to 100 over the nodes)."""
-
-
-_MOVABLE = ("Insufficient", "Too many", "node(s) didn't have free ports")
+_FEWEST, _LEAST_PERCENT = 100, 5
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`node` is empty where no node fits; `reasons` then tells why, node by node, and `message` as upstream does."""
+    """`node` is empty where no node fits; `refused` then tells why, node by node, and `message` as upstream does."""
 
     node: str
-    reasons: Mapping[str, tuple[str, ...]]
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    pod_refused: Refusal | None = None
+    """Set where the pod itself was refused, before any node was looked at."""
     message: str = ""
+    looked_at: int = 0
+
+    @property
+    def refused_by(self) -> frozenset[str]:
+        """The plugins that must change their mind."""
+        refusals = [self.pod_refused] if self.pod_refused else self.refused.values()
+        return frozenset(refusal.plugin for refusal in refusals)
 
 
-def schedule(pod: Pod, snapshot: Snapshot) -> Decision:
-    if (reason := refuse_claims(pod, snapshot)) and snapshot.nodes:
-        return Decision("", dict.fromkeys(snapshot.nodes, (reason,)), _refusal(reason, len(snapshot.nodes)))
-    refused: dict[str, tuple[str, ...]] = {}
-    fitting: list[NodeInfo] = []
-    for name, info in snapshot.nodes.items():
-        reasons = next((found for check in FILTERS if (found := check(pod, info))), [])
-        reasons = reasons or filter_claims(pod, info, snapshot)
-        if reasons:
-            refused[name] = tuple(reasons)
-        else:
-            fitting.append(info)
-    if not fitting:
-        return Decision("", refused, failure_message(pod, snapshot, refused))
-    totals = _totals(pod, fitting)
-    best = max(fitting, key=lambda info: totals[info.node.name])
-    return Decision(best.node.name, refused)
+@dataclass(frozen=True)
+class Check:
+    """The filters that have something to say about a pod, with what each found out about it beforehand."""
+
+    pod: PodInfo
+    local: tuple[tuple[Plugin, Any], ...]
+    others: tuple[tuple[Plugin, Any], ...]
+    only: frozenset[str] | None = None
+    narrowed_by: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pod: PodInfo, snapshot: Snapshot, profile: Profile) -> Check | Refusal:
+        """A Refusal where a plugin refuses the pod itself."""
+        local: list[tuple[Plugin, Any]] = []
+        others: list[tuple[Plugin, Any]] = []
+        only, narrowed_by = None, []
+        for plugin in profile.filters:
+            state = plugin.pre_filter(pod, snapshot)
+            if state is None:
+                continue
+            if isinstance(state, Refusal):
+                return Refusal(state.reasons, state.is_final, plugin.name)
+            if isinstance(state, OnlyNodes):
+                only = state.names if only is None else only & state.names
+                narrowed_by.append(plugin.name)
+                state = state.state
+            (local if plugin.is_local else others).append((plugin, state))
+        return cls(pod, tuple(local), tuple(others), only, tuple(sorted(narrowed_by)))
+
+    def alone(self, info: NodeInfo) -> Refusal | None:
+        """What the filters say that look at one node alone."""
+        return _first(self.local, self.pod, info)
+
+    def among(self, info: NodeInfo) -> Refusal | None:
+        """What those say that look at where the node stands among the others."""
+        return _first(self.others, self.pod, info) if self.others else None
 
 
-def _totals(pod: Pod, fitting: list[NodeInfo]) -> dict[str, int]:
-    totals = dict.fromkeys((info.node.name for info in fitting), 0)
-    if len(fitting) == 1:
-        return totals
-    for score, weight, stretched in SCORES:
-        found = {info.node.name: score(pod, info) for info in fitting}
-        low, high = min(found.values()), max(found.values())
-        for name, value in found.items():
-            points = (100 * (value - low) // (high - low) if high > low else 0) if stretched else value
-            totals[name] += weight * points
+def _first(filters: Sequence[tuple[Plugin, Any]], pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    for plugin, state in filters:
+        assert plugin.filter is not None
+        refusal = plugin.filter(state, pod, info)
+        if refusal is not None:
+            return Refusal(refusal.reasons, refusal.is_final, plugin.name)
+    return None
+
+
+def schedule(pod: PodInfo, snapshot: Snapshot, profile: Profile = DEFAULT) -> Decision:
+    check = Check.of(pod, snapshot, profile)
+    if isinstance(check, Refusal):
+        message = failure_message(snapshot.nodes, {}, check)
+        return Decision("", pod_refused=check, message=message)
+    fit, refused = feasible(check, snapshot, profile)
+    looked_at = len(fit.infos) + len(refused)
+    if not fit.infos:
+        return Decision("", refused, message=failure_message(snapshot.nodes, refused), looked_at=looked_at)
+    best = fit.infos[0] if len(fit.infos) == 1 else _best(pod, snapshot, profile, fit)
+    return Decision(best.node.name, refused, looked_at=looked_at)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Nodes that every filter lets pass, with the points that they have whatever the others are."""
+
+    infos: list[NodeInfo]
+    points: list[int]
+
+
+def enough_nodes(total: int) -> int:
+    """How many feasible nodes suffice: all below 100, half of some hundreds, one in twenty of very many."""
+    if total < _FEWEST:
+        return total
+    percent = max(50 - total // 125, _LEAST_PERCENT)
+    return max(total * percent // 100, _FEWEST)
+
+
+def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, dict[str, Refusal]]:
+    """The first nodes, as many as suffice, that fit, from where the last look ended; and those that do not."""
+    infos: list[NodeInfo] = []
+    points: list[int] = []
+    refused: dict[str, Refusal] = {}
+    enough = enough_nodes(len(snapshot.nodes))
+    table = snapshot.memo.table((profile.name, check.pod.shape))
+    nominated, others = snapshot.nominated, check.others
+    for name, info in _in_turn(check, snapshot, refused):
+        known = table.get(name)
+        if known is None or known[0] is not info:
+            known = table[name] = (info, _alone(check, info, snapshot, profile))
+        refusal, sum_of_points = known[1]
+        if refusal is None and others:
+            refusal = check.among(info)
+        if refusal is None and name in nominated:
+            refusal = refuse_beside_nominated(check.pod, info, snapshot, profile)
+        if refusal is not None:
+            refused[name] = refusal
+            continue
+        infos.append(info)
+        points.append(sum_of_points)
+        if len(infos) >= enough:
+            break
+    return Fit(infos, points), refused
+
+
+def _alone(check: Check, info: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[Refusal | None, int]:
+    """What follows from the pod's shape and the NodeInfo alone: a refusal, or points."""
+    refusal = check.alone(info)
+    if refusal is not None:
+        return refusal, 0
+    points = 0
+    for plugin, weight in profile.alone_scorers:
+        state = plugin.pre_score(check.pod, snapshot, (info,))
+        if state is not None and plugin.score is not None:
+            points += weight * plugin.score(state, check.pod, info)
+    return None, points
+
+
+def _in_turn(check: Check, snapshot: Snapshot, refused: dict[str, Refusal]) -> Any:
+    nodes = snapshot.nodes
+    if check.only is not None:
+        named = f"node(s) didn't satisfy plugin(s) [{' '.join(check.narrowed_by)}]"
+        other = Refusal((named,), is_final=True, plugin=check.narrowed_by[0])
+        refused.update((name, other) for name in nodes if name not in check.only)
+        return [(name, nodes[name]) for name in sorted(check.only) if name in nodes]
+    if len(nodes) < _FEWEST or not snapshot.start:
+        return nodes.items()
+    items = list(nodes.items())
+    at = snapshot.start % len(items)
+    return chain(items[at:], items[:at])
+
+
+def refuse_beside_nominated(pod: PodInfo, info: NodeInfo, snapshot: Snapshot, profile: Profile) -> Refusal | None:
+    """What the filters say once the pods that were promised room on the node, and are no less important, are there."""
+    waiting = [
+        other
+        for other in snapshot.nominated.get(info.node.name, ())
+        if other.key != pod.key and other.priority >= pod.priority and other.key not in info.pods
+    ]
+    if not waiting:
+        return None
+    for other in waiting:
+        info = info.plus(other, info.generation)
+    return refuse(pod, info, snapshot, profile)
+
+
+def refuse(pod: PodInfo, info: NodeInfo, snapshot: Snapshot, profile: Profile) -> Refusal | None:
+    """What the filters say of the node if it were as `info` says, all others as they are."""
+    check = Check.of(pod, snapshot.having(info), profile)
+    if isinstance(check, Refusal):
+        return check
+    return check.alone(info) or check.among(info)
+
+
+def _best(pod: PodInfo, snapshot: Snapshot, profile: Profile, fit: Fit) -> NodeInfo:
+    """The best by weighted scores; of those equally good one in turn."""
+    totals = totals_of(pod, snapshot, profile, fit)
+    most = max(totals)
+    best = [at for at, total in enumerate(totals) if total == most]
+    return fit.infos[best[snapshot.turn % len(best)]]
+
+
+def totals_of(pod: PodInfo, snapshot: Snapshot, profile: Profile, fit: Fit) -> list[int]:
+    totals = fit.points
+    for plugin, weight in profile.other_scorers:
+        state = plugin.pre_score(pod, snapshot, fit.infos)
+        if state is None:
+            continue
+        score = plugin.score
+        assert score is not None
+        found = [score(state, pod, info) for info in fit.infos]
+        points = plugin.normalize(state, found)
+        totals = [total + weight * each for total, each in zip(totals, points, strict=True)]
     return totals
-
-
-def failure_message(pod: Pod, snapshot: Snapshot, refused: Mapping[str, tuple[str, ...]]) -> str:
-    """`FailedScheduling`'s message: how many nodes were refused for what, and whether preemption could help."""
-    total = len(snapshot.nodes)
-    if not total:
-        return "no nodes available to schedule pods"
-    counts = Counter(reason for reasons in refused.values() for reason in reasons)
-    said = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))
-    hopeless = sum(_is_hopeless(pod, snapshot.nodes[name], reasons) for name, reasons in refused.items())
-    parts = []
-    if hopeless:
-        parts.append(f"{hopeless} Preemption is not helpful for scheduling")
-    if hopeless < total:
-        parts.append(f"{total - hopeless} No preemption victims found for incoming pod")
-    preemption = f"0/{total} nodes are available: {', '.join(sorted(parts))}."
-    return f"0/{total} nodes are available: {said}. no new claims to deallocate, preemption: {preemption}"
-
-
-def _refusal(reason: str, total: int) -> str:
-    """The message where the pod itself is refused, before any node is looked at."""
-    said = f"0/{total} nodes are available: {reason}."
-    if reason.endswith(" not found"):
-        # Upstream's look for victims ends with the claim's own error.
-        return f"{said} not found"
-    preemption = f"0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
-    return f"{said} no new claims to deallocate, preemption: {preemption}"
-
-
-def _is_hopeless(pod: Pod, info: NodeInfo, reasons: tuple[str, ...]) -> bool:
-    """Whether no eviction could make the node fit: it is refused for what it is, or it is too small."""
-    movable = all(reason.startswith(_MOVABLE) for reason in reasons)
-    return not movable or exceeds_capacity(pod, info)

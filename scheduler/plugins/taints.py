@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from machinery.api.resource import Object
-from machinery.api.views import Pod
-from scheduler.snapshot import NodeInfo
+from scheduler.cluster_events import ClusterEvent, Happened
+from scheduler.framework import Plugin, Refusal, default_normalize
+from scheduler.node_info import NodeFacts, NodeInfo
+from scheduler.pod_info import PodInfo
+from scheduler.snapshot import Snapshot
 
 UNSCHEDULABLE = "node(s) were unschedulable"
+_UNSCHEDULABLE = Refusal((UNSCHEDULABLE,), is_final=True)
 _UNSCHEDULABLE_TAINT: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_SEEN_BY = (Happened.NODE_ADDED, Happened.NODE_TAINTS)
 
 
-def tolerates(tolerations: list[Object], taint: Object) -> bool:
+def tolerates(tolerations: Iterable[Object], taint: Object) -> bool:
     return any(_tolerated(toleration, taint) for toleration in tolerations)
 
 
@@ -24,21 +32,63 @@ def _tolerated(toleration: Object, taint: Object) -> bool:
     return bool((toleration.get("value") or "") == (taint.get("value") or ""))
 
 
-def filter_unschedulable(pod: Pod, info: NodeInfo) -> list[str]:
-    if info.node.unschedulable and not tolerates(pod.tolerations, _UNSCHEDULABLE_TAINT):
-        return [UNSCHEDULABLE]
-    return []
+def untolerated(pod: PodInfo, node: NodeFacts) -> Object | None:
+    """The first taint that forbids the pod to be put on the node."""
+    taints = node.taints
+    return (
+        next((taint for taint in taints if not tolerates(pod.shape.example.tolerations, taint)), None)
+        if taints
+        else None
+    )
 
 
-def filter_taints(pod: Pod, info: NodeInfo) -> list[str]:
-    """The first taint that forbids the pod to be put there, told by key and value."""
-    for taint in info.node.taints:
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerates(pod.tolerations, taint):
-            return [f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value') or ''}}}"]
-    return []
+def _filter_unschedulable(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    if info.node.unschedulable and not tolerates(pod.shape.example.tolerations, _UNSCHEDULABLE_TAINT):
+        return _UNSCHEDULABLE
+    return None
 
 
-def score_taints(pod: Pod, info: NodeInfo) -> int:
-    """How many PreferNoSchedule taints the pod does not tolerate; fewer is better."""
-    disliked = [taint for taint in info.node.taints if taint.get("effect") == "PreferNoSchedule"]
-    return -sum(not tolerates(pod.tolerations, taint) for taint in disliked)
+def _filter_taints(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    taint = untolerated(pod, info.node)
+    if taint is None:
+        return None
+    reason = f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value') or ''}}}"
+    return Refusal((reason,), is_final=True)
+
+
+def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
+    """The tolerations that can be about preferences; nothing where no node has such a taint."""
+    if not snapshot.marks.soft_tainted:
+        return None
+    return [each for each in pod.shape.example.tolerations if each.get("effect") in (None, "", "PreferNoSchedule")]
+
+
+def _score(state: list[Object], pod: PodInfo, info: NodeInfo) -> int:
+    """How many PreferNoSchedule taints the pod does not tolerate."""
+    return sum(not tolerates(state, taint) for taint in info.node.soft_taints)
+
+
+def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:
+    return default_normalize(found, reverse=True)
+
+
+def _unschedulable_helps(pod: PodInfo, event: ClusterEvent) -> bool:
+    return event.happened in _SEEN_BY and not NodeFacts(event.object).unschedulable
+
+
+def _taints_help(pod: PodInfo, event: ClusterEvent) -> bool:
+    return event.happened in _SEEN_BY and untolerated(pod, NodeFacts(event.object)) is None
+
+
+NODE_UNSCHEDULABLE = Plugin(
+    "NodeUnschedulable", filter=_filter_unschedulable, is_local=True, helps=_unschedulable_helps
+)
+TAINT_TOLERATION = Plugin(
+    "TaintToleration",
+    filter=_filter_taints,
+    pre_score=_pre_score,
+    score=_score,
+    normalize=_normalize,
+    is_local=True,
+    helps=_taints_help,
+)

@@ -1,12 +1,33 @@
-"""Claims of a pod (VolumeBinding): it waits until all of them are there and bound."""
+"""Claims of a pod: bound, or to be bound where it goes (VolumeBinding, VolumeZone, VolumeRestrictions)."""
 
 from __future__ import annotations
 
-from machinery.api.resource import Object
-from machinery.api.views import Pod
-from scheduler.snapshot import NodeInfo, Snapshot
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-UNBOUND = "node(s) didn't find available persistent volumes to bind"
+from machinery.api import quantity
+from machinery.api.resource import Object
+from machinery.api.selectors import stored_selector
+from machinery.api.views import Pod
+from scheduler.cluster_events import ClusterEvent, Happened
+from scheduler.framework import Plugin, Refusal
+from scheduler.node_info import NodeFacts, NodeInfo
+from scheduler.plugins.node_affinity import matches_any
+from scheduler.pod_info import PodInfo
+from scheduler.snapshot import Claim, Snapshot
+
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_NOT_BOUND = "node(s) didn't find available persistent volumes to bind"
+_NOT_REACHED = "node(s) didn't match PersistentVolume's node affinity"
+_ANOTHER_ZONE = Refusal(("node(s) had no available volume zone",), is_final=True)
+_EXCLUSIVE = Refusal(("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",))
+_ZONES = (
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+)
 
 
 def claim_names(pod: Pod) -> dict[str, bool]:
@@ -20,31 +41,202 @@ def claim_names(pod: Pod) -> dict[str, bool]:
     return names
 
 
-def refuse_claims(pod: Pod, snapshot: Snapshot) -> str:
-    """Why no node whatever could take the pod; "" where its claims are no hindrance."""
-    for name, is_ephemeral in claim_names(pod).items():
-        claim = snapshot.claims.get(name)
-        if claim is None and is_ephemeral:
-            return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
-        if claim is None:
-            return f'persistentvolumeclaim "{name}" not found'
-        if reason := _refuse(name, claim.obj):
-            return reason
-        if not claim.is_bound and not claim.waits_for_consumer:
-            return "pod has unbound immediate PersistentVolumeClaims"
-    return ""
+@dataclass(frozen=True)
+class VolumePlan:
+    """What to do before the pod is bound: claims that take a volume there is, and those for which one is to be made."""
+
+    bindings: tuple[tuple[Object, Object], ...] = ()
+    """(claim, volume)."""
+    provisions: tuple[Object, ...] = ()
 
 
-def _refuse(name: str, claim: Object) -> str:
-    if claim.get("status", {}).get("phase") == "Lost":
-        volume = claim["spec"].get("volumeName", "")
+@dataclass(frozen=True)
+class _Claims:
+    bound: tuple[Claim, ...]
+    waiting: tuple[Claim, ...]
+    volumes: tuple[Object, ...]
+
+
+def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
+    names = claim_names(pod.shape.example)
+    if not names:
+        return None
+    for name, is_ephemeral in names.items():
+        if reason := _refuse(name, snapshot.claims.get(name), pod, is_ephemeral=is_ephemeral):
+            return Refusal((reason,), is_final=True)
+    claims = [snapshot.claims[name] for name in names]
+    if not all(claim.is_bound or claim.waits_for_consumer for claim in claims):
+        return Refusal(("pod has unbound immediate PersistentVolumeClaims",), is_final=True)
+    bound = tuple(claim for claim in claims if claim.is_bound)
+    return _Claims(bound, tuple(claim for claim in claims if not claim.is_bound), snapshot.volumes)
+
+
+def _refuse(name: str, claim: Claim | None, pod: PodInfo, *, is_ephemeral: bool) -> str:
+    if claim is None and is_ephemeral:
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+    if claim is None:
+        return f'persistentvolumeclaim "{name}" not found'
+    metadata = claim.obj["metadata"]
+    if claim.obj.get("status", {}).get("phase") == "Lost":
+        volume = claim.obj["spec"].get("volumeName", "")
         return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{volume}"'
-    if claim["metadata"].get("deletionTimestamp"):
+    if metadata.get("deletionTimestamp"):
         return f'persistentvolumeclaim "{name}" is being deleted'
+    if is_ephemeral and not any(ref.get("uid") == pod.key.uid for ref in metadata.get("ownerReferences") or ()):
+        namespace = pod.key.namespace
+        return f"PVC {namespace}/{name} was not created for pod {namespace}/{pod.key.name} (pod is not owner)"
     return ""
 
 
-def filter_claims(pod: Pod, info: NodeInfo, snapshot: Snapshot) -> list[str]:
-    """A claim that waits for its first consumer needs a volume that the node can reach."""
-    claims = (snapshot.claims.get(name) for name in claim_names(pod))
-    return [UNBOUND] if any(claim is not None and not claim.is_bound for claim in claims) else []
+def _filter(state: _Claims, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    reasons = []
+    if not all(_reaches(claim.volume, info.node) for claim in state.bound if claim.volume):
+        reasons.append(_NOT_REACHED)
+    if state.waiting and _plan(state, info.node) is None:
+        reasons.append(_NOT_BOUND)
+    return Refusal(tuple(reasons), is_final=True) if reasons else None
+
+
+def volume_plan(pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> VolumePlan:
+    """What is to be done for the claims of a pod that goes to this node, which the filter let pass."""
+    state = _pre_filter(pod, snapshot)
+    return (_plan(state, node.node) if isinstance(state, _Claims) else None) or VolumePlan()
+
+
+def _plan(state: _Claims, node: NodeFacts) -> VolumePlan | None:
+    """None where some claim can't be had on the node. The smallest claim takes the smallest volume that does."""
+    bindings: list[tuple[Object, Object]] = []
+    provisions = []
+    taken: set[str] = set()
+    for claim in sorted(state.waiting, key=lambda each: _wanted(each.obj)):
+        selected = (claim.obj["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+        volume = None if selected else _smallest(claim.obj, state.volumes, node, taken)
+        if volume is not None:
+            taken.add(volume["metadata"]["name"])
+            bindings.append((claim.obj, volume))
+        elif _can_be_made(claim, node, selected):
+            provisions.append(claim.obj)
+        else:
+            return None
+    return VolumePlan(tuple(bindings), tuple(provisions))
+
+
+def _can_be_made(claim: Claim, node: NodeFacts, selected: str | None) -> bool:
+    if claim.storage_class is None or (selected and selected != node.name):
+        return False
+    if claim.storage_class.get("provisioner") in (None, "", "kubernetes.io/no-provisioner"):
+        return False
+    terms = claim.storage_class.get("allowedTopologies") or []
+    return not terms or any(
+        all(
+            node.labels.get(entry["key"]) in (entry.get("values") or [])
+            for entry in term.get("matchLabelExpressions") or []
+        )
+        for term in terms
+    )
+
+
+def _smallest(claim: Object, volumes: Sequence[Object], node: NodeFacts, taken: set[str]) -> Object | None:
+    fitting = [
+        volume
+        for volume in volumes
+        if volume["metadata"]["name"] not in taken and _serves(volume, claim) and _reaches(volume, node)
+    ]
+    return min(fitting, key=_capacity, default=None)
+
+
+def _serves(volume: Object, claim: Object) -> bool:
+    """Whether the volume is free, or kept for the claim, and is what the claim asks for."""
+    spec, wanted, metadata = volume["spec"], claim["spec"], claim["metadata"]
+    kept = spec.get("claimRef")
+    if kept:
+        same = kept.get("namespace") == metadata.get("namespace") and kept.get("name") == metadata["name"]
+        if not same or kept.get("uid") not in (None, "", metadata.get("uid")):
+            return False
+    elif (volume.get("status") or {}).get("phase") != "Available":
+        return False
+    selector = wanted.get("selector")
+    return bool(
+        not volume["metadata"].get("deletionTimestamp")
+        and (spec.get("storageClassName") or "") == (wanted.get("storageClassName") or "")
+        and (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
+        and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
+        and _capacity(volume) >= _wanted(claim)
+        and (not selector or stored_selector(selector).matches(volume["metadata"].get("labels")))
+    )
+
+
+def _wanted(claim: Object) -> int:
+    found = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0")
+    return quantity.integer(str(found))
+
+
+def _capacity(volume: Object) -> int:
+    return quantity.integer(str((volume["spec"].get("capacity") or {}).get("storage", "0")))
+
+
+def _reaches(volume: Object | None, node: NodeFacts) -> bool:
+    required = ((volume or {"spec": {}})["spec"].get("nodeAffinity") or {}).get("required")
+    return required is None or matches_any(required.get("nodeSelectorTerms") or [], node.labels, node.name)
+
+
+def _zones(pod: PodInfo, snapshot: Snapshot) -> Any:
+    """What labels the volumes of the pod's bound claims want of a node."""
+    found: list[tuple[str, frozenset[str]]] = []
+    for name in claim_names(pod.shape.example):
+        claim = snapshot.claims.get(name)
+        labels: Mapping[str, str] = ((claim.volume if claim else None) or {"metadata": {}})["metadata"].get(
+            "labels"
+        ) or {}
+        found += [(key, frozenset(labels[key].split("__"))) for key in _ZONES if key in labels]
+    return found or None
+
+
+def _filter_zone(state: list[tuple[str, frozenset[str]]], pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    labels = info.node.labels
+    if not any(key in labels for key in _ZONES):
+        # A cluster that knows no zones has one.
+        return None
+    return None if all(labels.get(key) in allowed for key, allowed in state) else _ANOTHER_ZONE
+
+
+def _exclusive(pod: PodInfo, snapshot: Snapshot) -> Any:
+    """Whether another pod uses a claim that only one pod may use."""
+    names = {
+        name
+        for name in claim_names(pod.shape.example)
+        if (claim := snapshot.claims.get(name)) and "ReadWriteOncePod" in (claim.obj["spec"].get("accessModes") or ())
+    }
+    if not names:
+        return None
+    others = (other for info in snapshot.nodes.values() for other in info.pods.values())
+    namespace = pod.key.namespace
+    return (
+        any(other.key.namespace == namespace and names & claim_names(other.shape.example).keys() for other in others)
+        or None
+    )
+
+
+def _filter_exclusive(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+    return _EXCLUSIVE
+
+
+def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
+    if event.happened is Happened.CLAIM:
+        metadata = event.object["metadata"]
+        return metadata.get("namespace") == pod.key.namespace and metadata["name"] in claim_names(pod.shape.example)
+    return event.happened in (
+        Happened.VOLUME,
+        Happened.STORAGE_CLASS,
+        Happened.NODE_ADDED,
+        Happened.NODE_LABELS,
+    )
+
+
+def _gone_helps(pod: PodInfo, event: ClusterEvent) -> bool:
+    return event.happened in (Happened.POD_GONE, Happened.CLAIM)
+
+
+VOLUME_RESTRICTIONS = Plugin("VolumeRestrictions", pre_filter=_exclusive, filter=_filter_exclusive, helps=_gone_helps)
+VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, helps=_helps)
+VOLUME_ZONE = Plugin("VolumeZone", pre_filter=_zones, filter=_filter_zone, helps=_helps)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
-from machinery.api.views import Pod
 from machinery.client.clock import SystemClock
-from scheduler.keys import PodKey
+from scheduler.cluster_events import ClusterEvent, Happened
+from scheduler.framework import Helps
+from scheduler.pod_info import PodInfo, Shapes
 from scheduler.queue import SchedulingQueue
 from tests.virtual_time import run
 
+GONE = ClusterEvent(Happened.POD_GONE, None, {})
+LABELLED = ClusterEvent(Happened.NODE_LABELS, None, {})
+HINTS: dict[str, Helps] = {
+    "Fit": lambda pod, event: event.happened is Happened.POD_GONE,
+    "Affinity": lambda pod, event: event.happened is Happened.NODE_LABELS,
+}
 
-def pod(name: str, priority: int = 0, created: str = "") -> Pod:
-    metadata = {"name": name, "namespace": "n", "uid": name, "creationTimestamp": created}
-    return Pod({"metadata": metadata, "spec": {"priority": priority}})
+
+def pod(name: str, priority: int = 0) -> PodInfo:
+    metadata = {"name": name, "namespace": "n", "uid": name}
+    return Shapes().info({"metadata": metadata, "spec": {"priority": priority}})
 
 
 def now() -> float:
@@ -22,36 +30,36 @@ def now() -> float:
 
 def test_the_more_important_then_the_older_pod_goes_first() -> None:
     async def body() -> list[str]:
-        queue = SchedulingQueue(SystemClock())
-        for each in (pod("young", 0, "2"), pod("old", 0, "1"), pod("vip", 9, "3")):
-            queue.add(each)
-        return [(await queue.pop()).name for _ in range(3)]
+        queue = SchedulingQueue(SystemClock(), HINTS)
+        for each, created in ((pod("young"), "2"), (pod("old"), "1"), (pod("vip", 9), "3")):
+            queue.add(each, created)
+        return [(await queue.pop()).key.name for _ in range(3)]
 
     assert run(body()) == ["vip", "old", "young"]
 
 
 def test_a_pod_that_is_forgotten_is_not_tried() -> None:
     async def body() -> str:
-        queue = SchedulingQueue(SystemClock())
+        queue = SchedulingQueue(SystemClock(), HINTS)
         for each in (pod("gone", 9), pod("there")):
-            queue.add(each)
-        queue.forget(PodKey.of(pod("gone")))
-        return (await queue.pop()).name
+            queue.add(each, "")
+        queue.forget(pod("gone").key)
+        return (await queue.pop()).key.name
 
     assert run(body()) == "there"
 
 
 def test_a_change_brings_a_pod_back_once_its_back_off_has_passed() -> None:
     async def body() -> list[float]:
-        queue, tried = SchedulingQueue(SystemClock()), []
+        queue, tried = SchedulingQueue(SystemClock(), HINTS), []
         async with asyncio.TaskGroup() as group:
             running = group.create_task(queue.run())
-            queue.add(pod("p"))
+            queue.add(pod("p"), "")
             for _ in range(6):
-                key = await queue.pop()
+                key = (await queue.pop()).key
                 tried.append(now())
-                queue.failed(key)
-                queue.wake()
+                queue.failed(key, ["Fit"])
+                queue.happened(GONE)
             running.cancel()
         return tried
 
@@ -61,11 +69,11 @@ def test_a_change_brings_a_pod_back_once_its_back_off_has_passed() -> None:
 
 def test_without_a_change_a_pod_is_tried_again_after_five_minutes() -> None:
     async def body() -> float:
-        queue = SchedulingQueue(SystemClock())
+        queue = SchedulingQueue(SystemClock(), HINTS)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(queue.run())
-            queue.add(pod("p"))
-            queue.failed(await queue.pop())
+            queue.add(pod("p"), "")
+            queue.failed((await queue.pop()).key, ["Fit"])
             await queue.pop()
             running.cancel()
         return now()
@@ -75,11 +83,45 @@ def test_without_a_change_a_pod_is_tried_again_after_five_minutes() -> None:
 
 def test_a_change_of_the_pod_itself_brings_it_back_at_once() -> None:
     async def body() -> float:
-        queue = SchedulingQueue(SystemClock())
-        queue.add(pod("p"))
-        queue.failed(await queue.pop())
-        queue.add(pod("p"))
+        queue = SchedulingQueue(SystemClock(), HINTS)
+        queue.add(pod("p"), "")
+        queue.failed((await queue.pop()).key, ["Fit"])
+        queue.add(pod("p"), "")
         await queue.pop()
         return now()
 
     assert run(body()) == 0
+
+
+def test_only_what_a_plugin_that_refused_it_waits_for_brings_a_pod_back() -> None:
+    async def body() -> list[tuple[str, int]]:
+        queue, tried = SchedulingQueue(SystemClock(), HINTS), []
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(queue.run())
+            for name, plugins in (("fit", ["Fit"]), ("affinity", ["Affinity"]), ("both", ["Fit", "Affinity"])):
+                queue.add(pod(name), "")
+                queue.failed((await queue.pop()).key, plugins)
+            await asyncio.sleep(20)
+            for event in (LABELLED, GONE):
+                queue.happened(event)
+                await asyncio.sleep(20)
+            for _ in range(3):
+                tried.append(((await queue.pop()).key.name, round(now())))
+            running.cancel()
+        return tried
+
+    assert [name for name, _ in run(body())] == ["affinity", "both", "fit"]
+
+
+def test_a_pod_that_went_wrong_is_tried_again_without_any_event() -> None:
+    async def body() -> float:
+        queue = SchedulingQueue(SystemClock(), HINTS)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(queue.run())
+            queue.add(pod("p"), "")
+            queue.retry((await queue.pop()).key)
+            await queue.pop()
+            running.cancel()
+        return now()
+
+    assert round(run(body())) == 1

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from machinery.api.resource import Object
 from machinery.api.views import Pod
+from scheduler.pod_info import Shapes, requests
+from scheduler.preemption import conclude, look
+from scheduler.profile import DEFAULT
 from scheduler.schedule import schedule
-from scheduler.snapshot import Claim, Snapshot, requests
+from scheduler.snapshot import Claim, Snapshot
 
 TAIL = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 "
 NOT_HELPFUL = TAIL + "Preemption is not helpful for scheduling."
@@ -30,8 +33,16 @@ def pod(name: str = "p", cpu: str = "", **spec: Any) -> Object:
 
 
 def decide(wanted: Object, nodes: list[Object], on: dict[str, list[Object]] | None = None) -> tuple[str, str]:
-    decision = schedule(Pod(wanted), Snapshot.of(nodes, on or {}))
-    return decision.node, decision.message
+    return conclusion(wanted, Snapshot.of(nodes, on or {}))
+
+
+def conclusion(wanted: Object, snapshot: Snapshot) -> tuple[str, str]:
+    """The node, or what is told where there is none and nobody can be evicted."""
+    info = Shapes().info(wanted)
+    decision = schedule(info, snapshot)
+    if decision.node:
+        return decision.node, ""
+    return "", conclude(snapshot, decision, dict(look(info, snapshot, decision, DEFAULT))).message
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,6 @@ BOUND = claim("Bound", volumeName="pv")
     ],
 )
 def test_a_pod_waits_for_its_claims(claims: dict[str, Claim], message: str) -> None:
-    wanted = Pod(pod(volumes=[{"name": "x", "persistentVolumeClaim": {"claimName": "v"}}]))
-    decision = schedule(wanted, Snapshot.of([node()], {}, claims))
-    assert decision.message == (f"0/1 nodes are available: {message}" if message else "")
-    assert decision.node == ("" if message else "n")
+    wanted = pod(volumes=[{"name": "x", "persistentVolumeClaim": {"claimName": "v"}}])
+    told = f"0/1 nodes are available: {message}" if message else ""
+    assert conclusion(wanted, Snapshot.of([node()], {}, claims)) == ("" if message else "n", told)

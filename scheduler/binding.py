@@ -1,0 +1,126 @@
+"""Carries out what was decided about a pod: its volumes bound, then itself; or room made, and its failure told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from machinery.api.errors import NotFound
+from machinery.api.resource import Object
+from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from machinery.api.timestamps import rfc3339
+from machinery.api.views import Pod
+from machinery.client.cache import Cache, Change
+from machinery.client.client import Client, PatchType
+from machinery.client.clock import Clock
+from scheduler.keys import PodKey
+from scheduler.plugins.volumes import SELECTED_NODE, VolumePlan
+from scheduler.pod_info import PREEMPTED
+
+VOLUMES_BOUND_WITHIN = 600.0
+
+
+async def bind(client: Client, key: PodKey, node: str) -> None:
+    """Raises StatusError where the pod is gone, another namesake, or has a node already."""
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": key.name, "namespace": key.namespace, "uid": key.uid},
+        "target": {"kind": "Node", "name": node},
+    }
+    await client.create(PODS, binding, key.namespace, name=key.name, subresource="binding")
+
+
+async def bind_volumes(client: Client, cache: Cache, plan: VolumePlan, node: str) -> None:
+    """Returns when every claim of the plan is bound; raises StatusError, or TimeoutError after ten minutes."""
+    for claim, volume in plan.bindings:
+        reference = {
+            "kind": "PersistentVolumeClaim",
+            "apiVersion": "v1",
+            "namespace": claim["metadata"]["namespace"],
+            "name": claim["metadata"]["name"],
+            "uid": claim["metadata"]["uid"],
+            "resourceVersion": claim["metadata"].get("resourceVersion", ""),
+        }
+        # The revision that was decided on goes with it: two pods can't take one volume.
+        await client.update(PERSISTENT_VOLUMES, {**volume, "spec": {**volume["spec"], "claimRef": reference}})
+    for claim in plan.provisions:
+        metadata = claim["metadata"]
+        patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
+        await client.patch(PERSISTENT_VOLUME_CLAIMS, metadata["name"], patch, metadata["namespace"])
+    wanted = [claim for claim, _ in plan.bindings] + list(plan.provisions)
+    if wanted:
+        async with asyncio.timeout(VOLUMES_BOUND_WITHIN):
+            await _all_bound(cache, {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in wanted})
+
+
+async def _all_bound(cache: Cache, names: set[tuple[str, str]]) -> None:
+    waiting = set(names)
+    done = asyncio.Event()
+
+    def look(change: Change) -> None:
+        metadata = change.object["metadata"]
+        if (change.after or {}).get("status", {}).get("phase") == "Bound":
+            waiting.discard((metadata["namespace"], metadata["name"]))
+        if not waiting:
+            done.set()
+
+    unsubscribe: Callable[[], None] = cache.subscribe(PERSISTENT_VOLUME_CLAIMS, look)
+    try:
+        await done.wait()
+    finally:
+        unsubscribe()
+
+
+async def evict(client: Client, victim: Object, by: str) -> bool:
+    """Marks the victim and deletes it by its grace; False where it is gone already."""
+    pod = Pod(victim)
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": PREEMPTED,
+        "message": f"{by}: preempting to accommodate a higher priority pod",
+        "observedGeneration": pod.generation,
+    }
+    try:
+        await _set_condition(client, pod, condition)
+        if not pod.deleted:
+            await client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+    except NotFound:
+        return False
+    return True
+
+
+async def _set_condition(client: Client, pod: Pod, condition: Object, nominated: str | None = None) -> None:
+    status: Object = {"conditions": [condition]}
+    if nominated is not None:
+        status["nominatedNodeName"] = nominated or None
+    await client.patch(
+        PODS,
+        pod.name,
+        {"metadata": {"uid": pod.uid}, "status": status},
+        pod.namespace,
+        patch_type=PatchType.STRATEGIC,
+        subresource="status",
+    )
+
+
+async def tell_unschedulable(client: Client, clock: Clock, obj: Object, message: str, nominated: str | None) -> None:
+    """Writes the condition PodScheduled, and where room is made for the pod (None leaves that as it is)."""
+    pod = Pod(obj)
+    before = pod.condition("PodScheduled")
+    was = (obj.get("status") or {}).get("nominatedNodeName") or ""
+    if nominated in (None, was) and before is not None and before.get("message") == message:
+        return
+    is_new = before is None or before.get("status") != "False"
+    now = rfc3339(clock.now())
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+        "lastProbeTime": None,
+        "lastTransitionTime": now if is_new else (before or {}).get("lastTransitionTime", now),
+        "observedGeneration": pod.generation,
+    }
+    await _set_condition(client, pod, condition, None if nominated == was else nominated)

@@ -1,0 +1,119 @@
+"""The words of the scheduling framework: a plugin is a value of pure functions, one for each extension point.
+
+`pre_filter` and `pre_score` look once at the pod and the whole snapshot and give the state that `filter` and `score`
+get for each node; None says that the plugin has nothing to say about this pod, and it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from scheduler.cluster_events import ClusterEvent
+from scheduler.node_info import NodeInfo
+from scheduler.pod_info import PodInfo
+from scheduler.snapshot import Snapshot
+
+BEST = 100
+"""The score of the best node, after normalizing."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a node can't take the pod; `is_final` where no eviction could change that."""
+
+    reasons: tuple[str, ...]
+    is_final: bool = False
+    plugin: str = ""
+
+
+@dataclass(frozen=True)
+class OnlyNodes:
+    """`pre_filter` may narrow the nodes that are looked at."""
+
+    names: frozenset[str]
+    state: Any = True
+
+
+PreFilter = Callable[[PodInfo, Snapshot], Any]
+Filter = Callable[[Any, PodInfo, NodeInfo], Refusal | None]
+PreScore = Callable[[PodInfo, Snapshot, Sequence[NodeInfo]], Any]
+Score = Callable[[Any, PodInfo, NodeInfo], int]
+Normalize = Callable[[Any, Sequence[int]], Sequence[int]]
+Helps = Callable[[PodInfo, ClusterEvent], bool]
+
+
+def applies(pod: PodInfo, snapshot: Snapshot) -> bool:
+    """The `pre_filter` of a plugin that is about every pod."""
+    return True
+
+
+def scores(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> bool:
+    """The `pre_score` of a plugin that is about every pod."""
+    return True
+
+
+def as_is(state: Any, found: Sequence[int]) -> Sequence[int]:
+    """Scores that are 0 to 100 as they come."""
+    return found
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """`is_local`: all it says follows from the pod's shape and the NodeInfo alone, and is remembered."""
+
+    name: str
+    pre_filter: PreFilter = applies
+    filter: Filter | None = None
+    pre_score: PreScore = scores
+    score: Score | None = None
+    normalize: Normalize = as_is
+    is_local: bool = False
+    helps: Helps | None = None
+    """The queueing hint: whether an event may make a pod schedulable that this plugin refused."""
+
+    @property
+    def scores_alone(self) -> bool:
+        return self.is_local and self.normalize is as_is
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A scheduler's name, and its plugins in order; `weights` by the name of the plugin."""
+
+    name: str
+    plugins: tuple[Plugin, ...]
+    weights: tuple[tuple[str, int], ...]
+
+    @cached_property
+    def filters(self) -> tuple[Plugin, ...]:
+        return tuple(plugin for plugin in self.plugins if plugin.filter is not None)
+
+    @cached_property
+    def _scorers(self) -> tuple[tuple[Plugin, int], ...]:
+        weights = dict(self.weights)
+        return tuple(
+            (plugin, weights[plugin.name])
+            for plugin in self.plugins
+            if plugin.score is not None and weights.get(plugin.name)
+        )
+
+    @cached_property
+    def alone_scorers(self) -> tuple[tuple[Plugin, int], ...]:
+        """Those by which a node has its points whatever the others have: they are remembered as one sum."""
+        return tuple((plugin, weight) for plugin, weight in self._scorers if plugin.scores_alone)
+
+    @cached_property
+    def other_scorers(self) -> tuple[tuple[Plugin, int], ...]:
+        return tuple((plugin, weight) for plugin, weight in self._scorers if not plugin.scores_alone)
+
+
+def default_normalize(found: Sequence[int], *, reverse: bool = False) -> list[int]:
+    """The highest becomes 100, or 0 where fewer is better."""
+    most = max(found, default=0)
+    if not most:
+        return [BEST if reverse else 0] * len(found)
+    scaled = [BEST * value // most for value in found]
+    return [BEST - value for value in scaled] if reverse else scaled
