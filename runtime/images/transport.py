@@ -40,6 +40,8 @@ class Transport:
         if context is None:
             context = self._contexts[trust] = await asyncio.to_thread(_context, trust)
         proxy = proxy_for(url, self._environment)
+        if proxy and not proxy.startswith(("http://", "https://")):
+            raise InvalidArgument(f"the proxy {proxy.partition('://')[0]}://… is no HTTP proxy, and no other is known")
         return await self._session.request(method, url, proxy=proxy, ssl=context, **options)
 
 

@@ -210,6 +210,9 @@ async def test_requests_go_through_the_proxy_that_is_set(
         monkeypatch.delenv("no_proxy", raising=False)
         await images.pull("registry.example/app:1")
         assert served.told("Host") == {"registry.example"}
+        monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+        with pytest.raises(RuntimeFault, match="socks5://… is no HTTP proxy"):
+            await images.pull("registry.example/app:2")
         monkeypatch.setenv("NO_PROXY", "registry.example")
         with pytest.raises(RuntimeFault, match="dial tcp: lookup registry.example"):
             await images.pull("registry.example/app:2")
