@@ -23,6 +23,7 @@ from kubelet.eviction import (
     ranked,
     verdict,
 )
+from kubelet.node_events import Tell
 from kubelet.pressure_signals import folder_bytes, observations
 from kubelet.resources import cgroup_parent
 from kubelet.sandboxconfig import log_directory
@@ -56,10 +57,11 @@ class Evictor:
         clock: Clock,
         victims: Callable[[], Sequence[Victim]],
         reclaim: Callable[[], Awaitable[None]],
+        tell: Tell,
         look: Callable[[Path, Path | None], Mapping[Signal, Observation]] = observations,
     ) -> None:
         self._config, self._cri, self._clock, self._victims, self._look = config, cri, clock, victims, look
-        self._reclaim = reclaim
+        self._reclaim, self._tell = reclaim, tell
         self.pressure = Pressure()
 
     async def run(self) -> None:
@@ -79,6 +81,8 @@ class Evictor:
         seen = await asyncio.to_thread(self._look, self._config.root_dir, images)
         short = met(seen)
         self.pressure = self.pressure.after(short, self._clock.now())
+        for resource in dict.fromkeys(threshold.resource for threshold in short):
+            self._tell("Warning", "EvictionThresholdMet", f"Attempting to reclaim {resource}")
         if any(threshold.condition == "DiskPressure" for threshold in short):
             await self._reclaim()
             seen = await asyncio.to_thread(self._look, self._config.root_dir, images)

@@ -63,8 +63,9 @@ class Kubelet:
             events = EventQueue(recorder)
             named = {"name": config.node_name, "uid": config.node_name}
             itself = {"apiVersion": "v1", "kind": "Node", "metadata": named}
-            collector = ImageCollector(config.image_gc, cri, self._clock, partial(events.tell, itself, "Warning"))
-            evictor = Evictor(config, cri, self._clock, self.workers, collector.remove_unused)
+            tell = partial(events.tell, itself)
+            collector = ImageCollector(config.image_gc, cri, self._clock, partial(tell, "Warning"))
+            evictor = Evictor(config, cri, self._clock, self.workers, collector.remove_unused, tell)
             async with asyncio.TaskGroup() as group:
                 context = PodContext(
                     config=config,
@@ -84,6 +85,9 @@ class Kubelet:
                 )
                 group.create_task(evictor.run())
                 group.create_task(collector.run())
+                look = partial(node_health.look, cri, lambda: evictor.pressure.conditions)
+                version = f"{runtime.name}://{runtime.version}"
+                group.create_task(node_status.run(config, self._client, self._cache, self._clock, version, look, tell))
                 await self._serve(context, group, stack)
 
     async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
@@ -102,11 +106,8 @@ class Kubelet:
             group.create_task(self._clean_up(context, uid))
         await asyncio.to_thread(self._forget_directories, set(known))
         pleg = Pleg(context.cri, self._clock, self._changed)
-        version = f"{context.runtime.name}://{context.runtime.version}"
-        look = partial(node_health.look, context.cri, lambda: context.pressure().conditions)
-        node = node_status.run(self._config, self._client, self._cache, self._clock, version, look)
         rotator = LogRotator(self._config, context.cri, self._clock, self.pods)
-        bodies = (node, context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
+        bodies = (context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
         for body in bodies:
             group.create_task(body)
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))

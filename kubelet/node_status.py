@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from kubelet.config import KUBELET_VERSION, KubeletConfig
+from kubelet.node_events import STARTING, Tell, node_events
 from kubelet.node_health import Health
 from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
 from machinery.api.resource import Object
@@ -200,6 +201,10 @@ async def _healthy() -> Health:
     return Health()
 
 
+def _silent(type_: str, reason: str, message: str) -> None:
+    del type_, reason, message
+
+
 async def run(
     config: KubeletConfig,
     client: Client,
@@ -207,10 +212,13 @@ async def run(
     clock: Clock,
     runtime: str,
     look: Callable[[], Awaitable[Health]] = _healthy,
+    tell: Tell = _silent,
 ) -> None:
     """Registers the node, then keeps it; runs until cancelled. The status is written where `look` finds news."""
     found = await asyncio.to_thread(facts, config.root_dir)
-    reporter = Reporter(config, client, cache, clock, found, runtime)
+    reporter = Reporter(config, client, cache, clock, found, runtime, tell)
+    for event in STARTING:
+        tell(*event)
     reported: datetime | None = None
     told = Health()
     while True:
@@ -228,8 +236,16 @@ class Reporter:
     """Writes this machine's Node and Lease."""
 
     def __init__(
-        self, config: KubeletConfig, client: Client, cache: Cache, clock: Clock, found: Facts, runtime: str
+        self,
+        config: KubeletConfig,
+        client: Client,
+        cache: Cache,
+        clock: Clock,
+        found: Facts,
+        runtime: str,
+        tell: Tell = _silent,
     ) -> None:
+        self._tell = tell
         self._config = config
         self._client = client
         self._cache = cache
@@ -244,6 +260,7 @@ class Reporter:
         """The Node as it is now, made where there is none."""
         name = self._config.node_name
         old = self._cache.get(NODES, "", name)
+        told: Object = (old or {}).get("status") or {}
         if old is None:
             await self._register(health)
             old = await self._client.get(NODES, name)
@@ -254,6 +271,8 @@ class Reporter:
         if wanted.items() - (old["metadata"].get("labels") or {}).items():
             await self._client.patch(NODES, name, {"metadata": {"labels": wanted}})
         await self._client.patch(NODES, name, {"status": status}, subresource="status")
+        for event in node_events(name, told, status):
+            self._tell(*event)
 
     async def _register(self, health: Health) -> None:
         name = self._config.node_name

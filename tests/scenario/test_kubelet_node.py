@@ -76,6 +76,10 @@ async def test_a_pod_for_which_there_is_no_room_is_refused(tmp_path: Path) -> No
         assert "containerStatuses" not in pod["status"]
 
 
+def told(type_: str, reason: str, message: str) -> None:
+    del type_, reason, message
+
+
 async def nothing() -> None:
     """There is nothing to reclaim."""
 
@@ -93,11 +97,11 @@ async def test_unused_images_go_before_pods(tmp_path: Path) -> None:
             return {Signal.IMAGE_DISK: Observation(free[0], 100 << 30)}
 
         async with Cri(found.config.runtime_endpoint) as cri:
-            evictor = Evictor(found.config, cri, SystemClock(), found.workers, reclaim, look)
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, reclaim, told, look)
             assert await evictor.look(None) is None
             assert evictor.pressure.conditions == {"DiskPressure"}
             free[0] = 5 << 30
-            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, look)
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, told, look)
             assert await evictor.look(None) is not None
 
 
@@ -120,7 +124,7 @@ async def test_an_evicted_pod_fails_and_says_why(tmp_path: Path) -> None:
         await found.until("p", phase_is("Running"))
         async with Cri(found.config.runtime_endpoint) as cri:
             look = {Signal.MEMORY: Observation(50 << 20, 1 << 30)}
-            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, lambda root, images: look)
+            evictor = Evictor(found.config, cri, SystemClock(), found.workers, nothing, told, lambda root, images: look)
             assert await evictor.look(None) is not None
         assert evictor.pressure.conditions == {"MemoryPressure"}
         pod = await found.until("p", phase_is("Failed"))
@@ -155,6 +159,21 @@ async def test_a_log_that_has_grown_is_rotated_and_stays_where_it_is_if_that_fai
             log.write_bytes(b"again 0123456789")
             await rotator.look(pod)
             assert log.read_bytes() == b"again 0123456789"
+
+
+async def test_the_node_tells_how_it_is(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        event = await found.until_told("NodeReady")
+        assert (event["message"], event["metadata"]["namespace"]) == ("Node n status is now: NodeReady", "default")
+        assert event["involvedObject"] | {} == {"kind": "Node", "name": "n", "uid": "n", "apiVersion": "v1"}
+        assert found.reasons("n") == [
+            "Starting",
+            "NodeAllocatableEnforced",
+            "NodeHasSufficientMemory",
+            "NodeHasNoDiskPressure",
+            "NodeHasSufficientPID",
+            "NodeReady",
+        ]
 
 
 def _requests(pod: Object) -> Object:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubelet.config import KubeletConfig
+from kubelet.node_events import node_events
 from kubelet.node_status import Facts, facts, huge_pages, node_labels, node_status, run
 from machinery.api.errors import AlreadyExists
 from machinery.api.resource import Object, Resource
@@ -271,3 +272,19 @@ async def test_an_api_that_does_not_answer_is_asked_again_soon(tmp_path: Path) -
     await keep(cluster, tmp_path)
     assert (NODES, "n") in cluster.objects
     assert cluster.now() == NOW + timedelta(seconds=1 + 1 + 10)
+
+
+def test_what_has_changed_of_the_node_is_told_by_events() -> None:
+    healthy, pressed = status_of(), status_of()
+    pressed["conditions"][1] = {**pressed["conditions"][1], "status": "True"}
+    pressed["conditions"][3] = {**pressed["conditions"][3], "status": "False"}
+    assert node_events("n", healthy, healthy) == []
+    assert node_events("n", healthy, pressed) == [
+        ("Normal", "NodeHasDiskPressure", "Node n status is now: NodeHasDiskPressure"),
+        ("Normal", "NodeNotReady", "Node n status is now: NodeNotReady"),
+    ]
+    rebooted = {**healthy, "nodeInfo": {**healthy["nodeInfo"], "bootID": "another"}}
+    assert node_events("n", healthy, rebooted) == [
+        ("Warning", "Rebooted", "Node n has been rebooted, boot id: another")
+    ]
+    assert len(node_events("n", {}, healthy)) == 4
