@@ -41,6 +41,8 @@ class ResourceHandler:
     async def answer(self, incoming: Incoming, user: User, verb: str, target: Target, rest: str) -> web.StreamResponse:
         """Errors that come with warnings carry them, too."""
         call = Call(user, verb, target, field_manager=incoming.field_manager)
+        if target.resource.deprecated:
+            call.warn(target.resource.warning)
         if target.subresource in STREAMS:
             return await self._streams.answer(incoming, call)
         if target.subresource == "proxy":
@@ -61,7 +63,7 @@ class ResourceHandler:
             return await self._log(incoming, call)
         media = negotiate(incoming.accept)
         found = await self._api.get(call)
-        return answer.one(incoming, 200, found, _answered_row(call), media)
+        return answer.one(incoming, 200, found, _answered_row(call), media, warnings=call.warnings)
 
     async def _log(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         self._api.authorize(call.attributes())

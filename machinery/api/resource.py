@@ -53,6 +53,8 @@ class Resource:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
     stored_as: tuple[str, str] | None = None
+    deprecated: str = ""
+    """Since when, and what takes its place: `v1.33+; use discovery.k8s.io/v1 EndpointSlice`."""
 
     @cached_property
     def _hash(self) -> int:
@@ -85,6 +87,11 @@ class Resource:
     def qualified(self) -> str:
         """`deployments.apps`, `pods`: how messages name the resource."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def warning(self) -> str:
+        """What whoever asks for a deprecated kind is told; empty for the others."""
+        return f"{self.api_version} {self.kind} is deprecated in {self.deprecated}" if self.deprecated else ""
 
     @property
     def is_stored(self) -> bool:

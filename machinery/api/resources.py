@@ -9,10 +9,19 @@ from machinery.api.resource import SCALE, STATUS, Resource, Subresource
 
 BINDINGS = Resource("", "v1", "Binding", "bindings", verbs=("create",))
 COMPONENT_STATUSES = Resource(
-    "", "v1", "ComponentStatus", "componentstatuses", namespaced=False, short_names=("cs",), verbs=("get", "list")
+    "",
+    "v1",
+    "ComponentStatus",
+    "componentstatuses",
+    namespaced=False,
+    short_names=("cs",),
+    verbs=("get", "list"),
+    deprecated="v1.19+",
 )
 CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", short_names=("cm",))
-ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", short_names=("ep",))
+ENDPOINTS = Resource(
+    "", "v1", "Endpoints", "endpoints", short_names=("ep",), deprecated="v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+)
 EVENTS = Resource("", "v1", "Event", "events", short_names=("ev",))
 LIMIT_RANGES = Resource("", "v1", "LimitRange", "limitranges", short_names=("limits",))
 NAMESPACES = Resource(
