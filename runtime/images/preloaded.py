@@ -22,7 +22,7 @@ LOG = logging.getLogger("images")
 async def import_archives(folder: Path, memory: Path, images: ImageService) -> None:
     """Imports each `*.tar*` of `folder` by name; one that can't be is told in the log and passed over."""
     known = await asyncio.to_thread(_read, memory)
-    for path in await asyncio.to_thread(lambda: sorted(folder.glob("*.tar*"))):
+    for path in await asyncio.to_thread(lambda: sorted(path for path in folder.glob("*.tar*") if path.is_file())):
         with contain("archive", about=str(path)):
             try:
                 status = await asyncio.to_thread(path.stat)

@@ -89,15 +89,10 @@ class ImageService:
 
     async def import_archive(self, path: Path) -> Sequence[ImageRecord]:
         """The images of a `docker save` or OCI layout tar, unpacked, named as it names them, and pinned."""
-
-        def read() -> list[Found]:
-            with open(path, "rb") as stream:
-                return read_archive(stream, self.content, self._puller.platform)
-
         try:
             async with self._holding():
                 images = []
-                for found in await asyncio.to_thread(read):
+                for found in await self._read_archive(path):
                     for name in found.names or (found.id,):
                         image = await self.register(name, found.target.digest, {PINNED: "pinned"})
                     images.append(image)
@@ -106,6 +101,11 @@ class ImageService:
             # An archive may hold more than its images need, or turn out to be none.
             self._garbage = True
             await self.collect_garbage()
+
+    async def _read_archive(self, path: Path) -> list[Found]:
+        # Closed where the caller is cancelled, it ends the thread that reads it.
+        with open(path, "rb") as stream:  # noqa: ASYNC230 - opening a local file takes microseconds
+            return await asyncio.to_thread(read_archive, stream, self.content, self._puller.platform)
 
     async def _put(self, image: ImageRecord) -> ImageRecord:
         before = {name for known in self._store.list() for name in (known.id, *known.names)}

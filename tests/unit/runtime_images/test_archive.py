@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 
 from runtime.errors import InvalidArgument
 from runtime.images.archive import read_archive
-from runtime.images.content import ContentStore
+from runtime.images.content import ContentStore, Reader, digest_of
 from runtime.images.layout import Layout, write_layout
 from runtime.images.media import parse_manifest
 from runtime.images.platform import host_platform
@@ -134,6 +135,41 @@ async def test_an_archive_with_a_wrong_blob_leaves_no_image(tmp_path: Path) -> N
     with pytest.raises(InvalidArgument, match="is not what its name says"):
         await images.import_archive(pack(made, tmp_path / "a.tar"))
     assert images.list() == [] and list(images.content.digests()) == []
+
+
+class Waiting:
+    """A sink that takes a blob only when its test lets it."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def put(self, source: Reader, size: int, expected: str) -> str:
+        self.asked.set()
+        assert self.go.wait(20)
+        return digest_of(source.read(size))
+
+    def add(self, body: bytes) -> str:
+        return digest_of(body)
+
+    def read(self, digest: str) -> bytes:
+        raise AssertionError(digest)
+
+
+async def test_an_archive_that_is_closed_meanwhile_is_read_no_further(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    (made.directory / "padding").write_bytes(bytes(1 << 20))
+    sink = Waiting()
+    with open(pack(made.directory, tmp_path / "a.tar"), "rb") as stream:
+
+        def read() -> None:
+            with pytest.raises(InvalidArgument, match="read of closed file"):
+                read_archive(stream, sink, host_platform())
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(read))
+            await asyncio.to_thread(sink.asked.wait, 20)
+            stream.close()
+            sink.go.set()
 
 
 async def test_another_tar_is_refused(tmp_path: Path) -> None:
