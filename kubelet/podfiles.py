@@ -12,8 +12,8 @@ from kubelet.environment import expand
 from kubelet.logs import LogOptions, line_of
 from kubelet.podstate import TERMINATION_POLICY, ContainerState, PodState
 from kubelet.sandboxconfig import hostname
+from kubelet.subpaths import sub_path
 from kubelet.volumecontent import VolumeFailure
-from kubelet.volumes import sub_path
 from machinery.api.resource import Object
 from machinery.rpc.wire import CRI
 
@@ -69,7 +69,11 @@ def container_mounts(
     pod: Object, spec: Object, volumes: Mapping[str, Path], pod_dir: Path, attempt: int, environment: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """CRI mounts; makes the termination log. Raises VolumeFailure for a mount without volume or a bad subPath."""
-    mounts = [_mount(mount, volumes, environment) for mount in spec.get("volumeMounts") or ()]
+    places = pod_dir / "volume-subpaths" / spec["name"]
+    mounts = [
+        _mount(mount, volumes, environment, places / str(number))
+        for number, mount in enumerate(spec.get("volumeMounts") or ())
+    ]
     taken = {mount["container_path"] for mount in mounts}
     if "/etc/hosts" not in taken and (pod_dir / "etc-hosts").exists():
         mounts.append({"container_path": "/etc/hosts", "host_path": str(pod_dir / "etc-hosts")})
@@ -83,13 +87,13 @@ def container_mounts(
     return mounts
 
 
-def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str]) -> dict[str, Any]:
+def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str], place: Path) -> dict[str, Any]:
     source = volumes.get(mount["name"])
     if source is None:
         raise VolumeFailure(f'no volume "{mount["name"]}"')
     relative = mount.get("subPath") or expand(mount.get("subPathExpr", ""), environment)
     if relative:
-        source = sub_path(source, relative)
+        source = sub_path(source, relative, place)
     propagation = _PROPAGATION[mount.get("mountPropagation") or "None"]
     path = mount["mountPath"]
     return {

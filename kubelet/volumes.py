@@ -131,19 +131,6 @@ def _claimed(pod: Object, reference: Object, sources: Sources) -> Path:
     return _host_path({"path": source["path"], "type": source.get("type", "")})
 
 
-def sub_path(volume: Path, relative: str) -> Path:
-    """The path below the volume, made where it lacks; never outside it, whatever links a container has left there."""
-    if relative.startswith("/") or ".." in Path(relative).parts:
-        raise VolumeFailure(f"invalid subPath {relative}")
-    root = volume.resolve()
-    wanted = (root / relative).resolve()
-    if wanted != root and root not in wanted.parents:
-        raise VolumeFailure(f"subPath {relative} is outside of the volume")
-    if not wanted.exists():
-        wanted.mkdir(mode=0o750, parents=True)
-    return wanted
-
-
 def take_down(pod_dir: Path) -> None:
     """Unmounts and removes all that the pod had below its directory."""
     if not pod_dir.exists():

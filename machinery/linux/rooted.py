@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-_OPENAT2, _RESOLVE_IN_ROOT, _RESOLVE_NO_MAGICLINKS = 437, 0x10, 0x02
+_OPENAT2, _RESOLVE_IN_ROOT, _RESOLVE_BENEATH, _RESOLVE_NO_MAGICLINKS = 437, 0x10, 0x08, 0x02
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -17,8 +17,16 @@ class _How(ctypes.Structure):
 def open_within(root: Path, path: str) -> int:
     """A descriptor to read `path` as a process with that root would find it; raises OSError."""
     # A FIFO in place of the file must not hold us.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    how = _How(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return _open(root, path, os.O_RDONLY | os.O_NONBLOCK, _RESOLVE_IN_ROOT)
+
+
+def handle_below(root: Path, path: str) -> int:
+    """A descriptor (O_PATH) of what is at `path`; raises OSError, EXDEV where a link leads out of the root."""
+    return _open(root, path, os.O_PATH, _RESOLVE_BENEATH)
+
+
+def _open(root: Path, path: str, flags: int, resolve: int) -> int:
+    how = _How(flags | os.O_CLOEXEC, 0, resolve | _RESOLVE_NO_MAGICLINKS)
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         found = _libc.syscall(_OPENAT2, folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))

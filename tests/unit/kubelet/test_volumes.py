@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.volumecontent import Sources, tokens_of
-from kubelet.volumes import MountFailed, set_up, sub_path, take_down
+from kubelet.subpaths import sub_path
+from kubelet.volumecontent import Sources, VolumeFailure, tokens_of
+from kubelet.volumes import MountFailed, set_up, take_down
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
 from machinery.client.cache import Change
@@ -237,13 +238,37 @@ def test_a_bound_claim_is_its_volume_s_path(tmp_path: Path) -> None:
 
 def test_a_sub_path_stays_below_its_volume(tmp_path: Path) -> None:
     volume = tmp_path / "v"
-    volume.mkdir()
-    assert sub_path(volume, "a/b") == volume / "a/b"
-    assert (volume / "a/b").is_dir()
+    volume.mkdir(mode=0o777)
+    volume.chmod(0o777)
+    place = sub_path(volume, "a/b", tmp_path / "places/0")
+    (place / "file").write_text("x")
+    assert (volume / "a/b/file").read_text() == "x"
+    assert (volume / "a/b").stat().st_mode & 0o777 == 0o777
+    (volume / "data").mkdir()
+    (volume / "data/key").write_text("secret")
+    (volume / "key").symlink_to("data/key")
+    assert sub_path(volume, "key", tmp_path / "places/1").read_text() == "secret"
     (volume / "out").symlink_to(tmp_path)
-    for wrong in ("out", "../x", "/etc"):
-        with pytest.raises(Exception, match="subPath"):
-            sub_path(volume, wrong)
+    (volume / "up").symlink_to("..")
+    for wrong in ("out", "up", "out/x", "../x", "/etc"):
+        with pytest.raises(VolumeFailure, match="subPath"):
+            sub_path(volume, wrong, tmp_path / "places/2")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_sub_path_is_what_it_was_whatever_a_container_makes_of_it(tmp_path: Path) -> None:
+    volume, outside = tmp_path / "v", tmp_path / "outside"
+    (volume / "a").mkdir(parents=True)
+    (volume / "a/file").write_text("within")
+    outside.mkdir()
+    (outside / "file").write_text("without")
+    place = sub_path(volume, "a", tmp_path / "places/0")
+    (volume / "a").rename(volume / "b")
+    (volume / "a").symlink_to(outside)
+    assert (place / "file").read_text() == "within"
+    (volume / "a").unlink()
+    (volume / "a").write_text("a file now")
+    assert sub_path(volume, "a", tmp_path / "places/0").read_text() == "a file now"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
