@@ -67,7 +67,13 @@ def owners(obj: Object) -> Owners:
 
 def are_sound(entries: list[Object]) -> bool:
     """Whether managedFields can be read; upstream takes those that can't for none at all."""
-    return all(is_set(entry.get("fieldsV1") or {}) for entry in entries)
+    return all(
+        entry.get("manager")
+        and entry.get("operation") in ("Apply", "Update")
+        and entry.get("apiVersion")
+        and is_set(entry.get("fieldsV1") or {})
+        for entry in entries
+    )
 
 
 def write_owners(obj: Object, found: Owners) -> None:
@@ -151,7 +157,8 @@ def track_update(new: Object, old: Object, call: Call, now: datetime) -> None:
     """
     resource = call.resource
     given, recorded = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
-    is_reset = given is not None and len(given) == 0
+    # Either is how clients strip an object of all owners.
+    is_reset = given is not None and given in ([], [{}])
     is_given = given and (given == recorded or are_sound(given))
     found = {} if is_reset else owners(new) if is_given else owners(old)
     changed, removed = compare(bare(old), bare(new), schema_of(resource))

@@ -205,6 +205,18 @@ async def test_patches_are_answered_as_upstream_does(asking: Asking, kind: str, 
     assert found[0] == code, found
 
 
+async def test_owners_that_make_no_sense_change_nothing_and_an_empty_one_resets(asking: Asking) -> None:
+    path = f"{MAPS}/there?dryRun=All"
+    recorded = (await asking.ask("GET", f"{MAPS}/there"))[2]["metadata"]["managedFields"]
+    sound = recorded[0]
+    for odd in ([7], [{"manager": "m"}], [{**sound, "operation": "Fly"}], [{**sound, "fieldsV1": {"x": {}}}]):
+        body = json.dumps({"metadata": {"managedFields": odd}}).encode()
+        code, _, said = await asking.ask("PATCH", path, body, Content_Type=MERGE)
+        assert code == 400 or said["metadata"]["managedFields"] == recorded, said
+    body = json.dumps({"metadata": {"managedFields": [{}]}}).encode()
+    assert "managedFields" not in (await asking.ask("PATCH", path, body, Content_Type=MERGE))[2]["metadata"]
+
+
 async def test_lists_in_patches_are_walked_with_care(asking: Asking) -> None:
     labels = {"a": "b"}
     containers = [{"name": "c", "image": "i", "ports": [{"containerPort": 1}]}]

@@ -97,7 +97,10 @@ def test_nulls_and_what_is_missing_become_what_go_would_have_read() -> None:
 
 
 def test_managed_fields_that_make_no_sense_are_none() -> None:
-    value = written(PODS).replace(b'"metadata":{', b'"metadata":{"managedFields":[{"fieldsV1":{"f:a":1}}],')
+    value = written(PODS).replace(
+        b'"metadata":{',
+        b'"metadata":{"managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsV1":{"f:a":1}}],',
+    )
     key = key_of(PODS, example(PODS)["metadata"]["name"])
     assert "managedFields" not in orjson.loads(readable(key, value))["metadata"]
 
