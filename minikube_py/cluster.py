@@ -72,9 +72,9 @@ async def _start(
         state.components[name] = what
         state.write(config.state_file)
 
-    runtime_ready = asyncio.Event()
+    runtime_ready, settled = asyncio.Event(), asyncio.Event()
     if config.has_runtime:
-        start("runtime", node.serve_runtime(config, runtime_ready))
+        start("runtime", node.serve_runtime(config, runtime_ready, settled))
         # The server listens on the pods' bridge too, which the runtime makes.
         await runtime_ready.wait()
     say("apiserver", "starting")
@@ -104,6 +104,7 @@ async def _start(
     # What the start has made stays: no later pass of the collector need look at it.
     gc.freeze()
     _keep_systemd_told(server)
+    settled.set()
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
 
@@ -157,7 +158,7 @@ def _keep_systemd_told(server: ApiServer) -> None:
 async def _end_pods(group: asyncio.TaskGroup, config: Config) -> None:
     """Ends all sandboxes by their containers' grace, over CRI as the kubelet would."""
     ready = asyncio.Event()
-    runtime = group.create_task(node.serve_runtime(config, ready)) if config.has_runtime else None
+    runtime = group.create_task(node.serve_runtime(config, ready, asyncio.Event())) if config.has_runtime else None
     if runtime:
         await ready.wait()
     try:

@@ -48,12 +48,13 @@ def mirrors(options: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-async def serve_runtime(config: Config, ready: asyncio.Event) -> None:
+async def serve_runtime(config: Config, ready: asyncio.Event, settled: asyncio.Event) -> None:
+    """Sets `ready`; what can wait begins once `settled` is set."""
     from runtime.server import serve
 
     containerd_link.make(config.cri_socket)
     try:
-        await serve(runtime_config(config), ready=ready)
+        await serve(runtime_config(config), ready=ready, settled=settled)
     finally:
         containerd_link.remove(config.cri_socket)
 

@@ -36,8 +36,13 @@ from runtime.snapshots.selection import open_snapshotter
 LOG = logging.getLogger("runtime")
 
 
-async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) -> None:
-    """Serves until cancelled; sets `ready` once the socket answers and what ran before is adopted."""
+async def serve(
+    config: RuntimeConfig, *, ready: asyncio.Event | None = None, settled: asyncio.Event | None = None
+) -> None:
+    """Serves until cancelled; sets `ready` once the socket answers and what ran before is adopted.
+
+    What can wait, the import of archives, begins when `settled` is set.
+    """
     await asyncio.to_thread(_make_folders, config)
     snapshotter = await asyncio.to_thread(open_snapshotter, config.root / "snapshots")
     images = await asyncio.to_thread(ImageService, config.root, snapshotter, config.mirrors)
@@ -68,8 +73,9 @@ async def serve(config: RuntimeConfig, *, ready: asyncio.Event | None = None) ->
         try:
             async with _listening(config, handlers) as ended:
                 group.create_task(containers.run())
-                if config.archives is not None:
-                    group.create_task(import_archives(config.archives, config.root / "imported.json", images))
+                if config.archives is not None and settled is not None:
+                    memory = config.root / "imported.json"
+                    group.create_task(import_archives(config.archives, memory, images, settled))
                 if ready is not None:
                     ready.set()
                 await ended()

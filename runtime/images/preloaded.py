@@ -19,8 +19,9 @@ from runtime.images.service import ImageService
 LOG = logging.getLogger("images")
 
 
-async def import_archives(folder: Path, memory: Path, images: ImageService) -> None:
-    """Imports each `*.tar*` of `folder` by name; one that can't be is told in the log and passed over."""
+async def import_archives(folder: Path, memory: Path, images: ImageService, begin: asyncio.Event) -> None:
+    """From `begin` on imports each `*.tar*` of `folder` by name; one that can't be is logged and passed over."""
+    await begin.wait()
     known = await asyncio.to_thread(_read, memory)
     for path in await asyncio.to_thread(lambda: sorted(path for path in folder.glob("*.tar*") if path.is_file())):
         with contain("archive", about=str(path)):
