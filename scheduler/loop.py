@@ -32,6 +32,7 @@ from scheduler.profile import DEFAULT
 from scheduler.queue import SchedulingQueue
 from scheduler.schedule import Decision, schedule
 from scheduler.snapshot import Snapshot
+from scheduler.telling import Telling
 
 LOG = logging.getLogger("scheduler")
 BINDINGS_AT_ONCE = 64
@@ -53,7 +54,7 @@ class Scheduler:
         self._cluster = Cluster(cache)
         hints = {plugin.name: plugin.helps for plugin in profile.plugins if plugin.helps is not None}
         self._queue = SchedulingQueue(clock, hints)
-        self._recorder = EventRecorder(client, profile.name, clock=clock)
+        self._telling = Telling(EventRecorder(client, profile.name, clock=clock), clock, self._queue.idle)
         self._binding = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._preempting: set[PodKey] = set()
 
@@ -62,6 +63,7 @@ class Scheduler:
             self._cache.subscribe(resource, self._on_change)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
+            group.create_task(self._telling.run())
             group.create_task(self._schedule(group))
 
     def _on_change(self, change: Change) -> None:
@@ -139,7 +141,7 @@ class Scheduler:
             self._queue.happened(ClusterEvent(Happened.POD_GONE, obj, obj))
             return
         message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
-        await self._recorder.record(obj, "Normal", "Scheduled", message)
+        self._telling.tell(obj, "Normal", "Scheduled", message)
 
     async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
         """Makes room where that is possible; tells the failure."""
@@ -148,7 +150,7 @@ class Scheduler:
             if outcome.chosen is not None:
                 self._cluster.nominate(pod, outcome.chosen.node)
                 await self._evict(pod, outcome.chosen)
-            await self._recorder.record(obj, "Warning", "FailedScheduling", outcome.message)
+            self._telling.tell(obj, "Warning", "FailedScheduling", outcome.message)
             await tell_unschedulable(self._client, self._clock, obj, outcome.message, outcome.nominated)
         except StatusError as error:
             LOG.info("telling of %s/%s: %s", pod.key.namespace, pod.key.name, error)
@@ -176,7 +178,7 @@ class Scheduler:
                 continue
             if await evict(self._client, found, self._profile.name):
                 message = f"Preempted by pod {pod.key.uid} on node {chosen.node}"
-                await self._recorder.record(found, "Normal", "Preempted", message)
+                self._telling.tell(found, "Normal", "Preempted", message)
 
 
 def _asks(pod: Object) -> tuple[object, ...]:

@@ -54,6 +54,7 @@ class SchedulingQueue:
         self._backing: WorkQueue[PodKey] = WorkQueue(clock)
         self._count = 0
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -120,7 +121,12 @@ class SchedulingQueue:
                     waiting.queued = 0
                     return waiting.pod
             self._wake.clear()
+            self._idle.set()
             await self._wake.wait()
+
+    async def idle(self) -> None:
+        """Returns when no pod waits for its turn."""
+        await self._idle.wait()
 
     def _back_off(self, waiting: _Waiting) -> None:
         waiting.attempts += 1
@@ -140,6 +146,7 @@ class SchedulingQueue:
         waiting.queued = self._count
         order = (-waiting.pod.priority, waiting.created, self._count)
         heapq.heappush(self._active, _Entry(order, waiting.pod.key))
+        self._idle.clear()
         self._wake.set()
 
     def _unset(self, waiting: _Waiting) -> None:
