@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Stage:
             cwd=home, start_new_session=True,
             env={
                 "PATH": f"{self.directory / 'bin'}:/usr/bin:/bin", "HOME": str(self.directory),
-                "KUBECONFIG": str(home / "kubeconfig"), "LC_ALL": "C.UTF-8",
+                "KUBECONFIG": str(home / "kubeconfig"), "TMPDIR": str(home), "LC_ALL": "C.UTF-8",
             },
         )  # fmt: skip
         try:
@@ -120,6 +120,10 @@ class Stage:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = await process.communicate()
             return -1, f"not done within {DEADLINE} s: {said.decode(errors='replace')}"
+        finally:
+            # What the script has left running ends with it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         assert process.returncode is not None
         return process.returncode, said.decode(errors="replace")
 

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from kubernetes import client, config, dynamic, informer, utils, watch
 from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.leaderelection import electionconfig, leaderelection
+from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from tests.clients.case import objects
 from tests.clients.client_world import LINES, World, in_thread, world
@@ -69,6 +71,50 @@ async def test_what_is_made_is_listed_patched_in_each_way_and_deleted(found: Wor
             assert (scale.kind, scale.spec.replicas) == ("Scale", 3)
             page = apps.list_namespaced_replica_set("default", limit=1)
             assert page.metadata.resource_version
+
+    await in_thread(use)
+
+
+async def test_what_is_listed_page_by_page_is_deleted_at_once(found: World) -> None:
+    def use() -> None:
+        with api_client(found) as api:
+            core = client.CoreV1Api(api)
+            for name in ("a", "b", "c", "d", "e"):
+                core.create_namespaced_config_map("default", config_map(name))
+            names, token = [], ""
+            while token is not None:
+                page = core.list_namespaced_config_map("default", label_selector="made=here", limit=2, _continue=token)
+                names += [item.metadata.name for item in page.items]
+                token = page.metadata._continue
+            assert names == ["a", "b", "c", "d", "e"]
+            core.delete_collection_namespaced_config_map("default", label_selector="made=here")
+            assert not core.list_namespaced_config_map("default", label_selector="made=here").items
+
+    await in_thread(use)
+
+
+async def test_a_leader_is_elected_by_a_lease(found: World) -> None:
+    class DoneError(Exception):
+        pass
+
+    def use() -> None:
+        with api_client(found) as api:
+            leases = client.CoordinationV1Api(api)
+            lock = LeaseLock("leader", "default", "me")
+            lock.api_instance = leases
+            heard: list[str] = []
+
+            def lead() -> None:
+                heard.append(leases.read_namespaced_lease("leader", "default").spec.holder_identity)
+                raise DoneError
+
+            candidate = electionconfig.Config(
+                lock, lease_duration=3, renew_deadline=2, retry_period=1, onstarted_leading=lead,
+                onstopped_leading=lambda: heard.append("stopped"),
+            )  # fmt: skip
+            leaderelection.LeaderElection(candidate).run()
+            assert heard == ["me", "stopped"]
+            assert leases.read_namespaced_lease("leader", "default").spec.lease_duration_seconds == 3
 
     await in_thread(use)
 
