@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet.image_gc import ImageGcPolicy
+from kubelet.proxy.proxy import ProxyConfig
 
 KUBELET_VERSION = "v1.36.2"
 
@@ -33,6 +34,8 @@ class KubeletConfig:
     container_log_max_size: int = 10 << 20
     container_log_max_files: int = 5
     image_gc: ImageGcPolicy = ImageGcPolicy()
+    proxy: ProxyConfig | None = None
+    """None: Services are another proxy's."""
 
     @property
     def pods_dir(self) -> Path:

@@ -23,6 +23,7 @@ from kubelet.manifests import Manifests
 from kubelet.mirrors import Mirrors
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
+from kubelet.proxy.proxy import Proxy
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
 from kubelet.staticpods import by_uid
@@ -110,6 +111,9 @@ class Kubelet:
         bodies = (context.events.run(), pleg.follow(), pleg.relist(), rotator.run(), self._mirrors.run())
         for body in bodies:
             group.create_task(body)
+        if self._config.proxy is not None:
+            proxy = Proxy(self._config.proxy, self._config.node_name, self._cache, self._clock)
+            group.create_task(proxy.run())
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
 
     async def _runtime(self, cri: Cri) -> RuntimeVersion:

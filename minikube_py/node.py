@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from apiserver.server import ApiServer
+from kubelet.proxy.proxy import ProxyConfig
 from machinery.pki import Pki
 from minikube_py import containerd_link
 from minikube_py.config import Config, duration
@@ -85,9 +86,14 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
             low=config.image_gc_low_threshold,
             maximum_age=duration(config.image_maximum_gc_age),
         ),
+        proxy=proxy_config(config),
     )
     client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
     await Kubelet(settings, client, server.cache, SystemClock()).run()
+
+
+def proxy_config(config: Config) -> ProxyConfig:
+    return ProxyConfig(f"mkpy-{config.instance}-services", config.pod_cidr, config.service_cidr)
 
 
 def pod_logs_dir(config: Config) -> Path:
@@ -131,9 +137,11 @@ async def destroy(config: Config) -> None:
     """Removes everything that runtime and kubelet made: containers, mounts, links, rules, cgroups, logs."""
     import shutil
 
+    from kubelet.proxy.proxy import tear_down
     from runtime.server import destroy as destroy_runtime
 
     await destroy_runtime(runtime_config(config))
+    await asyncio.to_thread(tear_down, proxy_config(config))
     containerd_link.remove(config.cri_socket)
     _unmount_below(config.data_dir)
     if not config.is_default and pod_logs_dir(config).exists():

@@ -107,12 +107,16 @@ class BridgeNetwork:
             route.link("add", ifname=host_end, kind="veth", peer=peer)
         link, bridge = netlink.index(route, host_end), netlink.index(route, self._config.bridge)
         route.link("set", index=link, master=bridge, state="up")
+        # With br_netfilter what a sandbox sends to itself by way of the host's rules leaves by the port it came from.
+        route.brport("set", index=link, mode=1)
 
     def _configure(self, route: Any, address: str) -> None:
-        link = netlink.index(route, INTERFACE)
-        route.addr("add", index=link, address=address, prefixlen=self._config.network.prefixlen)
+        link, gateway = netlink.index(route, INTERFACE), str(self._config.gateway)
+        # Neighbours are reached by the gateway too: what passes between sandboxes must pass the host's rules.
+        route.addr("add", index=link, address=address, prefixlen=32)
         route.link("set", index=link, state="up")
-        route.route("add", dst="default", gateway=str(self._config.gateway))
+        route.route("add", dst=f"{gateway}/32", oif=link, scope=253)
+        route.route("add", dst="default", gateway=gateway)
 
     def link(self, sandbox_id: str) -> str:
         """The name of the host's end of the sandbox's network."""

@@ -34,6 +34,9 @@ def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()
         f"add rule ip {table} prerouting fib daddr type local jump hostports",
         f"add rule ip {table} output fib daddr type local jump hostports",
         f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade',
+        # Or sandboxes would learn to reach each other past the host.
+        f"add chain ip {table} redirects {{ type filter hook output priority filter; policy accept; }}",
+        f'add rule ip {table} redirects oifname "{bridge}" icmp type redirect drop',
         # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
         f'add rule ip {table} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
     ]

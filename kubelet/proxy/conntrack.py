@@ -1,0 +1,67 @@
+"""UDP has no end, so the kernel goes on sending a client's datagrams to an endpoint that is gone: such entries go.
+
+A TCP connection ends by itself and is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from socket import AF_INET
+from typing import Any
+
+from kubelet.proxy.services import ServicePort
+
+_UDP = 17
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What was asked for, and the endpoint that answered; an empty endpoint stands for the address unchanged."""
+
+    address: str
+    port: int
+    endpoint: str
+
+
+def stale(before: Sequence[ServicePort], after: Sequence[ServicePort]) -> set[Flow]:
+    """The flows that the change from one state to the next has left behind."""
+    flows = _flows(before) - _flows(after)
+    # Whoever asked while there was no endpoint has an entry that leads nowhere.
+    answered = {(port.key, port.protocol) for port in before if port.internal}
+    for port in after:
+        if port.protocol == "udp" and port.internal and (port.key, port.protocol) not in answered:
+            flows.add(Flow(port.cluster_ip, port.port, ""))
+    return flows
+
+
+def _flows(ports: Iterable[ServicePort]) -> set[Flow]:
+    return {
+        Flow(address, port.port, endpoint.ip)
+        for port in ports
+        if port.protocol == "udp"
+        for address in (port.cluster_ip, *port.addresses)
+        for endpoint in {*port.internal, *port.external}
+    }
+
+
+def forget(flows: set[Flow]) -> None:
+    """Deletes the entries of these flows. Blocks: use a thread."""
+    from pyroute2 import NFCTSocket
+    from pyroute2.netlink.exceptions import NetlinkError
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
+
+    with NFCTSocket() as socket:
+        for entry in list(socket.dump(tuple_orig=NFCTAttrTuple(proto=_UDP))):
+            asked, answer = (
+                NFCTAttrTuple.from_netlink(AF_INET, entry.get_attr(f"CTA_TUPLE_{side}")) for side in ("ORIG", "REPLY")
+            )
+            if asked.proto == _UDP and _flow(asked, answer) in flows:
+                # Others may have ended it in the meantime.
+                with contextlib.suppress(NetlinkError):
+                    socket.entry("del", tuple_orig=asked)
+
+
+def _flow(asked: Any, answer: Any) -> Flow:
+    return Flow(asked.daddr, asked.dport, "" if answer.saddr == asked.daddr else answer.saddr)

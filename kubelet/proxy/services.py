@@ -1,0 +1,153 @@
+"""Services and EndpointSlices as the proxy needs them: one value a port of a Service, with where it leads. Pure.
+
+Which endpoints count is KEP-1669's and the Service's traffic policies' to say: ready ones, else those that still serve
+while they end; for a Local policy those of this node alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from machinery.api.resource import Object
+
+SERVICE_NAME = "kubernetes.io/service-name"
+_PROXIED_BY_OTHERS = "service.kubernetes.io/service-proxy-name"
+_HEADLESS = "service.kubernetes.io/headless"
+_DEFAULT_AFFINITY = 10800
+
+
+@dataclass(frozen=True, order=True)
+class Endpoint:
+    """An address and port behind a Service."""
+
+    ip: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.ip} . {self.port}"
+
+
+@dataclass(frozen=True)
+class ServicePort:
+    """`internal` is where the cluster's own clients are led, `external` those from outside.
+
+    `affinity_seconds` is 0 where each connection is on its own; `sources` are the only ranges from which the load
+    balancer's addresses may be reached, empty for all.
+    """
+
+    namespace: str
+    service: str
+    name: str
+    protocol: str
+    port: int
+    cluster_ip: str
+    internal: tuple[Endpoint, ...] = ()
+    external: tuple[Endpoint, ...] = ()
+    node_port: int = 0
+    external_ips: tuple[str, ...] = ()
+    load_balancer_ips: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    affinity_seconds: int = 0
+
+    @property
+    def key(self) -> str:
+        """What names the port in messages: namespace/service:port."""
+        return f"{self.namespace}/{self.service}:{self.name or self.port}"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses from outside, the cluster's own apart."""
+        return tuple(dict.fromkeys((*self.external_ips, *self.load_balancer_ips)))
+
+
+def service_ports(services: Iterable[Object], slices: Iterable[Object], node: str) -> list[ServicePort]:
+    """The ports of all Services that have an address, in a fixed order; IPv4 alone."""
+    by_service: dict[tuple[str, str], list[Object]] = {}
+    for each in slices:
+        metadata = each["metadata"]
+        name = (metadata.get("labels") or {}).get(SERVICE_NAME)
+        if name and each.get("addressType") == "IPv4":
+            by_service.setdefault((metadata.get("namespace", ""), name), []).append(each)
+    found: list[ServicePort] = []
+    for service in services:
+        metadata = service["metadata"]
+        found += _ports(service, by_service.get((metadata["namespace"], metadata["name"]), []), node)
+    return sorted(found, key=lambda port: (port.namespace, port.service, port.name, port.port))
+
+
+def _ports(service: Object, slices: list[Object], node: str) -> Iterable[ServicePort]:
+    spec, metadata = service.get("spec") or {}, service["metadata"]
+    address = _ipv4([spec.get("clusterIP") or "", *(spec.get("clusterIPs") or [])])
+    labels = metadata.get("labels") or {}
+    if not address or spec.get("type") == "ExternalName" or _PROXIED_BY_OTHERS in labels or _HEADLESS in labels:
+        return
+    balanced = [entry.get("ip", "") for entry in _ingress(service) if entry.get("ipMode", "VIP") == "VIP"]
+    affinity = 0
+    if spec.get("sessionAffinity") == "ClientIP":
+        client = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+        affinity = client.get("timeoutSeconds") or _DEFAULT_AFFINITY
+    base = ServicePort(
+        metadata["namespace"], metadata["name"], "", "tcp", 0, address,
+        external_ips=tuple(ip for ip in spec.get("externalIPs") or () if _is_ipv4(ip)),
+        load_balancer_ips=tuple(ip for ip in balanced if _is_ipv4(ip)),
+        sources=tuple(spec.get("loadBalancerSourceRanges") or ()),
+        affinity_seconds=affinity,
+    )  # fmt: skip
+    for port in spec.get("ports") or ():
+        name = port.get("name") or ""
+        ready = list(_endpoints(slices, name, port.get("protocol") or "TCP"))
+        yield replace(
+            base,
+            name=name,
+            protocol=(port.get("protocol") or "TCP").lower(),
+            port=port["port"],
+            node_port=port.get("nodePort") or 0,
+            internal=_chosen(ready, node, is_local=spec.get("internalTrafficPolicy") == "Local"),
+            external=_chosen(ready, node, is_local=spec.get("externalTrafficPolicy") == "Local"),
+        )
+
+
+def _ingress(service: Object) -> list[Mapping[str, Any]]:
+    balancer = (service.get("status") or {}).get("loadBalancer") or {}
+    return balancer.get("ingress") or []
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    endpoint: Endpoint
+    node: str
+    is_ready: bool
+    serves: bool
+
+
+def _endpoints(slices: list[Object], port_name: str, protocol: str) -> Iterable[_Candidate]:
+    for each in slices:
+        for port in each.get("ports") or ():
+            if (port.get("name") or "") != port_name or (port.get("protocol") or "TCP") != protocol:
+                continue
+            if port.get("port") is None:
+                continue
+            for endpoint in each.get("endpoints") or ():
+                conditions = endpoint.get("conditions") or {}
+                ready = conditions.get("ready") is not False
+                serving = conditions.get("serving", ready) is not False
+                address = Endpoint((endpoint.get("addresses") or [""])[0], port["port"])
+                if _is_ipv4(address.ip):
+                    yield _Candidate(address, endpoint.get("nodeName") or "", ready, serving)
+
+
+def _chosen(candidates: list[_Candidate], node: str, *, is_local: bool) -> tuple[Endpoint, ...]:
+    here = [each for each in candidates if not is_local or each.node == node]
+    found = [each for each in here if each.is_ready] or [each for each in here if each.serves]
+    return tuple(sorted({each.endpoint for each in found}))
+
+
+def _ipv4(addresses: Iterable[str]) -> str:
+    return next((address for address in addresses if _is_ipv4(address)), "")
+
+
+def _is_ipv4(text: str) -> bool:
+    parts = text.split(".")
+    return len(parts) == 4 and all(part.isdecimal() and int(part) < 256 for part in parts)

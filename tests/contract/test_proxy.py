@@ -1,0 +1,155 @@
+"""Services answer as they should, and only as they should: real packets in network namespaces of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADDRESS, PORT = "10.96.0.10", 80
+WEB = {"port": PORT, "cluster_ip": ADDRESS}
+
+
+class Node:
+    """The node in its namespace, driven by lines of JSON."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.addresses: dict[str, str] = self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the node has ended"
+        return json.loads(line)
+
+    def _call(self, *said: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(said) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def apply(self, *ports: dict[str, Any]) -> None:
+        self._call("apply", ports)
+
+    def tcp(self, pod: str, address: str = ADDRESS, port: int = PORT) -> list[str]:
+        """Who answered, and whom it saw; ["error", NAME] where nobody did."""
+        said: str = self._call("ask", pod, "tcp", address, port)
+        return said.split()
+
+    def udp(self, pod: str, source_port: int) -> list[str]:
+        said: str = self._call("ask", pod, "udp", ADDRESS, 53, source_port)
+        return said.split()
+
+    def run(self, *command: str) -> str:
+        found: str = self._call("run", *command)
+        return found
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    directory = tmp_path_factory.mktemp("node")
+    command = ["unshare", "--net", sys.executable, "-m", "tests.contract.proxied_node", str(directory)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as process:
+        try:
+            yield Node(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+
+@pytest.fixture
+def node(started: Node) -> Iterator[Node]:
+    yield started
+    started.apply()
+
+
+def test_the_host_and_pods_reach_a_service_by_its_address(node: Node) -> None:
+    node.apply({**WEB, "to": "a"})
+    # The host asks with the address that the bridge gives it, a pod with its own.
+    assert node.tcp("") == ["a", "10.244.0.1"]
+    assert node.tcp("b") == ["a", node.addresses["b"]]
+
+
+def test_a_pod_reaches_itself_through_a_service(node: Node) -> None:
+    node.apply({**WEB, "to": "a"})
+    assert node.tcp("a") == ["a", "10.244.0.1"]
+
+
+def test_pods_reach_each_other_past_no_rule_of_the_host(node: Node) -> None:
+    assert node.tcp("b", "a", 8080) == ["a", node.addresses["b"]]
+    neighbours = node.run("ip", "neigh", "show", "dev", "mkpy0")
+    assert node.addresses["a"] in neighbours and node.addresses["b"] in neighbours
+
+
+def test_all_endpoints_get_their_share(node: Node) -> None:
+    node.apply({**WEB, "to": "ab"})
+    assert {node.tcp("c")[0] for _ in range(24)} == {"a", "b"}
+
+
+def test_with_affinity_a_client_stays_with_its_endpoint(node: Node) -> None:
+    node.apply({**WEB, "to": "ab", "affinity_seconds": 600})
+    assert len({node.tcp("c")[0] for _ in range(8)}) == 1
+
+
+def test_a_service_without_endpoints_refuses_at_once(node: Node) -> None:
+    node.apply({**WEB, "to": "", "node_port": 30080})
+    assert node.tcp("") == node.tcp("b") == ["error", "ConnectionRefusedError"]
+    assert node.tcp("b", "10.244.0.1", 30080) == ["error", "ConnectionRefusedError"]
+
+
+def test_a_port_that_the_service_does_not_have_is_refused(node: Node) -> None:
+    node.apply({**WEB, "to": "a"})
+    assert node.tcp("", port=81) == node.tcp("b", port=81) == ["error", "ConnectionRefusedError"]
+
+
+def test_a_node_port_answers_on_every_address_of_the_host(node: Node) -> None:
+    node.apply({**WEB, "to": "a", "node_port": 30080})
+    assert node.tcp("", "127.0.0.1", 30080)[0] == "a"
+    assert node.tcp("", "10.244.0.1", 30080)[0] == "a"
+    assert node.tcp("b", "10.244.0.1", 30080) == ["a", node.addresses["b"]]
+
+
+def test_a_load_balancers_address_lets_its_ranges_in_alone(node: Node) -> None:
+    balanced = {**WEB, "to": "a", "load_balancer_ips": ["192.0.2.7"]}
+    node.apply({**balanced, "sources": [f"{node.addresses['b']}/32"]})
+    assert node.tcp("b", "192.0.2.7") == ["a", node.addresses["b"]]
+    assert node.tcp("c", "192.0.2.7")[0] == "error"
+    # The cluster's own address asks nobody where he comes from.
+    assert node.tcp("c")[0] == "a"
+
+
+def test_changes_reach_the_next_connection(node: Node) -> None:
+    node.apply({**WEB, "to": "a"})
+    assert node.tcp("c")[0] == "a"
+    node.apply({**WEB, "to": "b"}, {"port": 81, "cluster_ip": "10.96.0.11", "service": "t", "to": "a"})
+    assert node.tcp("c")[0] == "b"
+    assert node.tcp("c", "10.96.0.11", 81)[0] == "a"
+    node.apply({"port": 81, "cluster_ip": "10.96.0.11", "service": "t", "to": "a"})
+    assert node.tcp("c")[0] == "error"
+
+
+def test_a_datagram_from_the_same_port_reaches_the_new_endpoint(node: Node) -> None:
+    dns = {"port": 53, "cluster_ip": ADDRESS, "protocol": "udp"}
+    node.apply({**dns, "to": "a"})
+    assert node.udp("c", 40000)[0] == "a"
+    node.apply({**dns, "to": "b"})
+    assert node.udp("c", 40000)[0] == "b"
+
+
+def test_nothing_is_left_when_the_services_are_gone(node: Node) -> None:
+    node.apply({**WEB, "to": "ab", "node_port": 30080, "affinity_seconds": 60, "load_balancer_ips": ["192.0.2.7"],
+                "sources": ["192.0.2.0/24"]})  # fmt: skip
+    full = node.run("nft", "list", "table", "ip", "proxied")
+    node.apply()
+    empty = node.run("nft", "list", "table", "ip", "proxied")
+    assert "svc-" in full and "goto" in full
+    assert not any(word in empty for word in ("svc-", "svce-", "fw-", ADDRESS, "30080"))

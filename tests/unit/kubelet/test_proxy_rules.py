@@ -1,0 +1,167 @@
+"""Where Services lead, and that a table is only ever told what changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubelet.proxy.conntrack import Flow, stale
+from kubelet.proxy.ruleset import Ruleset, changed, ruleset
+from kubelet.proxy.services import Endpoint, ServicePort, service_ports
+
+A, B, C = (Endpoint(f"10.244.0.{number}", 8080) for number in (5, 6, 7))
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}
+    return {"metadata": {"namespace": "d", "name": "web"}, "spec": {"clusterIP": "10.96.0.9", "ports": [port], **spec}}
+
+
+def endpoint(of: Endpoint, node: str = "n", **conditions: bool) -> dict[str, Any]:
+    return {"addresses": [of.ip], "nodeName": node, "conditions": conditions}
+
+
+def endpoint_slice(*endpoints: dict[str, Any], port: str = "http") -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "d", "name": "web-x", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": list(endpoints),
+        "ports": [{"name": port, "port": 8080, "protocol": "TCP"}],
+    }
+
+
+def internal(*endpoints: dict[str, Any], **spec: Any) -> tuple[Endpoint, ...]:
+    (port,) = service_ports([service(**spec)], [endpoint_slice(*endpoints)], "n")
+    return port.internal
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "spec", "led"),
+    [
+        ([endpoint(B, ready=True), endpoint(A)], {}, (A, B)),
+        ([endpoint(A, ready=False), endpoint(B, ready=True)], {}, (B,)),
+        ([endpoint(A, ready=False, serving=True, terminating=True)], {}, (A,)),
+        ([endpoint(A, ready=False, serving=False, terminating=True)], {}, ()),
+        ([endpoint(A, "other"), endpoint(B)], {"internalTrafficPolicy": "Local"}, (B,)),
+        ([endpoint(A, "other"), endpoint(B)], {"externalTrafficPolicy": "Local"}, (A, B)),
+    ],
+)
+def test_ready_endpoints_count_else_those_that_still_serve(
+    endpoints: list[dict[str, Any]], spec: dict[str, Any], led: tuple[Endpoint, ...]
+) -> None:
+    assert internal(*endpoints, **spec) == led
+
+
+@pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"clusterIP": ""}, {"type": "ExternalName"}])
+def test_what_has_no_address_has_no_ports(spec: dict[str, Any]) -> None:
+    assert service_ports([service(**spec)], [], "n") == []
+
+
+def test_an_endpoint_of_another_port_is_none() -> None:
+    (port,) = service_ports([service()], [endpoint_slice(endpoint(A), port="metrics")], "n")
+    assert port.internal == ()
+
+
+def test_nothing_is_told_where_nothing_changes() -> None:
+    rules = ruleset([PORT])
+    assert changed("t", rules, rules) == ""
+
+
+PORT = ServicePort("d", "web", "http", "tcp", 80, "10.96.0.9", (A, B), (A, B), node_port=30080)
+
+
+def test_another_endpoint_touches_the_chain_of_its_port_alone() -> None:
+    other = ServicePort("d", "api", "", "tcp", 80, "10.96.0.8", (C,), (C,))
+    more = ServicePort("d", "web", "http", "tcp", 80, "10.96.0.9", (A,), (A,), node_port=30080)
+    said = changed("t", ruleset([PORT, other]), ruleset([more, other])).splitlines()
+    assert len(said) == 3
+    assert re.fullmatch(r"flush chain ip t svc-\w+", said[0])
+    assert said[1].endswith("dnat ip addr . port to numgen random mod 1 map { 0 : 10.244.0.5 . 8080 }")
+    assert said[2] == "delete element ip t hairpins { 10.244.0.6 . 10.244.0.6 }"
+
+
+ENDPOINTS = st.lists(st.sampled_from([A, B, C]), unique=True, max_size=3).map(tuple)
+PORTS = st.builds(
+    ServicePort,
+    st.just("d"), st.sampled_from("ab"), st.just(""), st.sampled_from(["tcp", "udp"]), st.just(80),
+    st.sampled_from(["10.96.0.8", "10.96.0.9"]),
+    internal=ENDPOINTS, external=ENDPOINTS, node_port=st.sampled_from([0, 30080]),
+    load_balancer_ips=st.sampled_from([(), ("192.0.2.1",)]), sources=st.sampled_from([(), ("192.0.2.0/24",)]),
+    affinity_seconds=st.sampled_from([0, 60]),
+)  # fmt: skip
+
+
+class Table:
+    """What nft would have, from the commands; it refuses what nft would refuse."""
+
+    def __init__(self) -> None:
+        self.chains: dict[str, tuple[str, ...]] = {}
+        self.sets: set[str] = set()
+        self.elements: dict[str, dict[str, str]] = {}
+
+    def apply(self, commands: str) -> None:
+        for line in commands.splitlines():
+            verb, what, _, _, name, *rest = line.split(" ", 5)
+            getattr(self, f"_{verb}_{what}")(name, rest[0] if rest else "")
+        known = {*self.chains, "refuse"}
+        led = [value for found in self.elements.values() for value in found.values() if value]
+        led += [rule for rules in self.chains.values() for rule in rules]
+        assert all(goto in known for said in led for goto in re.findall(r"goto ([\w-]+)", said))
+        assert all(used in {*self.sets} for said in led for used in re.findall(r"@([\w-]+)", said))
+
+    def _add_set(self, name: str, _: str) -> None:
+        self.sets.add(name)
+
+    def _delete_set(self, name: str, _: str) -> None:
+        self.sets.remove(name)
+
+    def _add_chain(self, name: str, _: str) -> None:
+        assert name not in self.chains
+        self.chains[name] = ()
+
+    def _delete_chain(self, name: str, _: str) -> None:
+        assert self.chains.pop(name) == ()
+
+    def _flush_chain(self, name: str, _: str) -> None:
+        self.chains[name] = ()
+
+    def _add_rule(self, name: str, rule: str) -> None:
+        self.chains[name] = (*self.chains[name], rule)
+
+    def _add_element(self, name: str, said: str) -> None:
+        for each in said.strip("{} ").split(", "):
+            key, _, value = each.partition(" : ")
+            assert key not in self.elements.setdefault(name, {})
+            self.elements[name][key] = value
+
+    def _delete_element(self, name: str, said: str) -> None:
+        for key in said.strip("{} ").split(", "):
+            del self.elements[name][key]
+
+
+@given(st.lists(st.lists(PORTS, max_size=4, unique_by=lambda port: (port.service, port.protocol)), max_size=5))
+def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list[list[ServicePort]]) -> None:
+    table, before = Table(), Ruleset()
+    for ports in states:
+        after = ruleset(ports)
+        table.apply(changed("t", before, after))
+        assert table.chains == dict(after.chains)
+        assert table.sets == set(after.sets)
+        assert {name: found for name, found in table.elements.items() if found} == {
+            name: dict(found) for name, found in after.elements.items() if found
+        }
+        before = after
+
+
+def test_flows_to_gone_endpoints_and_to_none_are_stale() -> None:
+    def dns(*endpoints: Endpoint) -> ServicePort:
+        return ServicePort("d", "dns", "", "udp", 53, "10.96.0.10", endpoints, endpoints)
+
+    assert stale([dns(A, B)], [dns(B)]) == {Flow("10.96.0.10", 53, A.ip)}
+    assert stale([dns()], [dns(A)]) == {Flow("10.96.0.10", 53, "")}
+    assert stale([dns(A)], [dns(A, B)]) == set()
+    assert stale([PORT], []) == set()
