@@ -59,6 +59,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     tree = _command(commands, "tree", "what an object owns and what owns it")
     tree.add_argument("object", metavar="KIND/NAME", help="an object, as deployment/nginx-deployment")
     tree.add_argument("-n", "--namespace", default="default")
+    explain = _command(commands, "explain-pending", "why a pod waits: node by node what refuses it and what would help")
+    explain.add_argument("pod", metavar="POD", help="the pod's name")
+    explain.add_argument("-n", "--namespace", default="default")
     _image_commands(commands)
     ctr = _command(commands, "ctr", "run containerd's own client, ctr, on this cluster's runtime")
     ctr.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what ctr is told: containers list")
@@ -115,7 +118,7 @@ def _cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def _late(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
-        module = importlib.import_module(f"minikube_py.cli.{name}")
+        module = importlib.import_module(f"minikube_py.cli.{name.replace('-', '_')}")
         status: int = module.run(arguments)
         return status
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machinery.api.resource import Object
@@ -139,6 +139,7 @@ def test_room_that_was_made_for_one_pod_is_not_given_to_a_lesser_one() -> None:
     assert schedule(shapes.info(pod("p", cpu="1", priority=101)), snapshot).node == "a"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 8)), max_size=6), st.integers(1, 8))
 def test_after_the_eviction_the_pod_fits_and_nobody_went_needlessly(on: list[tuple[int, int]], wants: int) -> None:
     pods, used = [], 0

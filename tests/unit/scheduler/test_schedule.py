@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machinery.api.resource import Object
@@ -114,6 +114,7 @@ def test_sidecars_count_beside_the_containers_and_the_init_containers_after_them
     assert requests(Pod(pod(containers=[asks("500m")], initContainers=init)))["cpu"] == 1000
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 2500), max_size=12))
 def test_the_scheduler_never_overcommits(wishes: list[int]) -> None:
     nodes = [node("a"), node("b")]
