@@ -33,6 +33,10 @@ class CacheView:
     def on_node(self, node: str) -> Sequence[Object]:
         return [entry.object for entry in self._cache.on_node(node)]
 
+    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
+        found = self._cache.labelled(resource, key, value)
+        return [entry.object for entry in found if entry.namespace == namespace]
+
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
         def tell(event: CacheEvent) -> None:
             before = event.previous.object if event.previous is not None else None

@@ -82,6 +82,9 @@ class Pod(View):
     volumes: field[list[Object]] = field("spec.volumes", [])
     host_network = field("spec.hostNetwork", default=False)
     overhead: field[dict[str, str]] = field("spec.overhead", {})
+    hostname = field("spec.hostname", "")
+    subdomain = field("spec.subdomain", "")
+    pod_ips: field[list[Object]] = field("status.podIPs", [])
 
     @property
     def is_finished(self) -> bool:
@@ -159,3 +162,27 @@ class Node(View):
 class Namespace(View):
     phase = field("status.phase", "Active")
     spec_finalizers: field[Sequence[str]] = field("spec.finalizers", [])
+
+
+class Service(View):
+    type = field("spec.type", "ClusterIP")
+    selector: field[dict[str, str]] = field("spec.selector", {})
+    ports: field[list[Object]] = field("spec.ports", [])
+    cluster_ip = field("spec.clusterIP", "")
+    ip_families: field[list[str]] = field("spec.ipFamilies", [])
+    publish_not_ready = field("spec.publishNotReadyAddresses", default=False)
+    traffic_distribution = field("spec.trafficDistribution", "")
+
+    @property
+    def is_headless(self) -> bool:
+        return self.cluster_ip in ("", "None")
+
+
+class EndpointSlice(View):
+    address_type = field("addressType", "")
+    endpoints: field[list[Object]] = field("endpoints", [])
+    ports: field[list[Object]] = field("ports", [])
+
+
+class Endpoints(View):
+    subsets: field[list[Object]] = field("subsets", [])

@@ -46,6 +46,9 @@ class Cache(Protocol):
     def on_node(self, node: str) -> Sequence[Object]:
         """Pods whose `spec.nodeName` is `node`; "" gives the pods not yet bound."""
 
+    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
+        """Objects of one namespace with this label, found without looking at the others."""
+
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
         """Calls `handler` in the loop's thread for each object there is now, then for each change; returns the end."""
 

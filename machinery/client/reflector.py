@@ -62,6 +62,10 @@ class ReflectedCache:
         mirror = self._mirrors[PODS]
         return mirror.select(mirror.by_node.get(node, {}))
 
+    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
+        found = self.list(resource, namespace)
+        return [obj for obj in found if (obj["metadata"].get("labels") or {}).get(key) == value]
+
     def subscribe(self, resource: Resource, handler: Handler) -> Callable[[], None]:
         mirror = self._mirrors[resource]
         mirror.handlers.append(handler)

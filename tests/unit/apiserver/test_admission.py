@@ -48,6 +48,9 @@ class Objects:
     def on_node(self, node: str) -> Sequence[Object]:
         return []
 
+    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
+        return []
+
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
         return lambda: None
 
