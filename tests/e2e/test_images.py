@@ -117,8 +117,11 @@ def test_archives_in_the_data_directory_are_there_after_a_start_and_prune_takes_
     walked.cli("restart", "--image-gc-high-threshold", "85", "--image-gc-low-threshold", "80")
     (folder / "carried.tar").unlink()
     folder.rmdir()
-    walked.cli("image", "prune")
+    pruned = json.loads(walked.cli("image", "prune", "--output", "json").stdout)
+    assert pruned["images"] == [] and pruned["freed"] >= 0
     assert "docker.io/library/carried:1" in images(walked)
-    walked.cli("image", "rm", "carried:1", "nginx")
+    removed = json.loads(walked.cli("image", "rm", "carried:1", "nginx", "--output", "json").stdout)
+    assert removed["images"][0] == {"untagged": "docker.io/library/carried:1"}
+    assert removed["images"][1]["name"] == "nginx"
     assert "docker.io/library/carried:1" not in images(walked)
     assert walked.cli("image", "rm", "carried:1", check=False).stderr.startswith("minikube-py: no image carried:1")
