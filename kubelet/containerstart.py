@@ -60,12 +60,13 @@ async def start_container(context: PodContext, pod: Object, start: Start, place:
     now = context.clock.now()
     try:
         pulled = await context.images.ensure(pod, spec, place.sandbox_config, tell)
+        volumes = await _image_volumes(context, pod, spec, place, tell)
     except ImageUnavailable as error:
         tell("Warning", "Failed", f"Error: {error.trouble.reason}")
         again = error.retry_at + timedelta(seconds=1) if error.retry_at else now + 6 * _RETRY
         raise NotStarted(error.trouble, again) from error
     try:
-        config = await asyncio.to_thread(_configure, context, pod, spec, start, place, pulled)
+        config = await asyncio.to_thread(_configure, context, pod, spec, start, place, pulled, volumes)
     except (ConfigurationError, VolumeFailure, OSError) as error:
         tell("Warning", "Failed", f"Error: {error}")
         raise NotStarted(Trouble("CreateContainerConfigError", str(error)), now + _RETRY) from error
@@ -86,16 +87,37 @@ def _wait_out_backoff(context: PodContext, pod: Object, start: Start, tell: Call
     context.crashes.advance(key, ended_at)
 
 
+async def _image_volumes(
+    context: PodContext, pod: Object, spec: Object, place: Place, tell: Callable[[str, str, str], None]
+) -> dict[str, str]:
+    """Volume name -> image id, of the images that the container mounts; raises ImageUnavailable."""
+    wanted = {mount["name"] for mount in spec.get("volumeMounts") or ()}
+    found = {}
+    for volume in pod["spec"].get("volumes") or ():
+        if "image" in volume and volume["name"] in wanted:
+            asked = {"image": volume["image"].get("reference", "")}
+            if volume["image"].get("pullPolicy"):
+                asked["imagePullPolicy"] = volume["image"]["pullPolicy"]
+            found[volume["name"]] = (await context.images.ensure(pod, asked, place.sandbox_config, tell)).image.id
+    return found
+
+
 def _configure(
-    context: PodContext, pod: Object, spec: Object, start: Start, place: Place, pulled: Pulled
+    context: PodContext,
+    pod: Object,
+    spec: Object,
+    start: Start,
+    place: Place,
+    pulled: Pulled,
+    volumes: Mapping[str, str],
 ) -> dict[str, Any]:
     sandbox = place.state.sandbox
     ips = sandbox.ips if sandbox else ()
     if podspec.is_host_network(pod):
         ips = (context.config.node_ip,)
-    around = Surroundings(ips, context.config.node_ip, context.allocatable)
+    around = Surroundings(ips, context.config.node_ip, context.allocatable, place.volumes)
     values = environment(pod, spec, context.cache, around)
-    mounts = container_mounts(pod, spec, place.volumes, place.directory, start.attempt, values)
+    mounts = container_mounts(spec, place.volumes, volumes, place.directory, start.attempt, values)
     target = place.state.newest(spec["targetContainerName"]) if spec.get("targetContainerName") else None
     plan = ContainerPlan(
         attempt=start.attempt,

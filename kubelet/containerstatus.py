@@ -136,11 +136,16 @@ def _state(container: ContainerState, runtime: str) -> Object:
     return {"terminated": terminated}
 
 
+def _recursive(mount: Object) -> str:
+    """What became of the wish: the runtime can always fulfil it."""
+    return "Disabled" if mount.get("recursiveReadOnly", "Disabled") == "Disabled" else "Enabled"
+
+
 def _volume_mounts(spec: Object) -> list[Object]:
     mounts = []
     for mount in spec.get("volumeMounts") or ():
         status: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
         if mount.get("readOnly"):
-            status |= {"readOnly": True, "recursiveReadOnly": mount.get("recursiveReadOnly", "Disabled")}
+            status |= {"readOnly": True, "recursiveReadOnly": _recursive(mount)}
         mounts.append(status)
     return mounts

@@ -1,4 +1,4 @@
-"""A container's environment: services, `envFrom`, `env`, in the order in which later ones win. Pure over the cache."""
+"""A container's environment: services, `envFrom`, `env`; of two alike the later one wins. Reads cache and files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kubelet import podspec
 from kubelet.fieldrefs import ConfigurationError, field_value, resource_value
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
 from machinery.client.cache import Cache
+from machinery.linux.rooted import read_text
 
+_ASSIGNMENT = re.compile(r"^[ \t]*(?P<key>[^#=\s][^=\n]*?)=(?:'(?P<quoted>[^']*)'|(?P<plain>[^#\n]*))", re.MULTILINE)
 _REFERENCE = re.compile(r"\$(\$|\([^)]*\))?")
 
 
@@ -23,6 +26,8 @@ class Surroundings:
     pod_ips: tuple[str, ...] = ()
     host_ip: str = ""
     allocatable: Object = field(default_factory=dict)
+    volumes: Mapping[str, Path] = field(default_factory=dict)
+    """Of the pod, by name: an init container may have left a file of variables in one."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -64,10 +69,37 @@ def _value(
         return field_value(pod, source["fieldRef"]["fieldPath"], pod_ips=around.pod_ips, host_ip=around.host_ip)
     if "resourceFieldRef" in source:
         return resource_value(pod, spec["name"], source["resourceFieldRef"], around.allocatable)
+    if "fileKeyRef" in source:
+        return _variable_of_file(source["fileKeyRef"], around.volumes)
     for key, resource, kind in (("configMapKeyRef", CONFIG_MAPS, "ConfigMap"), ("secretKeyRef", SECRETS, "Secret")):
         if key in source:
             return _key_of(pod, source[key], resource, kind, cache)
     return ""
+
+
+def _variable_of_file(reference: Object, volumes: Mapping[str, Path]) -> str | None:
+    """The variable in a file of `KEY=value` lines (KEP-3721); raises ConfigurationError where it must be there."""
+    volume, path, key = volumes.get(reference["volumeName"]), reference["path"], reference["key"]
+    if volume is None:
+        raise ConfigurationError(f'volume "{reference["volumeName"]}" not found')
+    try:
+        found = variables_of(read_text(volume, path)).get(key)
+    except OSError as error:
+        if reference.get("optional") and isinstance(error, FileNotFoundError):
+            return None
+        raise ConfigurationError(f'failed to read environment variable file "{path}": {error.strerror}') from error
+    if found is None and not reference.get("optional"):
+        raise ConfigurationError(f'environment variable key "{key}" not found in file "{path}"')
+    return found
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """The first value of each key; a value in single quotes may hold `#` and line breaks, another ends at a `#`."""
+    found: dict[str, str] = {}
+    for match in _ASSIGNMENT.finditer(text):
+        quoted, plain = match["quoted"], match["plain"]
+        found.setdefault(match["key"], quoted if quoted is not None else plain.rstrip())
+    return found
 
 
 def _key_of(pod: Object, reference: Object, resource: Resource, kind: str, cache: Cache) -> str | None:

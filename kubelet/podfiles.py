@@ -66,12 +66,19 @@ def termination_log(pod_dir: Path, container: str, attempt: int) -> Path:
 
 
 def container_mounts(
-    pod: Object, spec: Object, volumes: Mapping[str, Path], pod_dir: Path, attempt: int, environment: Mapping[str, str]
+    spec: Object,
+    volumes: Mapping[str, Path],
+    images: Mapping[str, str],
+    pod_dir: Path,
+    attempt: int,
+    environment: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """CRI mounts; makes the termination log. Raises VolumeFailure for a mount without volume or a bad subPath."""
     places = pod_dir / "volume-subpaths" / spec["name"]
     mounts = [
-        _mount(mount, volumes, environment, places / str(number))
+        _image_mount(mount, images[mount["name"]])
+        if mount["name"] in images
+        else _mount(mount, volumes, environment, places / str(number))
         for number, mount in enumerate(spec.get("volumeMounts") or ())
     ]
     taken = {mount["container_path"] for mount in mounts}
@@ -85,6 +92,16 @@ def container_mounts(
         log.chmod(0o666)
         mounts.append({"container_path": path, "host_path": str(log)})
     return mounts
+
+
+def _image_mount(mount: Object, image: str) -> dict[str, Any]:
+    path = mount["mountPath"]
+    return {
+        "container_path": path if path.startswith("/") else f"/{path}",
+        "image": {"image": image},
+        "image_sub_path": mount.get("subPath", ""),
+        "readonly": True,
+    }
 
 
 def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str], place: Path) -> dict[str, Any]:

@@ -135,6 +135,7 @@ def sandbox_config(pod: Object, attempt: int, dns: Dns, config: KubeletConfig) -
             (found.get("securityContext") or {}).get("privileged") for found in podspec.all_containers(pod)
         ),
         "supplemental_groups": _groups(security),
+        "supplemental_groups_policy": _groups_policy(security),
     }
     _set_int(context, "run_as_user", security.get("runAsUser"))
     _set_int(context, "run_as_group", security.get("runAsGroup"))
@@ -187,6 +188,11 @@ def _groups(security: Object) -> list[int]:
     if security.get("fsGroup") is not None:
         groups.append(security["fsGroup"])
     return groups
+
+
+def _groups_policy(security: Object) -> int:
+    """Whether the image's groups of the user count, too (Merge)."""
+    return int(CRI.enum("runtime.v1.SupplementalGroupsPolicy")[security.get("supplementalGroupsPolicy") or "Merge"])
 
 
 def _set_int(message: dict[str, Any], field: str, value: int | None) -> None:
@@ -263,6 +269,7 @@ def _security(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str, Any]:
         "namespace_options": _namespaces(pod, plan.target_id),
         "readonly_rootfs": bool(own.get("readOnlyRootFilesystem")),
         "supplemental_groups": _groups(of_pod),
+        "supplemental_groups_policy": _groups_policy(of_pod),
         "no_new_privs": own.get("allowPrivilegeEscalation") is False,
         "seccomp": _seccomp(both.get("seccompProfile"), privileged=privileged),
     }

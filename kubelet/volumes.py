@@ -46,9 +46,12 @@ class MountFailed(Exception):
 
 
 def set_up(pod: Object, pod_dir: Path, sources: Sources) -> dict[str, Path]:
-    """Volume name -> host path; raises MountFailed for the first one that can't be had."""
+    """Volume name -> host path, but for images; raises MountFailed for the first one that can't be had."""
     paths: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes") or ():
+        if "image" in volume:
+            # The runtime mounts it, into each container that asks for it.
+            continue
         try:
             paths[volume["name"]] = _set_up(pod, volume, pod_dir, sources)
         except (VolumeFailure, OSError) as error:

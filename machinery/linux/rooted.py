@@ -20,6 +20,15 @@ def open_within(root: Path, path: str) -> int:
     return _open(root, path, os.O_RDONLY | os.O_NONBLOCK, _RESOLVE_IN_ROOT)
 
 
+def path_within(root: Path, path: str) -> Path:
+    """Where `path` is, all links resolved as a process with that root would; raises OSError. For what nobody writes."""
+    descriptor = _open(root, path or ".", os.O_PATH, _RESOLVE_IN_ROOT)
+    try:
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+    finally:
+        os.close(descriptor)
+
+
 def handle_below(root: Path, path: str) -> int:
     """A descriptor (O_PATH) of what is at `path`; raises OSError, EXDEV where a link leads out of the root."""
     return _open(root, path, os.O_PATH, _RESOLVE_BENEATH)

@@ -215,8 +215,10 @@ class ImageService:
         mounted = {path.name for path in self._rootfs.iterdir()}
         active = {s.name for s in self.snapshotter.walk() if s.kind is Kind.ACTIVE}
         containers = {key.removeprefix(ROOTFS) for key in active if key.startswith(ROOTFS)}
-        for container_id in (mounted | containers) - known:
-            self._unmount_rootfs(container_id)
+        for name in mounted | containers:
+            # An image that is a container's volume is named after it, too: `<id>-0`.
+            if name.partition("-")[0] not in known:
+                self._unmount_rootfs(name)
         for key in active:
             if not key.startswith(ROOTFS):
                 self.snapshotter.remove(key)

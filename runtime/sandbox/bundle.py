@@ -88,12 +88,15 @@ def resources_message(told: Mapping[str, Any]) -> Any:
 
 
 def told_mount(mount: Any) -> dict[str, Any]:
-    return {
+    told = {
         "container_path": mount.container_path,
         "host_path": mount.host_path,
         "readonly": mount.readonly,
         "propagation": mount.propagation,
     }
+    if mount.image.image:
+        told |= {"image": {"image": mount.image.image}, "image_sub_path": mount.image_sub_path}
+    return told
 
 
 def told_ports(config: Any) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from machinery.linux import cgroup, child
 from machinery.linux.boot import boot_id, start_time
 from machinery.linux.child import Output
+from machinery.linux.rooted import path_within
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
@@ -115,6 +116,7 @@ class Containers:
         await asyncio.to_thread(self.records.write, record)
         try:
             rootfs = await self._images.prepare_rootfs(container_id, image.id)
+            await self._mount_images(record, config)
             await asyncio.to_thread(self._write_bundle, record, sandbox, config, image, rootfs)
         except (RuntimeFault, OSError):
             await self._clear(record)
@@ -122,6 +124,13 @@ class Containers:
             raise
         self._on_change(record, "created")
         return container_id
+
+    async def _mount_images(self, record: ContainerRecord, config: Any) -> None:
+        """Unpacks the images that are mounted as volumes; each becomes a folder of this host, and is only read."""
+        for name, entry in zip(_image_volumes(record), _of_images(config), strict=True):
+            folder = await self._images.prepare_rootfs(name, entry.image.image)
+            entry.host_path = str(await asyncio.to_thread(path_within, folder, entry.image_sub_path))
+            entry.readonly = True
 
     def _write_bundle(
         self, record: ContainerRecord, sandbox: SandboxRecord, config: Any, image: Image, rootfs: Path
@@ -281,7 +290,8 @@ class Containers:
 
     async def _clear(self, record: ContainerRecord) -> None:
         await self._conmon.delete(record.id, record.cgroup_path)
-        await self._images.remove_rootfs(record.id)
+        for name in (record.id, *_image_volumes(record)):
+            await self._images.remove_rootfs(name)
 
         def clear() -> None:
             cgroup.remove(record.cgroup_path)
@@ -363,6 +373,16 @@ class Containers:
                 path.unlink(missing_ok=True)
             record.pid = record.pid_start = 0
         await asyncio.to_thread(self.records.write, record)
+
+
+def _of_images(config: Any) -> list[Any]:
+    return [entry for entry in config.mounts if entry.image.image]
+
+
+def _image_volumes(record: ContainerRecord) -> list[str]:
+    """The names of the root filesystems that are the container's volumes; they begin with its id."""
+    count = sum("image" in entry for entry in record.mounts)
+    return [f"{record.id}-{number}" for number in range(count)]
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

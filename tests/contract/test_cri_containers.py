@@ -103,6 +103,28 @@ async def test_the_default_profile_refuses_calls_that_reach_out(node: Node) -> N
     assert (await node.execute(container, "(echo hello | cat) && date && chroot / true")).exit_code == 0
 
 
+async def test_an_image_is_mounted_as_a_volume_that_nobody_can_write(node: Node) -> None:
+    sandbox = await node.sandbox("volume")
+    image = make("ImageSpec", image="busybox:latest")
+    whole = make("Mount", container_path="/whole", image=image)
+    part = make("Mount", container_path="/part", image=image, image_sub_path="etc")
+    container = await node.run(sandbox, WAIT_FOREVER, mounts=[whole, part])
+    said = (await node.execute(container, "cmp /whole/etc/passwd /part/passwd && echo same; touch /whole/x")).stdout
+    assert said == b"same\n"
+    assert (await node.execute(container, "touch /whole/x 2>/dev/null")).exit_code != 0
+    told = {mount.container_path: mount.image.image for mount in (await node.status(container)).mounts}
+    assert told == {"/whole": "busybox:latest", "/part": "busybox:latest"}
+    await node.kill()
+    await node.start()
+    assert (await node.execute(container, "test -e /whole/etc/passwd")).exit_code == 0
+    with pytest.raises(grpc.aio.AioRpcError):
+        await node.create(
+            sandbox, "true", "missing", mounts=[make("Mount", container_path="/m", image={"image": "no"})]
+        )
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
 async def test_a_firewall_that_drops_lets_the_bridge_through_until_the_end(node: Node) -> None:
     table = f"drops{node.config.instance}"
     chain = f"{table} forward {{ type filter hook forward priority 10; policy drop; }}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
-from kubelet.environment import Surroundings, environment, expand
+from kubelet.environment import Surroundings, environment, expand, variables_of
 from kubelet.fieldrefs import ConfigurationError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
@@ -40,6 +41,9 @@ class Known:
         return []
 
     def on_node(self, node: str) -> Sequence[Object]:
+        return []
+
+    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
         return []
 
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
@@ -234,3 +238,34 @@ def test_the_pod_s_own_values_win_over_services_and_may_name_them() -> None:
     found = values({"env": env}, _with_services())
     assert found["URL"] == "http://10.96.0.9"
     assert found["MY_DB_PORT"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A=1\nB=two words # said\n", {"A": "1", "B": "two words"}),
+        ("# A=0\n\nA=1\nA=2\n", {"A": "1"}),
+        ("A='one # line\nand another'\nB=2", {"A": "one # line\nand another", "B": "2"}),
+        ("A=x=y\nnothing\n=z\n", {"A": "x=y"}),
+    ],
+)
+def test_files_of_variables(text: str, found: dict[str, str]) -> None:
+    assert variables_of(text) == found
+
+
+def test_a_variable_may_come_from_a_file_that_an_init_container_left(tmp_path: Path) -> None:
+    (tmp_path / "app.env").write_text("TOKEN=abc\n")
+    around = Surroundings(volumes={"v": tmp_path})
+
+    def told(path: str, key: str, **more: object) -> dict[str, str]:
+        reference = {"volumeName": "v", "path": path, "key": key, **more}
+        spec = {"name": "c", "env": [{"name": "A", "valueFrom": {"fileKeyRef": reference}}]}
+        pod = {"metadata": {"name": "p", "namespace": "ns"}, "spec": {"enableServiceLinks": False}}
+        return environment(pod, spec, Known(), around)
+
+    assert told("app.env", "TOKEN") == {"A": "abc"}
+    assert told("app.env", "OTHER", optional=True) == told("no.env", "TOKEN", optional=True) == {}
+    with pytest.raises(ConfigurationError, match='key "OTHER" not found in file "app.env"'):
+        told("app.env", "OTHER")
+    with pytest.raises(ConfigurationError, match='variable file "no.env": No such file'):
+        told("no.env", "TOKEN")
