@@ -21,8 +21,8 @@ from tests.contract.apiserver_running import running
 NEVER = "example.com/never"
 """An image that no node can pull: its pods stay Pending."""
 NODE = {
-    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10000"},
+    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "10000"},
     "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
 }
 
