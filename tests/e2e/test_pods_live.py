@@ -220,6 +220,19 @@ def test_a_log_is_rotated_and_stays_readable(room: Room) -> None:
     assert (logs / "0.log").stat().st_size < 10 << 20
 
 
+def test_a_pod_that_outgrows_its_volume_is_evicted(room: Room) -> None:
+    room.pod(
+        "outgrows",
+        "head -c 3000000 /dev/zero > /v/file; sleep 1000",
+        container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        volumes=[{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}],
+    )
+    status = room.until_phase("outgrows", "Failed")["status"]
+    assert status["reason"] == "Evicted"
+    assert status["message"] == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
+    assert ("Evicted", status["message"]) in room.events("outgrows")
+
+
 def test_a_static_pod_comes_and_goes_with_its_manifest(room: Room) -> None:
     folder = room.cluster.data_dir / "manifests"
     container = {
