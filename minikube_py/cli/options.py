@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
+from machinery.linux.durable import write_durably
 from minikube_py.cli.parser import CLUSTER_OPTIONS
 from minikube_py.config import DEFAULT_PROFILE, Config, ConfigError, configured, for_profile
 from minikube_py.preflight import with_free_ranges
@@ -25,19 +26,26 @@ def starting_config(arguments: argparse.Namespace) -> Config:
 
 
 def existing_config(arguments: argparse.Namespace) -> Config:
-    """The configuration with which the cluster was last started, or its defaults."""
+    """The configuration with which the cluster was last started, or its defaults; ConfigError where that is damaged."""
     config = configured(for_profile(arguments.profile), {"data-dir": arguments.data_dir})
     try:
         said = json.loads(config.options_file.read_text())
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return config
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        # Ranges and ports that nobody remembers would be chosen anew, under the pods that run.
+        raise ConfigError(f"{config.options_file} is damaged: put a copy back, or remove it and give all options again")
     return configured(config, {key: value for key, value in said.items() if key not in ("profile", "data_dir")})
 
 
 def remember(config: Config) -> None:
-    """Writes the options down for later commands."""
+    """Writes the options down for later commands; a disk without room leaves what was written before."""
     said = {key: str(value) if key == "data_dir" else value for key, value in dataclasses.asdict(config).items()}
-    config.options_file.write_text(json.dumps(said, indent=1) + "\n")
+    text = json.dumps(said, indent=1) + "\n"
+    if not config.options_file.exists() or config.options_file.read_text(errors="replace") != text:
+        write_durably(config.options_file, text.encode())
 
 
 def _name(flag: str) -> str:

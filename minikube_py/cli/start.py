@@ -94,6 +94,9 @@ def _until_ready(config: Config, process: subprocess.Popen[bytes] | None, output
             if state.phase == "ready":
                 return state
             if state.phase == "failed":
+                if descriptor is not None:
+                    # Whoever mends the cause and starts again must not meet this one.
+                    select.select([descriptor], [], [], PATIENCE)
                 raise InstanceError(state.reason)
         # The state file is replaced by rename; a twentieth of a second is shorter than anyone notices.
         if descriptor is not None and select.select([descriptor], [], [], 0.05)[0]:
