@@ -45,6 +45,8 @@ class FakeRuntime:
     configs: dict[str, Any] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     exec_code: int = 0
+    tells_containers: bool = False
+    """With their sandbox, as the embedded runtime does and containerd doesn't."""
     address: str = ""
     """Of every sandbox; empty: one each."""
     update_error: str = ""
@@ -118,7 +120,12 @@ class FakeRuntime:
     async def PodSandboxStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         if request.pod_sandbox_id not in self.sandboxes:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such sandbox")
-        return make("PodSandboxStatusResponse", status=self.sandboxes[request.pod_sandbox_id])
+        inside = [c for c in self.containers.values() if self.owners[c.id] == request.pod_sandbox_id]
+        return make(
+            "PodSandboxStatusResponse",
+            status=self.sandboxes[request.pod_sandbox_id],
+            containers_statuses=inside if self.tells_containers else [],
+        )
 
     async def ListPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
         items = [

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 
 from kubelet.config import KubeletConfig
 from machinery.api.resource import Object
@@ -18,8 +19,12 @@ from tests.fake_runtime import FakeRuntime, Outcome, serving
 from tests.kubelet_world import DEADLINE, IMAGE, World, cleaned, config_map, kubelet, phase_is, waits_for, world
 
 
-async def test_a_pod_runs_is_told_ready_and_leaves_nothing_when_deleted(tmp_path: Path) -> None:
-    runtime = FakeRuntime(registry={IMAGE})
+@pytest.mark.parametrize("tells_containers", [False, True])
+async def test_a_pod_runs_is_told_ready_and_leaves_nothing_when_deleted(
+    tmp_path: Path,
+    tells_containers: bool,  # noqa: FBT001
+) -> None:
+    runtime = FakeRuntime(registry={IMAGE}, tells_containers=tells_containers)
     async with world(tmp_path, runtime) as found:
         await found.pod("p")
         pod = await found.until("p", phase_is("Running"))
