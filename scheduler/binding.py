@@ -13,8 +13,9 @@ from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import Clock
+from scheduler.framework import Reservation
 from scheduler.keys import PodKey
-from scheduler.plugins.volumes import SELECTED_NODE, VolumePlan
+from scheduler.plugins.volumes import SELECTED_NODE
 from scheduler.pod_info import PREEMPTED
 
 VOLUMES_BOUND_WITHIN = 600.0
@@ -31,7 +32,7 @@ async def bind(client: Client, key: PodKey, node: str) -> None:
     await client.create(PODS, binding, key.namespace, name=key.name, subresource="binding")
 
 
-async def bind_volumes(client: Client, cache: Cache, plan: VolumePlan, node: str) -> None:
+async def bind_volumes(client: Client, cache: Cache, plan: Reservation, node: str) -> None:
     """Returns when every claim of the plan is bound; raises StatusError, or TimeoutError after ten minutes."""
     for claim, volume in plan.bindings:
         reference = {
@@ -72,13 +73,14 @@ async def _all_bound(cache: Cache, names: set[tuple[str, str]]) -> None:
         unsubscribe()
 
 
-async def evict(client: Client, victim: Object, by: str) -> bool:
+async def evict(client: Client, clock: Clock, victim: Object, by: str) -> bool:
     """Marks the victim and deletes it by its grace; False where it is gone already."""
     pod = Pod(victim)
     condition = {
         "type": "DisruptionTarget",
         "status": "True",
         "reason": PREEMPTED,
+        "lastTransitionTime": rfc3339(clock.now()),
         "message": f"{by}: preempting to accommodate a higher priority pod",
         "observedGeneration": pod.generation,
     }

@@ -98,9 +98,6 @@ class Cluster:
         else:
             self._nominated.pop(pod.key, None)
 
-    def nominated_to(self, node: str) -> list[PodInfo]:
-        return [pod for where, pod in self._nominated.values() if where == node]
-
     def nomination(self, key: PodKey) -> str:
         found = self._nominated.get(key)
         return found[0] if found else ""
@@ -118,6 +115,7 @@ class Cluster:
             namespaces=self._namespaces,
             owner_selector=self._owner_selector(pod),
             nominated=self._nominations(pod.key),
+            nomination=self.nomination(pod.key),
             turn=self._turn,
             start=self._start,
             memo=self._memo,

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from machinery.api.quantity import from_integer, from_milli
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.cluster import Cluster
-from scheduler.framework import Profile, Refusal
+from scheduler.filtering import Check
+from scheduler.framework import Outcome, Profile, Refusal
 from scheduler.node_info import NodeInfo
 from scheduler.plugins.node_affinity import required_terms
 from scheduler.plugins.placement import conflict
 from scheduler.plugins.taints import untolerated
 from scheduler.pod_info import MILLI_CPU, PodInfo
-from scheduler.preemption import conclude, ineligible, look, refrain
 from scheduler.profile import DEFAULT
-from scheduler.schedule import Check, schedule
+from scheduler.schedule import post_filter, schedule
 from scheduler.snapshot import Snapshot
 
 
@@ -52,15 +52,21 @@ def explain(obj: Object, cluster: Cluster, profile: Profile = DEFAULT) -> Explan
     if decision.pod_refused is not None:
         return Explanation(decision.message, {}, _of_pod(decision.pod_refused))
     nodes = {name: tuple(_verdicts(pod, info, snapshot, profile)) for name, info in sorted(snapshot.nodes.items())}
-    nominated = (obj.get("status") or {}).get("nominatedNodeName") or ""
-    if why := ineligible(pod, snapshot, decision, nominated):
-        return Explanation(refrain(decision, why).message, nodes)
-    outcome = conclude(snapshot, decision, dict(look(pod, snapshot, decision, profile)))
+    outcome = _end_of(post_filter(pod, snapshot, decision, profile))
     helps = ""
     if outcome.chosen is not None:
         victims = ", ".join(f"{each.key.namespace}/{each.key.name}" for each in outcome.chosen.victims)
         helps = f"less important pods make room on {outcome.chosen.node}: {victims}"
     return Explanation(outcome.message, nodes, helps)
+
+
+def _end_of(steps: Generator[None, None, Outcome]) -> Outcome:
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
 
 
 def _settled(pod: Pod, profile: Profile) -> Explanation | None:

@@ -6,11 +6,12 @@ get for each node; None says that the plugin has nothing to say about this pod, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from machinery.api.resource import Object
 from scheduler.cluster_events import ClusterEvent
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
@@ -37,12 +38,63 @@ class OnlyNodes:
     state: Any = True
 
 
+@dataclass(frozen=True)
+class Decision:
+    """`node` is empty where no node fits; `refused` then tells why, node by node, and `message` as upstream does."""
+
+    node: str
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    pod_refused: Refusal | None = None
+    """Set where the pod itself was refused, before any node was looked at."""
+    message: str = ""
+    looked_at: int = 0
+
+    @property
+    def refused_by(self) -> frozenset[str]:
+        """The plugins that must change their mind."""
+        refusals = [self.pod_refused] if self.pod_refused else self.refused.values()
+        return frozenset(refusal.plugin for refusal in refusals)
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What to do before the pod is bound: claims that take a volume there is, and those for which one is to be made."""
+
+    bindings: tuple[tuple[Object, Object], ...] = ()
+    """(claim, volume)."""
+    provisions: tuple[Object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Evicting the victims, the most important first, would let the pod fit on the node."""
+
+    node: str
+    victims: tuple[PodInfo, ...]
+    violations: int
+    """How many of them a PodDisruptionBudget protects."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a pod that fits nowhere. `nominated` is the node to wait for: "" for none, None for as before."""
+
+    message: str
+    nominated: str | None = ""
+    chosen: Candidate | None = None
+
+
 PreFilter = Callable[[PodInfo, Snapshot], Any]
 Filter = Callable[[Any, PodInfo, NodeInfo], Refusal | None]
 PreScore = Callable[[PodInfo, Snapshot, Sequence[NodeInfo]], Any]
 Score = Callable[[Any, PodInfo, NodeInfo], int]
 Normalize = Callable[[Any, Sequence[int]], Sequence[int]]
 Helps = Callable[[PodInfo, ClusterEvent], bool]
+PostFilter = Callable[[PodInfo, Snapshot, Decision, "Profile"], Generator[None, None, Outcome]]
+"""Looks for a way to make room, in steps, each of which may take long."""
+Reserve = Callable[[PodInfo, Snapshot, NodeInfo], Reservation]
+Permit = Callable[[PodInfo, NodeInfo], Refusal | None]
+"""The last word on the node that was chosen."""
 
 
 def applies(pod: PodInfo, snapshot: Snapshot) -> bool:
@@ -70,6 +122,9 @@ class Plugin:
     pre_score: PreScore = scores
     score: Score | None = None
     normalize: Normalize = as_is
+    post_filter: PostFilter | None = None
+    reserve: Reserve | None = None
+    permit: Permit | None = None
     is_local: bool = False
     helps: Helps | None = None
     """The queueing hint: whether an event may make a pod schedulable that this plugin refused."""

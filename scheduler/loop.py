@@ -20,17 +20,15 @@ from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
-from scheduler import preemption
 from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.cluster_events import ClusterEvent, Happened, events_of
-from scheduler.framework import Profile
+from scheduler.framework import Candidate, Decision, Outcome, Profile, Reservation
 from scheduler.keys import PodKey
-from scheduler.plugins.volumes import VolumePlan, volume_plan
 from scheduler.pod_info import PodInfo
 from scheduler.profile import DEFAULT
 from scheduler.queue import SchedulingQueue
-from scheduler.schedule import Decision, schedule
+from scheduler.schedule import post_filter, reserve, schedule
 from scheduler.snapshot import Snapshot
 from scheduler.telling import Telling
 
@@ -124,12 +122,12 @@ class Scheduler:
             self._preempting.add(key)
             self._queue.failed(key, decision.refused_by)
             return self._fail(pod, found, snapshot, decision)
-        plan = volume_plan(pod, snapshot, snapshot.nodes[decision.node]) if snapshot.claims else VolumePlan()
+        plan = reserve(pod, snapshot, decision.node, self._profile)
         self._cluster.nominate(pod, "")
         self._cluster.infos.assume(pod, decision.node)
         return self._bind(pod, found, decision.node, plan)
 
-    async def _bind(self, pod: PodInfo, obj: Object, node: str, plan: VolumePlan) -> None:
+    async def _bind(self, pod: PodInfo, obj: Object, node: str, plan: Reservation) -> None:
         key = pod.key
         try:
             await bind_volumes(self._client, self._cache, plan, node)
@@ -146,7 +144,7 @@ class Scheduler:
     async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
         """Makes room where that is possible; tells the failure."""
         try:
-            outcome = await self._look_for_victims(pod, obj, snapshot, decision)
+            outcome = await self._post_filter(pod, snapshot, decision)
             if outcome.chosen is not None:
                 self._cluster.nominate(pod, outcome.chosen.node)
                 await self._evict(pod, outcome.chosen)
@@ -157,26 +155,23 @@ class Scheduler:
         finally:
             self._preempting.discard(pod.key)
 
-    async def _look_for_victims(
-        self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision
-    ) -> preemption.Outcome:
-        nominated = (obj.get("status") or {}).get("nominatedNodeName") or ""
-        if snapshot.nodes and (why := preemption.ineligible(pod, snapshot, decision, nominated)):
-            return preemption.refrain(decision, why)
-        snapshot = replace(snapshot, budgets=self._cluster.budgets())
-        found = {}
-        for name, outcome in preemption.look(pod, snapshot, decision, self._profile):
-            found[name] = outcome
+    async def _post_filter(self, pod: PodInfo, snapshot: Snapshot, decision: Decision) -> Outcome:
+        steps = post_filter(pod, replace(snapshot, budgets=self._cluster.budgets()), decision, self._profile)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
             # A look at many nodes with many pods must not hold the loop.
             await asyncio.sleep(0)
-        return preemption.conclude(snapshot, decision, found)
 
-    async def _evict(self, pod: PodInfo, chosen: preemption.Candidate) -> None:
+    async def _evict(self, pod: PodInfo, chosen: Candidate) -> None:
         for victim in chosen.victims:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:
                 continue
-            if await evict(self._client, found, self._profile.name):
+            if await evict(self._client, self._clock, found, self._profile.name):
                 message = f"Preempted by pod {pod.key.uid} on node {chosen.node}"
                 self._telling.tell(found, "Normal", "Preempted", message)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
 from scheduler.diagnosis import NO_VICTIMS, after_preemption, preemption_message
-from scheduler.framework import Profile, Refusal
+from scheduler.filtering import Check, refuse_beside_nominated
+from scheduler.framework import Candidate, Decision, Outcome, Plugin, Profile, Refusal
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
-from scheduler.schedule import Check, Decision, refuse_beside_nominated
 from scheduler.snapshot import Snapshot
 
 _FEWEST, _PERCENT = 100, 10
@@ -19,22 +19,25 @@ _LATEST = "~"
 """After every time: a pod that has not started yet."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Evicting the victims, the most important first, would let the pod fit on the node."""
+def make_room(pod: PodInfo, snapshot: Snapshot, decision: Decision, profile: Profile) -> Generator[None, None, Outcome]:
+    """The least harm that lets the pod fit somewhere, or the whole of what is told where nothing does."""
+    if why := ineligible(pod, snapshot, decision):
+        return refrain(decision, why)
+    found = {}
+    for name, outcome in look(pod, snapshot, decision, profile):
+        found[name] = outcome
+        yield
+    return conclude(snapshot, decision, found)
 
-    node: str
-    victims: tuple[PodInfo, ...]
-    violations: int
-    """How many of them a PodDisruptionBudget protects."""
 
-
-def ineligible(pod: PodInfo, snapshot: Snapshot, decision: Decision, nominated: str) -> str:
-    """Why the pod must not evict others (now); "" where it may. `nominated` is where room was made for it before."""
+def ineligible(pod: PodInfo, snapshot: Snapshot, decision: Decision) -> str:
+    """Why the pod must not evict others (now); "" where it may."""
+    if not snapshot.nodes:
+        return ""
     if pod.shape.example.obj["spec"].get("preemptionPolicy") == "Never":
         return "not eligible due to preemptionPolicy=Never."
-    refusal = decision.refused.get(nominated)
-    info = snapshot.nodes.get(nominated)
+    refusal = decision.refused.get(snapshot.nomination)
+    info = snapshot.nodes.get(snapshot.nomination)
     if info is None or (refusal is not None and refusal.is_final):
         return ""
     if any(other.is_preempted and other.priority < pod.priority for other in info.pods.values()):
@@ -59,15 +62,6 @@ def look(
         outcome = _victims(pod, snapshot.nodes[name], _Trial(check, snapshot, profile))
         found += isinstance(outcome, Candidate)
         yield name, outcome
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the look for victims. `nominated` is the node to wait for: "" for none, None for as before."""
-
-    message: str
-    nominated: str | None
-    chosen: Candidate | None = None
 
 
 def refrain(decision: Decision, why: str) -> Outcome:
@@ -184,3 +178,6 @@ class _Reversed:
 
     def __lt__(self, other: _Reversed) -> bool:
         return self.text > other.text
+
+
+DEFAULT_PREEMPTION = Plugin("DefaultPreemption", post_filter=make_room)

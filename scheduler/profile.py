@@ -10,6 +10,7 @@ from scheduler.plugins.resources import BALANCED_ALLOCATION, RESOURCES_FIT
 from scheduler.plugins.spread import TOPOLOGY_SPREAD
 from scheduler.plugins.taints import NODE_UNSCHEDULABLE, TAINT_TOLERATION
 from scheduler.plugins.volumes import VOLUME_BINDING, VOLUME_RESTRICTIONS, VOLUME_ZONE
+from scheduler.preemption import DEFAULT_PREEMPTION
 
 PLUGINS = (
     NODE_UNSCHEDULABLE,
@@ -25,6 +26,7 @@ PLUGINS = (
     INTER_POD_AFFINITY,
     BALANCED_ALLOCATION,
     IMAGE_LOCALITY,
+    DEFAULT_PREEMPTION,
 )
 WEIGHTS = (
     ("TaintToleration", 3),

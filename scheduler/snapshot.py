@@ -45,6 +45,8 @@ class Snapshot:
     """Selects the pods of the pod's Services and owner, which are spread by default."""
     nominated: Mapping[str, tuple[PodInfo, ...]] = field(default_factory=dict)
     """Pods that wait for room made for them on a node."""
+    nomination: str = ""
+    """The node on which room was made for the pod itself."""
     budgets: tuple[Object, ...] = ()
     """PodDisruptionBudgets, for what is to be evicted."""
     turn: int = 0

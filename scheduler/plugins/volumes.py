@@ -11,7 +11,7 @@ from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import Plugin, Refusal
+from scheduler.framework import Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
 from scheduler.plugins.node_affinity import matches_any
 from scheduler.pod_info import PodInfo
@@ -39,15 +39,6 @@ def claim_names(pod: Pod) -> dict[str, bool]:
         elif volume.get("ephemeral"):
             names[f"{pod.name}-{volume['name']}"] = True
     return names
-
-
-@dataclass(frozen=True)
-class VolumePlan:
-    """What to do before the pod is bound: claims that take a volume there is, and those for which one is to be made."""
-
-    bindings: tuple[tuple[Object, Object], ...] = ()
-    """(claim, volume)."""
-    provisions: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,13 +88,13 @@ def _filter(state: _Claims, pod: PodInfo, info: NodeInfo) -> Refusal | None:
     return Refusal(tuple(reasons), is_final=True) if reasons else None
 
 
-def volume_plan(pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> VolumePlan:
+def _reserve(pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> Reservation:
     """What is to be done for the claims of a pod that goes to this node, which the filter let pass."""
     state = _pre_filter(pod, snapshot)
-    return (_plan(state, node.node) if isinstance(state, _Claims) else None) or VolumePlan()
+    return (_plan(state, node.node) if isinstance(state, _Claims) else None) or Reservation()
 
 
-def _plan(state: _Claims, node: NodeFacts) -> VolumePlan | None:
+def _plan(state: _Claims, node: NodeFacts) -> Reservation | None:
     """None where some claim can't be had on the node. The smallest claim takes the smallest volume that does."""
     bindings: list[tuple[Object, Object]] = []
     provisions = []
@@ -118,7 +109,7 @@ def _plan(state: _Claims, node: NodeFacts) -> VolumePlan | None:
             provisions.append(claim.obj)
         else:
             return None
-    return VolumePlan(tuple(bindings), tuple(provisions))
+    return Reservation(tuple(bindings), tuple(provisions))
 
 
 def _can_be_made(claim: Claim, node: NodeFacts, selected: str | None) -> bool:
@@ -238,5 +229,5 @@ def _gone_helps(pod: PodInfo, event: ClusterEvent) -> bool:
 
 
 VOLUME_RESTRICTIONS = Plugin("VolumeRestrictions", pre_filter=_exclusive, filter=_filter_exclusive, helps=_gone_helps)
-VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, helps=_helps)
+VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, reserve=_reserve, helps=_helps)
 VOLUME_ZONE = Plugin("VolumeZone", pre_filter=_zones, filter=_filter_zone, helps=_helps)

@@ -8,8 +8,9 @@ import pytest
 
 from machinery.api.resource import Object
 from machinery.api.selectors import from_labels
+from scheduler.framework import Decision
 from scheduler.pod_info import Shapes
-from scheduler.schedule import Decision, schedule
+from scheduler.schedule import schedule
 from scheduler.snapshot import Snapshot
 from tests.unit.scheduler.builders import HOST, PREFERRED, ZONE, away, near, node, pod, spread, term
 

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machinery.api.resource import Object
-from scheduler.pod_info import Shapes
-from scheduler.preemption import Candidate, Outcome, choose, conclude, ineligible, look, refrain
+from scheduler.framework import Candidate, Outcome
+from scheduler.pod_info import PodInfo, Shapes
+from scheduler.preemption import choose
 from scheduler.profile import DEFAULT
-from scheduler.schedule import schedule
+from scheduler.schedule import post_filter, schedule
 from scheduler.snapshot import Snapshot
 from tests.unit.scheduler.builders import HOST, away, node, pod, spread
 
@@ -24,12 +25,21 @@ def there(name: str, priority: int, *, cpu: str = "1", started: str = "", **more
 
 
 def preempt(wanted: Object, nodes: list[Object], on: dict[str, list[Object]], *budgets: Object) -> Outcome:
-    info, snapshot = Shapes().info(wanted), replace(Snapshot.of(nodes, on), budgets=budgets)
+    nomination = (wanted.get("status") or {}).get("nominatedNodeName", "")
+    snapshot = replace(Snapshot.of(nodes, on), budgets=budgets, nomination=nomination)
+    return outcome_of(Shapes().info(wanted), snapshot)
+
+
+def outcome_of(info: PodInfo, snapshot: Snapshot) -> Outcome:
     decision = schedule(info, snapshot)
     assert not decision.node
-    if why := ineligible(info, snapshot, decision, (wanted.get("status") or {}).get("nominatedNodeName", "")):
-        return refrain(decision, why)
-    return conclude(snapshot, decision, dict(look(info, snapshot, decision, DEFAULT)))
+    steps = post_filter(info, snapshot, decision, DEFAULT)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
 
 
 def victims(outcome: Outcome) -> tuple[str, list[str]] | None:
@@ -152,7 +162,7 @@ def test_after_the_eviction_the_pod_fits_and_nobody_went_needlessly(on: list[tup
     decision = schedule(info, snapshot)
     if decision.node:
         return
-    outcome = conclude(snapshot, decision, dict(look(info, snapshot, decision, DEFAULT)))
+    outcome = outcome_of(info, snapshot)
     lower = {each["metadata"]["name"] for each in pods if each["spec"]["priority"] < 2}
     kept_by_right = sum(q for p, q in _sizes(pods) if p >= 2)
     assert bool(outcome.chosen) == (kept_by_right + wants <= 8)

@@ -13,9 +13,10 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Change
 from scheduler.cluster import Cluster
+from scheduler.filtering import Check, feasible
 from scheduler.memo import Memo
 from scheduler.profile import DEFAULT
-from scheduler.schedule import Check, feasible, schedule, totals_of
+from scheduler.schedule import schedule, totals_of
 from tests.unit.scheduler.builders import HOST, PREFERRED, REQUIRED, ZONE, away, near, node, pod, spread, term
 
 Placed = list[tuple[Object, Object]]
