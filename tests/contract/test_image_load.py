@@ -7,12 +7,9 @@ import dataclasses
 import gzip
 import json
 import os
-import shutil
-import subprocess
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from minikube_py.config import Config, ConfigError
 from minikube_py.instance import InstanceError
 from runtime.images.layout import Layout, write_layout
 from runtime.images.platform import Platform
+from tests.contract.containerd_server import containerd
 from tests.contract.cri_node import busybox_archive, serving
 from tests.contract.ctr_client import Ctr
 
@@ -36,34 +34,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return busybox_archive(tmp_path_factory.mktemp("image"))
 
 
-@contextmanager
-def containerd() -> Iterator[str]:
-    """The endpoint of a containerd of our own."""
-    if shutil.which("containerd") is None:
-        pytest.fail("containerd is missing: apt-get install containerd (its own service need not run)")
-    with tempfile.TemporaryDirectory(prefix="mkpy-ctrd-") as name:
-        folder = Path(name)
-        (folder / "config.toml").write_text(
-            f'version = 2\nroot = "{name}/root"\nstate = "{name}/state"\n[grpc]\naddress = "{name}/c.sock"\n'
-            '[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "none"\n'
-        )
-        with open(folder / "log", "wb") as log:
-            child = subprocess.Popen(["containerd", "--config", folder / "config.toml"], stderr=log)
-        try:
-            while b"successfully booted" not in (folder / "log").read_bytes():
-                assert child.poll() is None, (folder / "log").read_text()
-                os.sched_yield()
-            yield f"unix://{name}/c.sock"
-        finally:
-            child.terminate()
-            child.wait()
-
-
 @pytest.fixture(params=["embedded", "containerd"])
 async def config(request: pytest.FixtureRequest, tmp_path: Path, archive: Path) -> AsyncIterator[Config]:
     """A cluster's configuration with the runtime that is to be loaded into."""
     if request.param == "containerd":
-        with containerd() as endpoint:
+        own = 'sandbox_image = "none"'
+        with tempfile.TemporaryDirectory(prefix="mkpy-ctrd-") as folder, containerd(Path(folder), own) as endpoint:
             yield dataclasses.replace(Config(), container_runtime_endpoint=endpoint)
         return
     async with serving(tmp_path, archive) as node:

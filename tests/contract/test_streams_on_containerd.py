@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -25,11 +24,11 @@ from kubelet import podstate
 from kubelet.cri import Cri
 from kubelet.streaming import Streaming
 from machinery.api.resource import Object
-from machinery.linux.mount import mount_points, unmount
 from machinery.rpc.wire import CRI
 from machinery.streams.channels import TUNNEL
 from machinery.streams.remote_command import SUCCESS
 from runtime.images.layout import write_layout
+from tests.contract.containerd_server import containerd
 from tests.contract.cri_node import BUSYBOX
 from tests.contract.stream_client import forwarding, open_pair, spdy_command, websocket_command, whole
 
@@ -47,30 +46,15 @@ NODE = CRI.enum("runtime.v1.NamespaceMode")["NODE"]
 
 
 @contextmanager
-def containerd(folder: Path) -> Iterator[str]:
+def running(folder: Path) -> Iterator[str]:
     """The endpoint of a containerd of our own, with an image to run."""
-    if shutil.which("containerd") is None:
-        pytest.fail("containerd is missing: apt-get install containerd (its own service need not run)")
-    (folder / "config.toml").write_text(
-        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n[grpc]\naddress = "{folder}/c.sock"\n'
-        '[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "docker.io/library/sleeper:latest"\n'
-        "disable_apparmor = true\nrestrict_oom_score_adj = true\n"
-        '[plugins."io.containerd.grpc.v1.cri".containerd]\nsnapshotter = "native"\n'
-    )
-    with open(folder / "log", "wb") as log:
-        child = subprocess.Popen(["containerd", "--config", folder / "config.toml"], stderr=log)
-    try:
-        while b"successfully booted" not in (folder / "log").read_bytes():
-            assert child.poll() is None, (folder / "log").read_text()
-            os.sched_yield()
+    cri = """sandbox_image = "docker.io/library/sleeper:latest"
+disable_apparmor = true
+restrict_oom_score_adj = true"""
+    with containerd(folder, cri, "native") as endpoint:
         command = ["ctr", "-a", str(folder / "c.sock"), "-n", "k8s.io", "images", "import", "--snapshotter", "native"]
         subprocess.run([*command, sleeper(folder)], check=True, capture_output=True)
-        yield f"unix://{folder}/c.sock"
-    finally:
-        child.terminate()
-        child.wait()
-        for point in reversed(mount_points(folder)):
-            unmount(point, lazily=True)
+        yield endpoint
 
 
 def sleeper(folder: Path) -> Path:
@@ -117,7 +101,7 @@ async def run_pod(cri: Cri, folder: Path) -> tuple[str, str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node() -> AsyncIterator[str]:
     """The URL of a kubelet's streams over a containerd with one pod."""
-    with tempfile.TemporaryDirectory(prefix="mkpy-ctrd-") as name, containerd(Path(name)) as endpoint:
+    with tempfile.TemporaryDirectory(prefix="mkpy-ctrd-") as name, running(Path(name)) as endpoint:
         async with Cri(endpoint) as cri:
             sandbox, parent = await run_pod(cri, Path(name))
             application = web.Application()
