@@ -91,7 +91,9 @@ class Evictor:
         limited = [each for each in living if has_disk_limit(each.pod)]
         if not short and not limited:
             return None
-        stats = await self._cri.container_stats()
+        # Statistics count every file that a container wrote, so they are asked for only where they decide.
+        is_needed = bool(short) or any(has_storage_limit(each.pod) for each in limited)
+        stats = await self._cri.container_stats() if is_needed else {}
         if short:
             return await self._give_up(short[0], seen[short[0].signal], living, stats)
         return await self._hold_to_limits(limited, stats)
@@ -150,8 +152,12 @@ def empty_dirs(pod_dir: Path) -> dict[str, int]:
 
 def has_disk_limit(pod: Object) -> bool:
     """Whether the pod was granted so much of the disk and no more."""
-    if any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in pod["spec"].get("volumes") or ()):
-        return True
+    volumes = pod["spec"].get("volumes") or ()
+    return has_storage_limit(pod) or any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in volumes)
+
+
+def has_storage_limit(pod: Object) -> bool:
+    """Whether what its containers write is limited."""
     return any(
         "ephemeral-storage" in ((spec.get("resources") or {}).get("limits") or {}) for spec in podspec.containers(pod)
     )
