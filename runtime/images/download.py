@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 
@@ -50,6 +51,11 @@ class Downloads:
             await asyncio.to_thread(ingest.commit)
         except RuntimeFault as error:
             raise error.within(f'failed to copy layer "{descriptor.digest}"') from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                # Others need the room more than the next attempt needs what there is of the blob.
+                await asyncio.to_thread(ingest.restart)
+            raise
         finally:
             ingest.close()
 
