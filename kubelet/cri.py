@@ -11,10 +11,12 @@ from kubelet.cri_values import (
     ContainerStats,
     ExecResult,
     Image,
+    RuntimeStatus,
     RuntimeVersion,
     Streams,
     container_state,
     image_of,
+    runtime_status,
     sandbox_state,
 )
 from kubelet.podstate import ContainerState, PodState, SandboxState
@@ -74,11 +76,8 @@ class Cri:
         answer = await self._call(self._runtime.Version, "VersionRequest", {"version": "v1"})
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
-    async def not_ready(self) -> tuple[str, ...]:
-        """Why the runtime can't run pods yet; nothing where it can."""
-        answer = await self._call(self._runtime.Status, "StatusRequest", {})
-        wanted = [c for c in answer.status.conditions if c.type in ("RuntimeReady", "NetworkReady") and not c.status]
-        return tuple(f"{c.type}=false reason:{c.reason} message:{c.message}" for c in wanted)
+    async def status(self) -> RuntimeStatus:
+        return runtime_status(await self._call(self._runtime.Status, "StatusRequest", {}))
 
     async def pod_uids(self) -> dict[str, tuple[object, ...]]:
         """Every pod that the runtime knows, with a fingerprint that changes when its pod must be looked at."""

@@ -18,6 +18,24 @@ class RuntimeVersion:
 
 
 @dataclass(frozen=True)
+class RuntimeHandler:
+    """One way in which the runtime runs containers, and what it can do; the empty name is the usual one."""
+
+    name: str
+    recursive_read_only_mounts: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True)
+class RuntimeStatus:
+    """`not_ready` says why the runtime can't run pods yet; nothing where it can."""
+
+    not_ready: tuple[str, ...] = ()
+    handlers: tuple[RuntimeHandler, ...] = ()
+    supplemental_groups_policy: bool = False
+
+
+@dataclass(frozen=True)
 class Image:
     id: str
     tags: tuple[str, ...]
@@ -55,6 +73,19 @@ class Streams(Protocol):
     def stderr(self) -> bool: ...
     @property
     def tty(self) -> bool: ...
+
+
+def runtime_status(answer: Any) -> RuntimeStatus:
+    wanted = [c for c in answer.status.conditions if c.type in ("RuntimeReady", "NetworkReady") and not c.status]
+    handlers = tuple(
+        RuntimeHandler(each.name, each.features.recursive_read_only_mounts, each.features.user_namespaces)
+        for each in answer.runtime_handlers
+    )
+    return RuntimeStatus(
+        tuple(f"{c.type}=false reason:{c.reason} message:{c.message}" for c in wanted),
+        handlers,
+        bool(answer.features.supplemental_groups_policy),
+    )
 
 
 def sandbox_state(status: Any) -> SandboxState:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubelet.cri import Cri, RuntimeFailure
-from kubelet.cri_values import Image
+from kubelet.cri_values import Image, RuntimeStatus
 from machinery.api.resource import Object
 
 _MOST_IMAGES, _MOST_NAMES = 50, 5
@@ -14,10 +14,10 @@ _MOST_IMAGES, _MOST_NAMES = 50, 5
 
 @dataclass(frozen=True)
 class Health:
-    """`not_ready` says why the runtime can't run pods; `short` names the conditions that are True."""
+    """`short` names the conditions that are True."""
 
     short: frozenset[str] = frozenset()
-    not_ready: tuple[str, ...] = ()
+    runtime: RuntimeStatus = RuntimeStatus()
     images: tuple[Image, ...] = ()
 
     def image_list(self) -> list[Object]:
@@ -29,12 +29,30 @@ class Health:
             if image.digests or image.tags
         ]
 
+    def runtime_features(self) -> Object:
+        """What the node's status tells of the runtime's handlers and features."""
+        handlers = [
+            {
+                "name": handler.name,
+                "features": {
+                    "recursiveReadOnlyMounts": handler.recursive_read_only_mounts,
+                    "userNamespaces": handler.user_namespaces,
+                },
+            }
+            for handler in self.runtime.handlers
+        ]
+        found: Object = {"runtimeHandlers": handlers} if handlers else {}
+        if self.runtime.supplemental_groups_policy:
+            found["features"] = {"supplementalGroupsPolicy": True}
+        return found
+
 
 async def look(cri: Cri, pressures: Callable[[], frozenset[str]]) -> Health:
     """Asks the runtime; one that doesn't answer isn't ready. `pressures` are the conditions that are True."""
     try:
-        not_ready = await cri.not_ready()
+        runtime = await cri.status()
         images = tuple(await cri.images())
     except RuntimeFailure as failure:
-        return Health(pressures(), (f"RuntimeReady=false reason:{failure.code} message:{failure}",))
-    return Health(pressures(), not_ready, images)
+        why = f"RuntimeReady=false reason:{failure.code} message:{failure}"
+        return Health(pressures(), RuntimeStatus((why,)))
+    return Health(pressures(), runtime, images)

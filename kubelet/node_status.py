@@ -141,6 +141,7 @@ def node_status(
     return {
         **{key: value for key, value in old.items() if key in ("volumesInUse", "volumesAttached")},
         **({"images": images} if (images := health.image_list()) else {}),
+        **health.runtime_features(),
         "capacity": capacity,
         "allocatable": allocatable,
         "conditions": _conditions(old, rfc3339(now), health),
@@ -177,8 +178,8 @@ def _conditions(old: Object, now: str, health: Health) -> list[Object]:
         (kind, "True" if kind in health.short else "False", *words[kind in health.short])
         for kind, words in _PRESSURES.items()
     ]
-    if health.not_ready:
-        rows.append(("Ready", "False", "KubeletNotReady", "; ".join(health.not_ready)))
+    if health.runtime.not_ready:
+        rows.append(("Ready", "False", "KubeletNotReady", "; ".join(health.runtime.not_ready)))
     else:
         rows.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
     made = []

@@ -30,6 +30,7 @@ from runtime.sandbox.sandboxes import Sandboxes
 
 HANDLERS = ("", "runc")
 """The runtime handlers (RuntimeClass) that a sandbox may ask for."""
+FEATURES = {"recursive_read_only_mounts": True, "user_namespaces": False}
 
 
 class RuntimeService:
@@ -70,7 +71,7 @@ class RuntimeService:
         return make(
             "StatusResponse",
             status=make("RuntimeStatus", conditions=conditions),
-            runtime_handlers=[make("RuntimeHandler", **{"name": name}) for name in HANDLERS],
+            runtime_handlers=[make("RuntimeHandler", name=each, features=FEATURES) for each in HANDLERS],
             features=make("RuntimeFeatures", supplemental_groups_policy=True),
         )
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from kubelet.config import KubeletConfig
+from kubelet.cri_values import RuntimeHandler, RuntimeStatus
 from kubelet.node_events import node_events
+from kubelet.node_health import Health
 from kubelet.node_status import Facts, facts, huge_pages, node_labels, node_status, run
 from machinery.api.errors import AlreadyExists
 from machinery.api.resource import Object, Resource
@@ -291,3 +293,16 @@ def test_what_has_changed_of_the_node_is_told_by_events() -> None:
         ("Warning", "Rebooted", "Node n has been rebooted, boot id: another")
     ]
     assert len(node_events("n", {}, healthy)) == 4
+
+
+def test_what_the_runtime_can_do_is_told() -> None:
+    handlers = (RuntimeHandler("", recursive_read_only_mounts=True), RuntimeHandler("special", user_namespaces=True))
+    health = Health(runtime=RuntimeStatus((), handlers, supplemental_groups_policy=True))
+    status = node_status(CONFIG, FACTS, "x", {}, NOW, health)
+    assert status["features"] == {"supplementalGroupsPolicy": True}
+    assert status["runtimeHandlers"] == [
+        {"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": False}},
+        {"name": "special", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}},
+    ]
+    unwell = node_status(CONFIG, FACTS, "x", {}, NOW, Health(runtime=RuntimeStatus(("why",))))
+    assert unwell["conditions"][3]["message"] == "why" and "runtimeHandlers" not in unwell
