@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from controllers.deployment import DEPLOYMENT
+from controllers.endpoints import endpoints
+from controllers.endpointslice import endpoint_slices
+from controllers.endpointslice_mirroring import ENDPOINT_SLICE_MIRRORING
 from controllers.garbage import GARBAGE
 from controllers.namespace import NAMESPACE
 from controllers.node_lifecycle import NODE_LIFECYCLE
@@ -17,6 +20,9 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
     """`root_ca` is the cluster's certificate authority (PEM), published to every namespace."""
     return (
         DEPLOYMENT,
+        endpoint_slices(),
+        endpoints(),
+        ENDPOINT_SLICE_MIRRORING,
         GARBAGE,
         REPLICA_SET,
         REPLICATION_CONTROLLER,
