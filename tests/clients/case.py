@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.row}: {self.that}"
+
+    def within(self, namespace: str) -> Case:
+        """The case with NS spelled out."""
+        return replace(self, **{each.name: placed(getattr(self, each.name), namespace) for each in fields(self)})
 
     def fits(self, version: str) -> bool:
         """Whether that kubectl knows the command."""

@@ -52,7 +52,8 @@ class Stage:
 
         async def turn(index: int, case: Case) -> Outcome:
             async with turns:
-                return Outcome(case, await self._played(case, f"case-{index}"))
+                namespace = f"case-{index}"
+                return Outcome(case, await self._played(case.within(namespace), namespace))
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(turn(index, case)) for index, case in enumerate(cases)]
@@ -60,24 +61,31 @@ class Stage:
 
     async def _played(self, case: Case, namespace: str) -> list[str]:
         home = self.directory / namespace
-        home.mkdir()
-        given = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        await self.client.create(NAMESPACES, given)
-        for name in case.files:
-            text = yaml.safe_dump_all(placed(_list(self.objects[name]), namespace))
-            (home / f"{name}.yaml").write_text(text)
-        await self._until(lambda: self.server.cache.get(SERVICE_ACCOUNTS, namespace, "default"))
-        for named in case.given:
-            for obj in placed(_list(self.objects[named] if isinstance(named, str) else named), namespace):
-                await self._create(obj, namespace)
-        await self._until(lambda: not list(self._missed(case.ready, namespace)))
-        code, said = await self._run(placed(case.run, namespace), home, namespace)
+        await self._prepare(case, namespace, home)
+        code, said = await self._run(case.run, home, namespace)
         found = [f"exit code {code}, not {case.exit}: {said!r}"] if code != case.exit else []
-        found += misprinted(_printing(case, namespace), said)
+        found += misprinted(case, said)
         found += self._missed(case.then, namespace)
         if not await self._until(lambda: not list(self._missed(case.eventually, namespace))):
             found += self._missed(case.eventually, namespace)
         return found
+
+    async def _prepare(self, case: Case, namespace: str, home: Path) -> None:
+        home.mkdir()
+        made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await self.client.create(NAMESPACES, made)
+        for name in case.files:
+            (home / f"{name}.yaml").write_text(yaml.safe_dump_all(self._objects(name, namespace)))
+        await self._until(lambda: self.server.cache.get(SERVICE_ACCOUNTS, namespace, "default"))
+        for given in case.given:
+            for obj in self._objects(given, namespace):
+                await self._create(obj, namespace)
+        await self._until(lambda: not list(self._missed(case.ready, namespace)))
+
+    def _objects(self, named: Any, namespace: str) -> list[Object]:
+        """Those of objects.yaml by that name, or the object itself."""
+        found = placed(self.objects[named], namespace) if isinstance(named, str) else named
+        return found if isinstance(found, list) else [found]
 
     async def _create(self, obj: Object, namespace: str) -> None:
         group, _, version = obj["apiVersion"].rpartition("/")
@@ -85,7 +93,7 @@ class Stage:
         await self.client.create(resource, obj, namespace if resource.namespaced else "")
 
     def _missed(self, wanted: Wanted, namespace: str) -> Iterator[str]:
-        for where, value in placed(dict(wanted), namespace).items():
+        for where, value in wanted.items():
             plural, _, name = where.partition("/")
             resource = _resource(plural)
             found = self.server.cache.get(resource, namespace if resource.namespaced else "", name)
@@ -148,15 +156,6 @@ def kubeconfig(server: ApiServer, namespace: str = "default") -> str:
         "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
     })  # fmt: skip
-
-
-def _printing(case: Case, namespace: str) -> Case:
-    words = {name: placed(getattr(case, name), namespace) for name in ("prints", "shows", "hides")}
-    return Case(row=case.row, that=case.that, run=case.run, **words)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _resource(plural: str) -> Resource:
