@@ -48,6 +48,7 @@ class Config:
     components: tuple[str, ...] = ALL_COMPONENTS
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
+    scheduler_config: str = ""
     image_gc_high_threshold: int = 85
     image_gc_low_threshold: int = 80
     image_maximum_gc_age: str = ""
@@ -156,7 +157,8 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
     if not 0 <= config.image_gc_low_threshold < config.image_gc_high_threshold <= 100:
         raise ConfigError("--image-gc-low-threshold must be below --image-gc-high-threshold, both within 0 and 100")
     duration(config.image_maximum_gc_age)
-    return config
+    # The process that reads the file stands in another directory.
+    return replace(config, scheduler_config=config.scheduler_config and str(Path(config.scheduler_config).absolute()))
 
 
 def duration(text: str) -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from machinery.api.quantity import from_integer, from_milli
@@ -39,10 +39,16 @@ class Explanation:
     helps: str = ""
 
 
-def explain(obj: Object, cluster: Cluster, profile: Profile = DEFAULT) -> Explanation:
+def explain(obj: Object, cluster: Cluster, profiles: Sequence[Profile] = (DEFAULT,)) -> Explanation:
     """What an attempt would find now, were it made."""
-    if settled := _settled(Pod(obj), profile):
+    profile = next((each for each in profiles if each.name == Pod(obj).scheduler_name), None)
+    settled = _settled(Pod(obj))
+    if settled is not None:
         return settled
+    if profile is None:
+        said = f"it waits for the scheduler {Pod(obj).scheduler_name!r}, which is not part of this cluster"
+        names = " or ".join(each.name for each in profiles)
+        return Explanation(said, {}, f"run that scheduler, or make the pod with schedulerName {names}")
     pod = cluster.shapes.info(obj)
     snapshot = replace(cluster.snapshot(pod), budgets=cluster.budgets())
     decision = schedule(pod, snapshot, profile)
@@ -69,7 +75,7 @@ def _end_of(steps: Generator[None, None, Outcome]) -> Outcome:
         return outcome
 
 
-def _settled(pod: Pod, profile: Profile) -> Explanation | None:
+def _settled(pod: Pod) -> Explanation | None:
     """Where no filter has a say."""
     if pod.node_name:
         return Explanation(f"it is on node {pod.node_name}: no scheduler looks at it any more", {})
@@ -78,9 +84,6 @@ def _settled(pod: Pod, profile: Profile) -> Explanation | None:
     if gates := [gate["name"] for gate in pod.scheduling_gates]:
         named = ", ".join(gates)
         return Explanation(f"it is held back by scheduling gates: {named}", {}, f"whoever set them removes {named}")
-    if pod.scheduler_name != profile.name:
-        said = f"it waits for the scheduler {pod.scheduler_name!r}, which is not part of this cluster"
-        return Explanation(said, {}, f"run that scheduler, or make the pod with schedulerName {profile.name}")
     return None
 
 

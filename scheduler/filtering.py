@@ -70,12 +70,12 @@ class Fit:
     points: list[int]
 
 
-def enough_nodes(total: int) -> int:
+def enough_nodes(total: int, percentage: int = 0) -> int:
     """How many feasible nodes suffice: all below 100, half of some hundreds, one in twenty of very many."""
     if total < _FEWEST:
         return total
-    percent = max(50 - total // 125, _LEAST_PERCENT)
-    return max(total * percent // 100, _FEWEST)
+    percent = percentage or max(50 - total // 125, _LEAST_PERCENT)
+    return min(max(total * percent // 100, _FEWEST), total)
 
 
 def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, dict[str, Refusal]]:
@@ -83,7 +83,7 @@ def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, d
     infos: list[NodeInfo] = []
     points: list[int] = []
     refused: dict[str, Refusal] = {}
-    enough = enough_nodes(len(snapshot.nodes))
+    enough = enough_nodes(len(snapshot.nodes), profile.percentage_of_nodes)
     table = snapshot.memo.table((profile.name, check.pod.shape))
     nominated, others = snapshot.nominated, check.others
     for name, info in _in_turn(check, snapshot, refused):

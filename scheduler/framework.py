@@ -141,6 +141,8 @@ class Profile:
     name: str
     plugins: tuple[Plugin, ...]
     weights: tuple[tuple[str, int], ...]
+    percentage_of_nodes: int = 0
+    """How many nodes are scored, 0 for a share that falls with their number."""
 
     @cached_property
     def filters(self) -> tuple[Plugin, ...]:

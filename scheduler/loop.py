@@ -23,10 +23,10 @@ from machinery.contain import contain
 from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.cluster_events import ClusterEvent, Happened, events_of
-from scheduler.framework import Candidate, Decision, Outcome, Profile, Reservation
+from scheduler.configuration import Configuration
+from scheduler.framework import Candidate, Decision, Outcome, Reservation
 from scheduler.keys import PodKey
 from scheduler.pod_info import PodInfo
-from scheduler.profile import DEFAULT
 from scheduler.queue import SchedulingQueue
 from scheduler.schedule import post_filter, reserve, schedule
 from scheduler.snapshot import Snapshot
@@ -36,23 +36,27 @@ LOG = logging.getLogger("scheduler")
 BINDINGS_AT_ONCE = 64
 
 
-async def run(client: Client, cache: Cache, clock: Clock) -> None:
-    """Schedules until cancelled."""
-    await Scheduler(client, cache, clock).run()
+async def run(client: Client, cache: Cache, clock: Clock, configuration: Configuration | None = None) -> None:
+    """Schedules until cancelled, as configured or as upstream does by default."""
+    await Scheduler(client, cache, clock, configuration or Configuration()).run()
 
 
 class Scheduler:
-    """Binds the pods whose `spec.schedulerName` is the profile's."""
+    """Binds the pods whose `spec.schedulerName` is that of a profile."""
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock, profile: Profile = DEFAULT) -> None:
+    def __init__(self, client: Client, cache: Cache, clock: Clock, configuration: Configuration) -> None:
         self._client = client
         self._cache = cache
         self._clock = clock
-        self._profile = profile
+        self._profiles = {profile.name: profile for profile in configuration.profiles}
         self._cluster = Cluster(cache)
-        hints = {plugin.name: plugin.helps for plugin in profile.plugins if plugin.helps is not None}
-        self._queue = SchedulingQueue(clock, hints)
-        self._telling = Telling(EventRecorder(client, profile.name, clock=clock), clock, self._queue.idle)
+        plugins = [plugin for profile in configuration.profiles for plugin in profile.plugins]
+        hints = {plugin.name: plugin.helps for plugin in plugins if plugin.helps is not None}
+        self._queue = SchedulingQueue(
+            clock, hints, initial=configuration.initial_backoff, most=configuration.max_backoff
+        )
+        recorders = {name: EventRecorder(client, name, clock=clock) for name in self._profiles}
+        self._telling = Telling(recorders, clock, self._queue.idle)
         self._binding = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._preempting: set[PodKey] = set()
 
@@ -77,7 +81,7 @@ class Scheduler:
         if change.after is None or pod.node_name or pod.is_finished or pod.deleted:
             self._queue.forget(PodKey.of(pod))
             return
-        is_mine = pod.scheduler_name == self._profile.name and not pod.scheduling_gates
+        is_mine = pod.scheduler_name in self._profiles and not pod.scheduling_gates
         if is_mine and (change.before is None or _asks(change.before) != _asks(pod.obj)):
             self._queue.add(self._cluster.shapes.info(pod.obj), pod.created)
 
@@ -116,13 +120,14 @@ class Scheduler:
             self._queue.retry(key)
             return None
         snapshot = self._cluster.snapshot(pod)
-        decision = schedule(pod, snapshot, self._profile)
+        profile = self._profiles[pod.shape.example.scheduler_name]
+        decision = schedule(pod, snapshot, profile)
         self._cluster.looked_at(decision.looked_at)
         if not decision.node:
             self._preempting.add(key)
             self._queue.failed(key, decision.refused_by)
             return self._fail(pod, found, snapshot, decision)
-        plan = reserve(pod, snapshot, decision.node, self._profile)
+        plan = reserve(pod, snapshot, decision.node, profile)
         self._cluster.nominate(pod, "")
         self._cluster.infos.assume(pod, decision.node)
         return self._bind(pod, found, decision.node, plan)
@@ -139,7 +144,7 @@ class Scheduler:
             self._queue.happened(ClusterEvent(Happened.POD_GONE, obj, obj))
             return
         message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
-        self._telling.tell(obj, "Normal", "Scheduled", message)
+        self._telling.tell(pod, obj, "Normal", "Scheduled", message)
 
     async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
         """Makes room where that is possible; tells the failure."""
@@ -148,7 +153,7 @@ class Scheduler:
             if outcome.chosen is not None:
                 self._cluster.nominate(pod, outcome.chosen.node)
                 await self._evict(pod, outcome.chosen)
-            self._telling.tell(obj, "Warning", "FailedScheduling", outcome.message)
+            self._telling.tell(pod, obj, "Warning", "FailedScheduling", outcome.message)
             await tell_unschedulable(self._client, self._clock, obj, outcome.message, outcome.nominated)
         except StatusError as error:
             LOG.info("telling of %s/%s: %s", pod.key.namespace, pod.key.name, error)
@@ -156,7 +161,8 @@ class Scheduler:
             self._preempting.discard(pod.key)
 
     async def _post_filter(self, pod: PodInfo, snapshot: Snapshot, decision: Decision) -> Outcome:
-        steps = post_filter(pod, replace(snapshot, budgets=self._cluster.budgets()), decision, self._profile)
+        profile = self._profiles[pod.shape.example.scheduler_name]
+        steps = post_filter(pod, replace(snapshot, budgets=self._cluster.budgets()), decision, profile)
         while True:
             try:
                 next(steps)
@@ -171,9 +177,9 @@ class Scheduler:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:
                 continue
-            if await evict(self._client, self._clock, found, self._profile.name):
+            if await evict(self._client, self._clock, found, pod.shape.example.scheduler_name):
                 message = f"Preempted by pod {pod.key.uid} on node {chosen.node}"
-                self._telling.tell(found, "Normal", "Preempted", message)
+                self._telling.tell(pod, found, "Normal", "Preempted", message)
 
 
 def _asks(pod: Object) -> tuple[object, ...]:

@@ -179,7 +179,7 @@ def _is_preempted(pod: Pod) -> bool:
 
 
 _LOOKED_AT = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "overhead", "resources",
-              "priority", "preemptionPolicy", "hostNetwork")  # fmt: skip
+              "priority", "preemptionPolicy", "schedulerName")  # fmt: skip
 _PART = ("image", "resources", "ports", "restartPolicy")
 _NO_STORAGE = frozenset(("configMap", "secret", "emptyDir", "projected", "downwardAPI", "hostPath"))
 

@@ -122,6 +122,8 @@ def spread_constraints(pod: Pod, when_unsatisfiable: str) -> tuple[SpreadConstra
     )
 
 
-def default_constraints(selector: LabelSelector) -> tuple[SpreadConstraint, ...]:
-    """How the pods of one Service or owner are spread where they say nothing of it."""
-    return (SpreadConstraint(selector, HOSTNAME, max_skew=3), SpreadConstraint(selector, ZONE, max_skew=5))
+SYSTEM_DEFAULTS = (
+    SpreadConstraint(LabelSelector(), HOSTNAME, max_skew=3),
+    SpreadConstraint(LabelSelector(), ZONE, max_skew=5),
+)
+"""How the pods of one Service or owner are spread where they say nothing of it; the selector is theirs."""

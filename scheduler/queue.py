@@ -44,9 +44,12 @@ class _Waiting:
 class SchedulingQueue:
     """`pop` gives the next key; then `failed`, `retry` or `forget` says how it went on."""
 
-    def __init__(self, clock: Clock, hints: Mapping[str, Helps]) -> None:
+    def __init__(
+        self, clock: Clock, hints: Mapping[str, Helps], *, initial: float = INITIAL, most: float = MOST
+    ) -> None:
         self._clock = clock
         self._hints = hints
+        self._initial, self._most = initial, most
         self._active: list[_Entry] = []
         self._pods: dict[PodKey, _Waiting] = {}
         self._aside: defaultdict[str, dict[PodKey, None]] = defaultdict(dict)
@@ -130,7 +133,9 @@ class SchedulingQueue:
 
     def _back_off(self, waiting: _Waiting) -> None:
         waiting.attempts += 1
-        waiting.ready_at = self._clock.monotonic() + min(INITIAL * 2.0 ** (waiting.attempts - 1), MOST)
+        waiting.ready_at = self._clock.monotonic() + min(
+            self._initial * 2.0 ** min(waiting.attempts - 1, 32), self._most
+        )
 
     def _bring_back(self, waiting: _Waiting) -> None:
         wait = waiting.ready_at - self._clock.monotonic()

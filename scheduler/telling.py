@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
+from scheduler.pod_info import PodInfo
 
 LOG = logging.getLogger("scheduler")
 LATEST = 3.0
@@ -21,6 +22,7 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class _Event:
+    recorder: EventRecorder
     about: Object
     type: str
     reason: str
@@ -31,19 +33,22 @@ class _Event:
 class Telling:
     """`tell` returns at once; `run` writes. `idle` returns when no pod waits for its turn."""
 
-    def __init__(self, recorder: EventRecorder, clock: Clock, idle: Callable[[], Awaitable[None]]) -> None:
-        self._recorder = recorder
+    def __init__(
+        self, recorders: Mapping[str, EventRecorder], clock: Clock, idle: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._recorders = recorders
         self._clock = clock
         self._idle = idle
         self._waiting: deque[_Event] = deque()
         self._some = asyncio.Event()
 
-    def tell(self, about: Object, type_: str, reason: str, message: str) -> None:
-        """Keeps the Event for later; as upstream's recorder it drops what is more than it can hold."""
+    def tell(self, pod: PodInfo, about: Object, type_: str, reason: str, message: str) -> None:
+        """Keeps the Event for later, in the name of the pod's scheduler; drops what is more than can be held."""
         if len(self._waiting) >= MOST:
             LOG.warning("too many Events wait, one is dropped: %s", message)
             return
-        self._waiting.append(_Event(about, type_, reason, message, self._clock.monotonic()))
+        recorder = self._recorders[pod.shape.example.scheduler_name]
+        self._waiting.append(_Event(recorder, about, type_, reason, message, self._clock.monotonic()))
         self._some.set()
 
     async def run(self) -> None:
@@ -56,7 +61,8 @@ class Telling:
                 batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
                 async with asyncio.TaskGroup() as group:
                     for event in batch:
-                        group.create_task(self._recorder.record(event.about, event.type, event.reason, event.message))
+                        written = event.recorder.record(event.about, event.type, event.reason, event.message)
+                        group.create_task(written)
 
     async def _quiet(self, oldest: _Event) -> None:
         try:

@@ -13,6 +13,7 @@ from minikube_py.api import Api, ApiError
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import ConfigError
+from minikube_py.scheduler_config import load
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.explain import Explanation, explain
 
@@ -36,7 +37,8 @@ class Fetched:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    api, output = Api(existing_config(arguments)), Output.of(arguments)
+    config, output = existing_config(arguments), Output.of(arguments)
+    api, profiles = Api(config), load(config.scheduler_config).profiles
     name = arguments.pod.removeprefix("pod/")
     try:
         pod = api.get(PODS.path(arguments.namespace, name))
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     for resource in FOLLOWED:
         for each in reader.list(resource):
             cluster.see(Change(resource, None, each))
-    found = explain(pod, cluster)
+    found = explain(pod, cluster, profiles)
     if output.as_json:
         output.say("", **_facts(found))
     else:

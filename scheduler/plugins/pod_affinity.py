@@ -21,7 +21,7 @@ Domain = tuple[str, str]
 _NOT_NEAR = Refusal(("node(s) didn't match pod affinity rules",), is_final=True)
 _NOT_AWAY = Refusal(("node(s) didn't match pod anti-affinity rules",))
 _UNWANTED = Refusal(("node(s) didn't satisfy existing pods anti-affinity rules",))
-_OF_REQUIRED = 1
+OF_REQUIRED = 1
 """What a required term of a pod that is there counts for, when nodes are compared."""
 
 
@@ -117,19 +117,19 @@ def _filter(state: _Rules, pod: PodInfo, info: NodeInfo) -> Refusal | None:
     return None
 
 
-def _liked(pod: PodInfo, namespace_labels: Mapping[str, str], info: NodeInfo) -> dict[str, int]:
+def _liked(of_required: int, pod: PodInfo, namespace_labels: Mapping[str, str], info: NodeInfo) -> dict[str, int]:
     """By topology key, how much the pods on the node want this one near them."""
     found: dict[str, int] = {}
     for other in info.affine.values():
         terms = other.shape.terms
-        weighted = [*terms.preferred, *((term, _OF_REQUIRED) for term in terms.near)]
+        weighted = [*terms.preferred, *((term, of_required) for term in terms.near if of_required)]
         for term, weight in weighted:
             if term.matches(pod.key.namespace, namespace_labels, pod.shape.labels):
                 found[term.topology_key] = found.get(term.topology_key, 0) + weight
     return found
 
 
-def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
+def _pre_score(of_required: int, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
     """Points of each domain; nothing where no pod is liked or disliked."""
     points: dict[Domain, int] = {}
     preferred = pod.shape.terms.preferred
@@ -143,8 +143,8 @@ def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> A
     affine = snapshot.affine
     if affine:
         labels = snapshot.namespaces.get(pod.key.namespace, {})
-        question = ("liked", pod.shape, frozenset(labels.items()))
-        likings = snapshot.memo.each(question, affine, partial(_liked, pod, labels))
+        question = ("liked", of_required, pod.shape, frozenset(labels.items()))
+        likings = snapshot.memo.each(question, affine, partial(_liked, of_required, pod, labels))
         for info, liking in zip(affine, likings, strict=True):
             for key, weight in liking.items():
                 _add(points, info, key, weight)
@@ -188,12 +188,16 @@ def _may_match(term: Term, namespace: str, labels: Mapping[str, str]) -> bool:
     return (namespace in term.namespaces or term.namespace_selector is not None) and term.selector.matches(labels)
 
 
-INTER_POD_AFFINITY = Plugin(
-    "InterPodAffinity",
-    pre_filter=_pre_filter,
-    filter=_filter,
-    pre_score=_pre_score,
-    score=_score,
-    normalize=_normalize,
-    helps=_helps,
-)
+def inter_pod_affinity(of_required: int) -> Plugin:
+    return Plugin(
+        "InterPodAffinity",
+        pre_filter=_pre_filter,
+        filter=_filter,
+        pre_score=partial(_pre_score, of_required),
+        score=_score,
+        normalize=_normalize,
+        helps=_helps,
+    )
+
+
+INTER_POD_AFFINITY = inter_pod_affinity(OF_REQUIRED)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from machinery.api.views import Node, Pod
@@ -15,32 +17,68 @@ from scheduler.snapshot import Snapshot
 _PODS = "pods"
 
 
-def _filter(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+def _filter(ignored: frozenset[str], state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
     """Each resource that is lacking, as `Insufficient cpu`; `Too many pods` where their number is the limit."""
     allocatable, requested = info.node.allocatable, info.requested
     short, is_final = [], False
     if len(info.pods) + 1 > allocatable.get(_PODS, 0):
         short.append("Too many pods")
     for name, wanted in pod.shape.requests.items():
-        if wanted and wanted > allocatable.get(name, 0) - requested.get(name, 0):
+        if wanted and name not in ignored and wanted > allocatable.get(name, 0) - requested.get(name, 0):
             short.append(f"Insufficient {name}")
             # Not even the empty node would do: evicting others can't help.
             is_final = is_final or wanted > allocatable.get(name, 0)
     return Refusal(tuple(short), is_final) if short else None
 
 
-def _score_least_allocated(state: Any, pod: PodInfo, info: NodeInfo) -> int:
-    """0 to 100: the mean share of cpu and memory that stays free."""
-    allocatable = info.node.allocatable
-    used_cpu, used_memory = info.non_zero
-    cpu, memory = pod.shape.non_zero
-    points, counted = 0, 0
-    for name, used in ((MILLI_CPU, used_cpu + cpu), (MEMORY, used_memory + memory)):
-        there = allocatable.get(name, 0)
+@dataclass(frozen=True)
+class Strategy:
+    """How a node's use is turned into points: by `points` of the percentage used, weighted over the resources."""
+
+    points: Callable[[int, int], int]
+    """(used, there), both whole, to 0 to 100."""
+    weights: tuple[tuple[str, int], ...] = ((MILLI_CPU, 1), (MEMORY, 1))
+
+
+def least_allocated(used: int, there: int) -> int:
+    return (there - used) * BEST // there if used <= there else 0
+
+
+def most_allocated(used: int, there: int) -> int:
+    return min(used, there) * BEST // there
+
+
+def by_shape(shape: tuple[tuple[int, int], ...], used: int, there: int) -> int:
+    """Between the points (percentage, score of 0 to 10) of a broken line."""
+    percent = used * BEST // there if used <= there else BEST
+    (last_at, last), *rest = shape
+    if percent <= last_at:
+        return last * 10
+    for at, score in rest:
+        if percent <= at:
+            return last * 10 + (score - last) * 10 * (percent - last_at) // (at - last_at)
+        last_at, last = at, score
+    return last * 10
+
+
+def _score(strategy: Strategy, state: Any, pod: PodInfo, info: NodeInfo) -> int:
+    """0 to 100: the weighted mean of what the strategy gives for each resource of the node."""
+    allocatable, requested = info.node.allocatable, info.requested
+    # Containers that ask for nothing are taken to use a little cpu and memory.
+    assumed = dict(zip((MILLI_CPU, MEMORY), zip(info.non_zero, pod.shape.non_zero, strict=True), strict=True))
+    points, weights = 0, 0
+    for name, weight in strategy.weights:
+        there, wanted = allocatable.get(name, 0), pod.shape.requests.get(name, 0)
+        if name in assumed:
+            used = sum(assumed[name])
+        elif wanted:
+            used = requested.get(name, 0) + wanted
+        else:
+            continue
         if there:
-            counted += 1
-            points += (there - used) * BEST // there if used <= there else 0
-    return points // counted if counted else 0
+            points += weight * strategy.points(used, there)
+            weights += weight
+    return points // weights if weights else 0
 
 
 def _asks_for_something(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
@@ -72,7 +110,18 @@ def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
     return False
 
 
-RESOURCES_FIT = Plugin("NodeResourcesFit", filter=_filter, score=_score_least_allocated, is_local=True, helps=_helps)
+def resources_fit(strategy: Strategy, ignored: frozenset[str] = frozenset()) -> Plugin:
+    """`ignored` are extended resources that some other scheduler's extension accounts for."""
+    return Plugin(
+        "NodeResourcesFit",
+        filter=partial(_filter, ignored),
+        score=partial(_score, strategy),
+        is_local=True,
+        helps=_helps,
+    )
+
+
+RESOURCES_FIT = resources_fit(Strategy(least_allocated))
 BALANCED_ALLOCATION = Plugin(
     "NodeResourcesBalancedAllocation", pre_score=_asks_for_something, score=_score_balanced, is_local=True
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from scheduler.node_info import NodeInfo
 from scheduler.plugins.node_affinity import fits
 from scheduler.plugins.taints import untolerated
 from scheduler.pod_info import PodInfo
-from scheduler.pod_terms import HOSTNAME, SpreadConstraint, default_constraints
+from scheduler.pod_terms import HOSTNAME, SYSTEM_DEFAULTS, SpreadConstraint
 from scheduler.snapshot import Snapshot
 
 _SKEWED = Refusal(("node(s) didn't match pod topology spread constraints",))
@@ -107,16 +107,20 @@ class _Spreading:
     order: tuple[str, ...]
 
 
-def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
+def _pre_score(
+    defaults: tuple[SpreadConstraint, ...], pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]
+) -> Any:
     constraints = pod.shape.soft_spread
     has_own = bool(pod.shape.example.obj["spec"].get("topologySpreadConstraints"))
     if not has_own and snapshot.owner_selector is not None:
-        constraints = default_constraints(snapshot.owner_selector)
+        constraints = tuple(replace(each, selector=snapshot.owner_selector) for each in defaults)
     if not constraints:
         return None
-    counted = _labelled(constraints, nodes) if has_own else list(nodes)
+    # Where nobody said anything, nodes without zones are spread over nevertheless.
+    is_strict = has_own or defaults is not SYSTEM_DEFAULTS
+    counted = _labelled(constraints, nodes) if is_strict else list(nodes)
     everywhere = list(snapshot.nodes.values())
-    everywhere = _labelled(constraints, everywhere) if has_own else everywhere
+    everywhere = _labelled(constraints, everywhere) if is_strict else everywhere
     found: list[tuple[SpreadConstraint, Mapping[str, int], float]] = []
     for constraint in constraints:
         if constraint.topology_key == HOSTNAME:
@@ -174,12 +178,17 @@ def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
     )
 
 
-TOPOLOGY_SPREAD = Plugin(
-    "PodTopologySpread",
-    pre_filter=_pre_filter,
-    filter=_filter,
-    pre_score=_pre_score,
-    score=_score,
-    normalize=_normalize,
-    helps=_helps,
-)
+def topology_spread(defaults: tuple[SpreadConstraint, ...]) -> Plugin:
+    """`defaults` are for pods that say nothing; their selectors are those of the pod's Services and owner."""
+    return Plugin(
+        "PodTopologySpread",
+        pre_filter=_pre_filter,
+        filter=_filter,
+        pre_score=partial(_pre_score, defaults),
+        score=_score,
+        normalize=_normalize,
+        helps=_helps,
+    )
+
+
+TOPOLOGY_SPREAD = topology_spread(SYSTEM_DEFAULTS)

@@ -23,7 +23,7 @@ from machinery.api.resources import (
 from machinery.client.cache import Change
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
-from scheduler.loop import Scheduler
+from scheduler.loop import run
 from tests.contract.apiserver_running import running
 
 
@@ -42,7 +42,7 @@ async def scheduling(directory: Path, *nodes: str) -> AsyncIterator[tuple[ApiSer
             await client.patch(NODES, name, {"spec": {"taints": None}})
         own = server.client("system:kube-scheduler", ("system:authenticated",))
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(Scheduler(own, server.cache, SystemClock()).run())
+            task = group.create_task(run(own, server.cache, SystemClock()))
             yield server, client
             task.cancel()
 
