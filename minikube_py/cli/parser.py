@@ -24,6 +24,7 @@ CLUSTER_OPTIONS = (
     ("--components", "NAME,…", "run these of apiserver,controllers,scheduler,kubelet"),
     ("--pod-cidr", "RANGE", "addresses of pods (default 10.244.0.0/16)"),
     ("--service-cidr", "RANGE", "addresses of services (default 10.96.0.0/16)"),
+    ("--scheduler-config", "FILE", "a KubeSchedulerConfiguration: profiles, plugins, weights (default upstream's)"),
     ("--image-gc-high-threshold", "PERCENT", "fill of the disk at which unused images go (default 85; 100: never)"),
     ("--image-gc-low-threshold", "PERCENT", "fill of the disk down to which they go (default 80)"),
     ("--image-maximum-gc-age", "DURATION", "unused images go after this time, as 168h (default: never)"),
