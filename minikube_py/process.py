@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from minikube_py import systemd
 from minikube_py.config import Config
@@ -99,7 +99,16 @@ def _failed(config: Config, state: State, lock: Lock, reason: str, *, again: boo
 
 
 def _first(error: BaseException) -> BaseException:
-    """The failure inside the groups that TaskGroups wrap around it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    """What went wrong first, out of the groups that TaskGroups make: the store's closing is what others then meet."""
+    from apiserver.storage.store import StoreUnavailableError
+
+    found = list(_single(error))
+    return next((each for each in found if not isinstance(each, StoreUnavailableError)), found[0])
+
+
+def _single(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _single(each)
+    else:
+        yield error
