@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,10 @@ def here(work: Callable[[Any], T]) -> T:
 
 
 def index(route: Any, name: str) -> int:
-    """The link's index, 0 where there is none."""
-    found = route.link_lookup(ifname=name)
-    return int(found[0]) if found else 0
+    """The link's index, 0 where there is none. `route` is of this thread's namespace, as `here` gives it."""
+    # Not by `route`, which would have the kernel list all links for one.
+    del route
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
