@@ -20,7 +20,7 @@ MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 
 @pytest.fixture
 async def found(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made, asyncio.timeout(DEADLINE):
+    async with world(tmp_path) as made:
         yield made
 
 
@@ -28,7 +28,7 @@ async def found(tmp_path: Path) -> AsyncIterator[World]:
 async def api_client(found: World) -> AsyncIterator[client.ApiClient]:
     configuration = client.Configuration()
     await config.load_kube_config(str(found.kubeconfig), client_configuration=configuration)
-    async with client.ApiClient(configuration) as api:
+    async with asyncio.timeout(DEADLINE), client.ApiClient(configuration) as api:
         yield api
 
 

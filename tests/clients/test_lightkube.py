@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from lightkube.resources.core_v1 import ConfigMap, Pod
 from lightkube.types import PatchType
 
 from tests.clients.case import objects
-from tests.clients.client_world import LINES, World, in_thread, world
+from tests.clients.client_world import DEADLINE, LINES, World, in_thread, world
 
 
 @pytest.fixture
@@ -25,6 +27,13 @@ async def found(tmp_path: Path) -> AsyncIterator[World]:
 
 def config_map(name: str, **data: str) -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name=name, namespace="default"), data=data)
+
+
+@asynccontextmanager
+async def api_client(found: World) -> AsyncIterator[AsyncClient]:
+    async with asyncio.timeout(DEADLINE):
+        async with AsyncClient(config=KubeConfig.from_file(found.kubeconfig), trust_env=False) as api:
+            yield api
 
 
 async def test_what_is_made_is_listed_patched_in_each_way_and_deleted(found: World) -> None:
@@ -97,7 +106,3 @@ async def test_from_inside_of_a_pod_one_is_its_account(found: World, monkeypatch
         with pytest.raises(ApiError) as refused:
             await api.create(config_map("c"))
         assert refused.value.status.reason == "Forbidden"
-
-
-def api_client(found: World) -> AsyncClient:
-    return AsyncClient(config=KubeConfig.from_file(found.kubeconfig), trust_env=False)
