@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_LONGEST, _REMEMBERED = 300, 512
+_told: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 failures: dict[str, int] = {}
 """How many units of each sort have failed since the start; read by the metrics."""
 
@@ -18,6 +21,11 @@ def contain(unit: str, *, about: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except Exception:  # noqa: BLE001 - the boundary of DESIGN: one odd object harms nothing else
+    except Exception as error:  # noqa: BLE001 - the boundary of DESIGN: one odd object harms nothing else
         failures[unit] = failures.get(unit, 0) + 1
-        logging.getLogger(unit).exception("%s failed: %s", unit, about)
+        said = (unit, about[:_LONGEST], repr(error)[:_LONGEST])
+        # An odd object fails again and again: its traceback is told once, or the log would be full of it.
+        logging.getLogger(unit).error("%s failed: %s: %s", *said, exc_info=said not in _told)
+        _told[said] = None
+        if len(_told) > _REMEMBERED:
+            _told.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from machinery.contain import contain
 Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
 """A handler of paths that are no resources; None where the path is not its own."""
 
+_MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
 _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz", "/version")
 _PANIC = (
     'an error on the server ("This request caused apiserver to panic. Look in the logs for details.") '
@@ -66,6 +68,9 @@ class Handler:
             return web.Response(status=499)
 
     async def _answer(self, incoming: Incoming) -> web.StreamResponse:
+        if "%" in incoming.path and _MALFORMED.search(incoming.path):
+            # Go parses the path before anybody is asked who they are.
+            return answer.text(incoming, 400, "400 Bad Request")
         user = await self._user(incoming)
         path = resource_path(incoming.path)
         if path is None:

@@ -26,6 +26,7 @@ from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
 
+_WRONG_NAMES = {".": "may not be '.'", "..": "may not be '..'"}
 _DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions")
 
 
@@ -54,6 +55,9 @@ class ResourceHandler:
             "deletecollection": self._delete_collection,
         }[verb]  # fmt: skip
         try:
+            if why := _WRONG_NAMES.get(target.name) or ("may not contain '%'" if "%" in target.name else ""):
+                self._api.authorize(call.attributes())
+                raise BadRequest(f'Name parameter invalid: "{target.name}": {why}')
             return await method(incoming, call)
         except StatusError as error:
             return answer.status_error(incoming, error, call.warnings)

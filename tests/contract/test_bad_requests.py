@@ -279,7 +279,8 @@ async def test_odd_paths_are_not_found_or_refused(asking: Asking, method: str, p
             answer = await reader.read()
     finally:
         writer.close()
-    assert answer.split()[1] in (b"400", b"403", b"404", b"405", b"415"), answer
+    expected = (b"400",) if "%zz" in path else (b"400", b"403", b"404", b"405", b"415")
+    assert answer.split()[1] in expected, answer
     assert failures.get("request", 0) == before
 
 
