@@ -1,4 +1,4 @@
-"""`logs`: the last lines of what the cluster's process logged, and on as it grows."""
+"""`logs`: the last lines of what the cluster's process logged, and on as it grows; `--export` a bundle of all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import argparse
 import os
 import sys
 from collections import deque
+from pathlib import Path
 
 from minikube_py import systemd
+from minikube_py.cli.bundle import export
 from minikube_py.cli.options import existing_config
+from minikube_py.cli.output import Output
 from minikube_py.instance import InstanceError
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = existing_config(arguments)
+    if arguments.export:
+        written = export(config, Path(arguments.export))
+        Output.of(arguments).say(f"{len(written)} files in {arguments.export}", files=written)
+        return 0
     if systemd.manages(config):
         follow = ["--follow"] if arguments.follow else []
         os.execvp(

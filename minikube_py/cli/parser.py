@@ -38,6 +38,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
     start = _command(commands, "start", "start the cluster and wait until its node is Ready")
     start.add_argument("--foreground", action="store_true", help="stay in the foreground and log to standard error")
+    start.add_argument(
+        "--wait", choices=("node", "all"), default="node", help="until the node is Ready, or all pods too"
+    )
+    start.add_argument("--wait-timeout", type=float, default=120, metavar="SECONDS", help="how long pods have for that")
     _cluster_options(start)
     stop = _command(commands, "stop", "end the pods by their grace, then the cluster")
     stop.add_argument("--keep-pods", action="store_true", help="leave the containers running")
@@ -47,6 +51,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _command(commands, "status", "one screen: components, node, store, pods, certificates, disk")
     logs = _command(commands, "logs", "what the cluster's process logged")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    logs.add_argument("--export", metavar="DIR", help="write logs, objects and the machine's state into a folder")
     logs.add_argument("--tail", type=int, default=100, metavar="N", help="the last N lines (default 100)")
     _command(commands, "kubeconfig", "print the administrator's kubeconfig")
     apply = _command(commands, "apply", "create or update the objects of a manifest")

@@ -28,8 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
     output = Output.of(arguments)
     if pid := running_pid(config):
         output.say(f"the cluster runs already (process {pid})", running=True, pid=pid)
-        return 0
-    return start_in_background(config, output)
+    else:
+        start_in_background(config, output)
+    if arguments.wait == "all":
+        from minikube_py.api import Api
+        from minikube_py.waiting import wait
+
+        wait(Api(config), arguments.wait_timeout)
+    return 0
 
 
 def start_in_background(config: Config, output: Output) -> int:
