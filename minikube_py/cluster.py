@@ -92,10 +92,8 @@ async def _start(
     if "scheduler" in config.components:
         from scheduler.loop import run as run_scheduler
 
-        from minikube_py.scheduler_config import load
-
         client = server.client("system:kube-scheduler", ("system:authenticated",))
-        start("scheduler", run_scheduler(client, server.cache, SystemClock(), load(config.scheduler_config)))
+        start("scheduler", run_scheduler(client, server.cache, SystemClock(), scheduling))
     if "kubelet" in config.components:
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
