@@ -72,6 +72,11 @@ async def _start(
         state.components[name] = what
         state.write(config.state_file)
 
+    if "scheduler" in config.components:
+        from minikube_py import scheduler_config
+
+        # Before anything runs that a mistake in the file would end.
+        scheduling = scheduler_config.load(config.scheduler_config)
     runtime_ready, settled = asyncio.Event(), asyncio.Event()
     if config.has_runtime:
         start("runtime", node.serve_runtime(config, runtime_ready, settled))
