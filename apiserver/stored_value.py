@@ -60,7 +60,7 @@ def readable(key: str, value: bytes) -> bytes:
         rules(row).default(made)
     except BadRequest as error:
         raise UnreadableError(error.message) from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         raise UnreadableError(f"it can't be decoded: {error}") from error
     _name(made, key)
     if not are_sound(made["metadata"].get("managedFields") or []):

@@ -138,6 +138,13 @@ PROTOBUFS = [
 ]
 
 PATCHES: list[tuple[str, bytes, int]] = [
+    # Each copy holds all those before it, each add nests one level deeper.
+    (JSON_PATCH, b"[%b]" % b",".join(b'{"op":"copy","from":"/data","path":"/data/x%d"}' % n for n in range(60)), 422),
+    (
+        JSON_PATCH,
+        b"[%b]" % b",".join(b'{"op":"add","path":"/data%b","value":{}}' % (b"/x" * n) for n in range(900)),
+        422,
+    ),
     (JSON_PATCH, b"{}", 400),
     (JSON_PATCH, b"[1]", 400),
     (JSON_PATCH, b"null", 200),
