@@ -147,27 +147,41 @@ async def world(
     """The kubelet runs in it, or where `runs` is false the test runs it by `kubelet`."""
     with tempfile.TemporaryDirectory() as short:
         async with (
-            cleaned(directory) as cgroup_root,
-            running(directory, store) as server,
             serving(runtime, Path(short) / "cri.sock") as endpoint,
+            world_on(directory, endpoint, store, manifests_dir=manifests_dir, runs=runs) as found,
         ):
-            config = KubeletConfig(
-                node_name="n",
-                node_ip="192.0.2.1",
-                root_dir=directory / "kubelet",
-                pod_logs_dir=directory / "logs",
-                runtime_endpoint=endpoint,
-                manifests_dir=manifests_dir,
-                cgroup_root=cgroup_root,
-            )
-            made = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
-            for resource, body in (
-                (SERVICE_ACCOUNTS, {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}),
-                (CONFIG_MAPS, config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
-            ):
-                await made.client.create(resource, body, "default")
-            async with kubelet(made) if runs else nullcontext():
-                yield made
+            found.runtime = runtime
+            yield found
+
+
+@asynccontextmanager
+async def world_on(
+    directory: Path,
+    endpoint: str,
+    store: Store | None = None,
+    *,
+    manifests_dir: Path | None = None,
+    runs: bool = True,
+) -> AsyncIterator[World]:
+    """The same over a runtime that serves already."""
+    async with cleaned(directory) as cgroup_root, running(directory, store) as server:
+        config = KubeletConfig(
+            node_name="n",
+            node_ip="192.0.2.1",
+            root_dir=directory / "kubelet",
+            pod_logs_dir=directory / "logs",
+            runtime_endpoint=endpoint,
+            manifests_dir=manifests_dir,
+            cgroup_root=cgroup_root,
+        )
+        made = World(server, server.client("system:admin", ("system:masters",)), FakeRuntime(), config)
+        for resource, body in (
+            (SERVICE_ACCOUNTS, {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}),
+            (CONFIG_MAPS, config_map("kube-root-ca.crt", {"ca.crt": "CA"})),
+        ):
+            await made.client.create(resource, body, "default")
+        async with kubelet(made) if runs else nullcontext():
+            yield made
 
 
 def config_map(name: str, data: dict[str, str]) -> Object:
