@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from controllers.plan import Action, Controller, Create, Delete, Key, Plan, Update, key_of
+from controllers.plan import Action, Controller, Create, Delete, Key, Patch, Plan, Record, Update, key_of
+from machinery.api.patch import merge_patch
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SERVICES
 from machinery.client.cache import Change
@@ -56,6 +57,7 @@ class World:
         self.revision = 0
         self.objects: dict[Key, Object] = {}
         self.writes = 0
+        self.told: list[Record] = []
         self._handlers: list[tuple[Resource, Callable[[Change], None]]] = []
         for resource, obj in objects:
             self.put(resource, obj)
@@ -116,6 +118,12 @@ class World:
             case Create(resource, obj) | Update(resource, obj):
                 self.put(resource, obj)
                 self.writes += 1
+            case Patch(resource, key, patch):
+                before = self.objects[Key(key.namespace, key.name, resource)]
+                self.put(resource, merge_patch(before, patch))
+                self.writes += 1
+            case Record():
+                self.told.append(action)
             case Delete(resource, key):
                 if Key(key.namespace, key.name, resource) in self.objects:
                     self.remove(resource, key.namespace, key.name)

@@ -157,6 +157,8 @@ class Node(View):
     taints: field[list[Object]] = field("spec.taints", [])
     allocatable: field[dict[str, str]] = field("status.allocatable", {})
     images: field[list[Object]] = field("status.images", [])
+    addresses: field[list[Object]] = field("status.addresses", [])
+    kubelet_port = field("status.daemonEndpoints.kubeletEndpoint.Port", 0)
 
 
 class Namespace(View):
@@ -172,6 +174,8 @@ class Service(View):
     ip_families: field[list[str]] = field("spec.ipFamilies", [])
     publish_not_ready = field("spec.publishNotReadyAddresses", default=False)
     traffic_distribution = field("spec.trafficDistribution", "")
+    load_balancer_class = field("spec.loadBalancerClass", "")
+    ingress: field[list[Object]] = field("status.loadBalancer.ingress", [])
 
     @property
     def is_headless(self) -> bool:
