@@ -75,7 +75,7 @@ async def _join(*ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> Non
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(2 * LIMIT):
+        while data := await reader.read(LIMIT):
             writer.write(data)
             await writer.drain()
     except OSError as error:

@@ -16,7 +16,7 @@ from machinery.streams.inbox import LIMIT, Inbox
 from machinery.streams.spdy import Connection, Ended, Event, Opened, Received, Reset
 from machinery.streams.spdy_frames import Fields, ProtocolError
 
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 
 
 class Link(Protocol):

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-LIMIT = 1 << 17
+LIMIT = 1 << 16
 """Bytes that are read ahead of whoever takes them; beyond twice that the peer waits."""
 
 

@@ -29,6 +29,7 @@ from runtime.errors import Unknown
 from runtime.sandbox.conmon import Conmon, runc_message
 
 _LONGEST = 1 << 16
+_PIPE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Execution:
         self.stdin, self.stdout, self.stderr = ends.stdin, ends.stdout, ends.stderr
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.was_started = False
+        self._held: int | None = None
 
     async def code(self) -> int:
         """The command's exit code once it has ended; 128 and the signal where one ended it."""
@@ -71,6 +73,20 @@ class Execution:
         if self._ends.terminal is not None:
             self._signal(signal.SIGHUP)
         self._ends.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def hold_input(self, pid_file: Path) -> None:
+        """Keeps a reader of the command's input beside the command's own, where that is a pipe. Blocks.
+
+        runc passes every signal on to the command, also the SIGPIPE that it gets itself when it writes what the command
+        no longer reads; as long as anybody could read it, there is none.
+        """
+        with contextlib.suppress(OSError):
+            path = f"/proc/{int(pid_file.read_text())}/fd/0"
+            if os.readlink(path).startswith("pipe:"):
+                self._held = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
@@ -124,6 +140,9 @@ class _Ends:
 
     def _pipe_out(self) -> Descriptor:
         reader, writer = os.pipe()
+        with contextlib.suppress(OSError):
+            # Fewer and larger reads; a machine may allow less.
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE)
         self.given.append(writer)
         return self._keep(reader)
 
@@ -159,6 +178,8 @@ async def open_execution(
             first: list[asyncio.Future[Any]] = [started, execution.ended]
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if started.done() or execution.was_started:
+            if wanted.stdin and not wanted.tty:
+                await asyncio.to_thread(execution.hold_input, pid_file)
             if not wanted.stderr and not wanted.tty:
                 group.create_task(_drain(ends.words))
             return execution

@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, STDOUT, TUNNEL
+from machinery.streams.channels import COMMAND_PROTOCOLS, STDOUT, TUNNEL
 from machinery.streams.remote_command import SPDY_PROTOCOLS, SUCCESS
 from machinery.streams.spdy_session import spdy_session
 from runtime.cri.streaming.tokens import MOST, SECONDS, Tokens
@@ -22,6 +22,7 @@ from tests.contract.cri_node import BUSYBOX, Node, busybox_archive, make, servin
 from tests.contract.stream_client import (
     Answer,
     RefusedError,
+    WebSocketCommand,
     bare_websocket,
     forwarding,
     open_pair,
@@ -120,18 +121,27 @@ async def test_input_ends_by_itself(node: Node, sleeper: str) -> None:
 
 async def test_a_terminal(node: Node, sleeper: str) -> None:
     flags = {"stdin": True, "stdout": True, "tty": True}
-    url = await exec_url(node, sleeper, "sh", "-c", "tty; read go; stty size; echo $TERM; read x; exit 7", **flags)
-    async with websocket_command(url) as socket:
-        seen = b""
+    script = "tty; echo $TERM; while read word; do [ $word = end ] && exit 7; stty size; echo asked; done"
+    async with websocket_command(await exec_url(node, sleeper, "sh", "-c", script, **flags)) as socket:
         await socket.resize(101, 33)
-        while b"/dev/pts/" not in seen:
-            seen += (await socket.next() or (0, b""))[1]
-        await socket.send(b"go\n")
-        while b"xterm" not in seen:
-            seen += (await socket.next() or (0, b""))[1]
-        assert b"33 101\r\n" in seen
-        await socket.send(b"\n")
+        seen = await said_up_to(socket, b"xterm\r\n")
+        assert b"/dev/pts/" in seen
+        # The size and what is typed are on their way side by side.
+        while b"33 101\r\n" not in seen:
+            await socket.send(b"go\n")
+            seen = await said_up_to(socket, b"asked\r\n")
+        await socket.send(b"end\n")
         assert said(await socket.answer())["details"]["causes"][0]["message"] == "7"
+
+
+async def said_up_to(socket: WebSocketCommand, mark: bytes) -> bytes:
+    """What the command says until the mark."""
+    seen = b""
+    while mark not in seen:
+        message = await socket.next()
+        assert message is not None, seen
+        seen += message[1]
+    return seen
 
 
 async def test_a_terminal_that_the_client_leaves_is_hung_up(node: Node, sleeper: str) -> None:
@@ -174,7 +184,7 @@ async def test_a_command_that_reads_no_more_still_answers(node: Node, sleeper: s
         for _ in range(40):
             await socket.send(b"x" * (64 << 10))
         answer = await socket.answer()
-    assert answer.stdout == b"xxxxxdone\n"
+    assert (answer.stdout, answer.status) == (b"xxxxxdone\n", SUCCESS.status())
 
 
 @pytest.mark.parametrize("connect", [bare_websocket, None], ids=["WebSocket", "SPDY"])
@@ -276,9 +286,7 @@ async def test_attached_to_a_terminal(node: Node, sandbox: str) -> None:
         seen = b""
         while b"22 99\r\n" not in seen:
             await socket.send(b"word\n")
-            seen = b""
-            while b"got word\r\n" not in seen:
-                seen += (await socket.next() or (ERROR, b""))[1]
+            seen = await said_up_to(socket, b"got word\r\n")
 
 
 LISTEN = "exec nc -ll -p 8080 -e sh -c 'read a; echo you said $a'"

@@ -12,7 +12,7 @@ from machinery.streams.channels import ChannelProtocol
 from machinery.streams.inbox import Inbox
 
 _LONGEST = 16 << 20
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 _CLOSE_SECONDS = 5.0
 
 
