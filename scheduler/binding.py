@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from machinery.api.errors import NotFound
@@ -49,10 +50,8 @@ async def bind_volumes(client: Client, cache: Cache, plan: Reservation, node: st
         metadata = claim["metadata"]
         patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
         await client.patch(PERSISTENT_VOLUME_CLAIMS, metadata["name"], patch, metadata["namespace"])
-    wanted = [claim for claim, _ in plan.bindings] + list(plan.provisions)
-    if wanted:
-        async with asyncio.timeout(VOLUMES_BOUND_WITHIN):
-            await _all_bound(cache, {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in wanted})
+    async with asyncio.timeout(VOLUMES_BOUND_WITHIN):
+        await _all_bound(cache, {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in plan.claims})
 
 
 async def _all_bound(cache: Cache, names: set[tuple[str, str]]) -> None:
@@ -91,6 +90,13 @@ async def evict(client: Client, clock: Clock, victim: Object, by: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+async def withdraw_nomination(client: Client, key: PodKey) -> None:
+    """Room on a node is no longer kept for the pod; nothing where it is gone."""
+    patch = {"metadata": {"uid": key.uid}, "status": {"nominatedNodeName": None}}
+    with contextlib.suppress(NotFound):
+        await client.patch(PODS, key.name, patch, key.namespace, patch_type=PatchType.STRATEGIC, subresource="status")
 
 
 async def _set_condition(client: Client, pod: Pod, condition: Object, nominated: str | None = None) -> None:

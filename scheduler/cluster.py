@@ -98,6 +98,10 @@ class Cluster:
         else:
             self._nominated.pop(pod.key, None)
 
+    def lesser_nominated(self, node: str, priority: int) -> list[PodInfo]:
+        """The pods of lower priority that wait for room on the node."""
+        return [pod for where, pod in self._nominated.values() if where == node and pod.priority < priority]
+
     def nomination(self, key: PodKey) -> str:
         found = self._nominated.get(key)
         return found[0] if found else ""

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from machinery.api.resource import Object
-from scheduler.cluster_events import ClusterEvent
+from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Snapshot
@@ -64,6 +64,10 @@ class Reservation:
     """(claim, volume)."""
     provisions: tuple[Object, ...] = ()
 
+    @property
+    def claims(self) -> tuple[Object, ...]:
+        return (*(claim for claim, _ in self.bindings), *self.provisions)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -97,6 +101,18 @@ Permit = Callable[[PodInfo, NodeInfo], Refusal | None]
 """The last word on the node that was chosen."""
 
 
+@dataclass(frozen=True)
+class Hint:
+    """A queueing hint: which sorts of events may help a pod that was refused, and whether one of them does."""
+
+    events: frozenset[Happened]
+    helps: Helps
+
+    @classmethod
+    def on(cls, *events: Happened, if_: Helps) -> Hint:
+        return cls(frozenset(events), if_)
+
+
 def applies(pod: PodInfo, snapshot: Snapshot) -> bool:
     """The `pre_filter` of a plugin that is about every pod."""
     return True
@@ -126,8 +142,7 @@ class Plugin:
     reserve: Reserve | None = None
     permit: Permit | None = None
     is_local: bool = False
-    helps: Helps | None = None
-    """The queueing hint: whether an event may make a pod schedulable that this plugin refused."""
+    hint: Hint | None = None
 
     @property
     def scores_alone(self) -> bool:

@@ -20,7 +20,7 @@ from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
-from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable
+from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable, withdraw_nomination
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.cluster_events import ClusterEvent, Happened, events_of
 from scheduler.configuration import Configuration
@@ -34,6 +34,8 @@ from scheduler.telling import Telling
 
 LOG = logging.getLogger("scheduler")
 BINDINGS_AT_ONCE = 64
+HOLDS_FOR = 0.002
+"""Seconds after which a long look lets others go first."""
 
 
 async def run(client: Client, cache: Cache, clock: Clock, configuration: Configuration | None = None) -> None:
@@ -51,13 +53,13 @@ class Scheduler:
         self._profiles = {profile.name: profile for profile in configuration.profiles}
         self._cluster = Cluster(cache)
         plugins = [plugin for profile in configuration.profiles for plugin in profile.plugins]
-        hints = {plugin.name: plugin.helps for plugin in plugins if plugin.helps is not None}
+        hints = {plugin.name: plugin.hint for plugin in plugins if plugin.hint is not None}
         self._queue = SchedulingQueue(
             clock, hints, initial=configuration.initial_backoff, most=configuration.max_backoff
         )
         recorders = {name: EventRecorder(client, name, clock=clock) for name in self._profiles}
         self._telling = Telling(recorders, clock, self._queue.idle)
-        self._binding = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        self._slots = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._preempting: set[PodKey] = set()
 
     async def run(self) -> None:
@@ -88,15 +90,18 @@ class Scheduler:
     async def _schedule(self, group: asyncio.TaskGroup) -> None:
         while True:
             pod = await self._queue.pop()
-            key = pod.key
-            await self._binding.acquire()
+            await self._slots.acquire()
             work: Coroutine[Any, Any, None] | None = None
-            with contain("scheduling attempt", about=f"{key.namespace}/{key.name}"):
+            is_over = False
+            with contain("scheduling attempt", about=f"{pod.key.namespace}/{pod.key.name}"):
                 work = self._attempt(pod)
+                is_over = True
+            if not is_over:
+                self._queue.retry(pod.key)
             if work is None:
-                self._binding.release()
+                self._slots.release()
             else:
-                group.create_task(self._carry_out(key, work))
+                group.create_task(self._carry_out(pod.key, work))
             # A burst of pods must not hold the loop.
             await asyncio.sleep(0)
 
@@ -105,7 +110,7 @@ class Scheduler:
             with contain("scheduling", about=f"{key.namespace}/{key.name}"):
                 await work
         finally:
-            self._binding.release()
+            self._slots.release()
 
     def _attempt(self, pod: PodInfo) -> Coroutine[Any, Any, None] | None:
         """Decides on the pod; what is still to be done about it, None where there is nothing."""
@@ -134,17 +139,31 @@ class Scheduler:
 
     async def _bind(self, pod: PodInfo, obj: Object, node: str, plan: Reservation) -> None:
         key = pod.key
+        is_bound = False
         try:
-            await bind_volumes(self._client, self._cache, plan, node)
+            if plan.claims:
+                await self._bind_volumes(plan, node)
             await bind(self._client, key, node)
+            is_bound = True
         except (StatusError, TimeoutError) as error:
             LOG.info("binding %s/%s to %s: %s", key.namespace, key.name, node, error)
-            self._cluster.infos.forget(key)
-            self._queue.retry(key)
-            self._queue.happened(ClusterEvent(Happened.POD_GONE, obj, obj))
-            return
-        message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
-        self._telling.tell(pod, obj, "Normal", "Scheduled", message)
+        finally:
+            if not is_bound:
+                # Whatever happened, the pod takes nothing there and is tried again.
+                self._cluster.infos.forget(key)
+                self._queue.retry(key)
+                self._queue.happened(ClusterEvent(Happened.POD_GONE, obj, obj))
+        if is_bound:
+            message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
+            self._telling.tell(pod, obj, "Normal", "Scheduled", message)
+
+    async def _bind_volumes(self, plan: Reservation, node: str) -> None:
+        """Without a slot meanwhile: a volume may be long in the making, and other pods need none."""
+        self._slots.release()
+        try:
+            await bind_volumes(self._client, self._cache, plan, node)
+        finally:
+            await self._slots.acquire()
 
     async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
         """Makes room where that is possible; tells the failure."""
@@ -163,6 +182,7 @@ class Scheduler:
     async def _post_filter(self, pod: PodInfo, snapshot: Snapshot, decision: Decision) -> Outcome:
         profile = self._profiles[pod.shape.example.scheduler_name]
         steps = post_filter(pod, replace(snapshot, budgets=self._cluster.budgets()), decision, profile)
+        since = self._clock.monotonic()
         while True:
             try:
                 next(steps)
@@ -170,9 +190,16 @@ class Scheduler:
                 outcome: Outcome = end.value
                 return outcome
             # A look at many nodes with many pods must not hold the loop.
-            await asyncio.sleep(0)
+            if self._clock.monotonic() - since > HOLDS_FOR:
+                await asyncio.sleep(0)
+                since = self._clock.monotonic()
 
     async def _evict(self, pod: PodInfo, chosen: Candidate) -> None:
+        for other in self._cluster.lesser_nominated(chosen.node, pod.priority):
+            # What is freed there is not for them: they look anew.
+            self._cluster.nominate(other, "")
+            with contain("nomination", about=other.key.name):
+                await withdraw_nomination(self._client, other.key)
         for victim in chosen.victims:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:

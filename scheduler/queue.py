@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from machinery.client.clock import Clock
 from machinery.client.work_queue import WorkQueue
 from scheduler.cluster_events import ClusterEvent
-from scheduler.framework import Helps
+from scheduler.framework import Hint
 from scheduler.keys import PodKey
 from scheduler.pod_info import PodInfo
 
@@ -45,7 +45,7 @@ class SchedulingQueue:
     """`pop` gives the next key; then `failed`, `retry` or `forget` says how it went on."""
 
     def __init__(
-        self, clock: Clock, hints: Mapping[str, Helps], *, initial: float = INITIAL, most: float = MOST
+        self, clock: Clock, hints: Mapping[str, Hint], *, initial: float = INITIAL, most: float = MOST
     ) -> None:
         self._clock = clock
         self._hints = hints
@@ -98,12 +98,12 @@ class SchedulingQueue:
     def happened(self, event: ClusterEvent) -> None:
         """Pods that the event may help are tried again, once their back-off has passed."""
         for plugin, keys in self._aside.items():
-            helps = self._hints.get(plugin)
-            if not keys or helps is None:
+            hint = self._hints.get(plugin)
+            if not keys or hint is None or event.happened not in hint.events:
                 continue
             for key in list(keys):
                 waiting = self._pods[key]
-                if helps(waiting.pod, event):
+                if hint.helps(waiting.pod, event):
                     self._bring_back(waiting)
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import OnlyNodes, Plugin, Refusal, default_normalize
+from scheduler.framework import Hint, OnlyNodes, Plugin, Refusal, default_normalize
 from scheduler.node_info import NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Snapshot
@@ -107,9 +107,7 @@ def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:
 
 
 def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
-    return event.happened in (Happened.NODE_ADDED, Happened.NODE_LABELS) and fits(
-        pod.shape.example, NodeFacts(event.object)
-    )
+    return fits(pod.shape.example, NodeFacts(event.object))
 
 
 NODE_AFFINITY = Plugin(
@@ -120,5 +118,5 @@ NODE_AFFINITY = Plugin(
     score=_score,
     normalize=_normalize,
     is_local=True,
-    helps=_helps,
+    hint=Hint.on(Happened.NODE_ADDED, Happened.NODE_LABELS, if_=_helps),
 )

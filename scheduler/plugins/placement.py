@@ -7,7 +7,7 @@ from typing import Any
 
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import Plugin, Refusal
+from scheduler.framework import Hint, Plugin, Refusal
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo, Port, host_ports
 from scheduler.snapshot import Snapshot
@@ -42,8 +42,6 @@ def _filter_ports(state: frozenset[Port], pod: PodInfo, info: NodeInfo) -> Refus
 def _ports_help(pod: PodInfo, event: ClusterEvent) -> bool:
     if event.happened is Happened.NODE_ADDED:
         return True
-    if event.happened is not Happened.POD_GONE:
-        return False
     freed = host_ports(Pod(event.before or event.object))
     return any(conflict(wanted, port) for wanted in pod.shape.ports for port in freed)
 
@@ -80,5 +78,11 @@ def _full(image: str) -> str:
 
 
 NODE_NAME = Plugin("NodeName", pre_filter=_wants_name, filter=_filter_name, is_local=True)
-NODE_PORTS = Plugin("NodePorts", pre_filter=_wants_ports, filter=_filter_ports, is_local=True, helps=_ports_help)
+NODE_PORTS = Plugin(
+    "NodePorts",
+    pre_filter=_wants_ports,
+    filter=_filter_ports,
+    is_local=True,
+    hint=Hint.on(Happened.NODE_ADDED, Happened.POD_GONE, if_=_ports_help),
+)
 IMAGE_LOCALITY = Plugin("ImageLocality", pre_score=_pre_score_images, score=_score_images)

@@ -9,7 +9,7 @@ from typing import Any
 
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import BEST, Plugin, Refusal
+from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.pod_terms import Term, pod_terms
@@ -170,8 +170,6 @@ def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:
 def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
     if event.happened in (Happened.NODE_ADDED, Happened.NODE_LABELS):
         return True
-    if event.happened not in (Happened.POD_PLACED, Happened.POD_LABELS, Happened.POD_GONE):
-        return False
     states = [event.object] if event.before is None else [event.object, event.before]
     return any(_concerns(pod, Pod(state)) for state in states)
 
@@ -188,6 +186,16 @@ def _may_match(term: Term, namespace: str, labels: Mapping[str, str]) -> bool:
     return (namespace in term.namespaces or term.namespace_selector is not None) and term.selector.matches(labels)
 
 
+_HINT = Hint.on(
+    Happened.NODE_ADDED,
+    Happened.NODE_LABELS,
+    Happened.POD_PLACED,
+    Happened.POD_LABELS,
+    Happened.POD_GONE,
+    if_=_helps,
+)
+
+
 def inter_pod_affinity(of_required: int) -> Plugin:
     return Plugin(
         "InterPodAffinity",
@@ -196,7 +204,7 @@ def inter_pod_affinity(of_required: int) -> Plugin:
         pre_score=partial(_pre_score, of_required),
         score=_score,
         normalize=_normalize,
-        helps=_helps,
+        hint=_HINT,
     )
 
 

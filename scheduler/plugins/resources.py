@@ -9,7 +9,7 @@ from typing import Any
 
 from machinery.api.views import Node, Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import BEST, Plugin, Refusal
+from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import MEMORY, MILLI_CPU, PodInfo, amounts, requests
 from scheduler.snapshot import Snapshot
@@ -99,15 +99,16 @@ def _score_balanced(state: Any, pod: PodInfo, info: NodeInfo) -> int:
 
 
 def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
-    if event.happened in (Happened.NODE_ADDED, Happened.NODE_ALLOCATABLE):
-        there = amounts(Node(event.object).allocatable)
-        return all(wanted <= there.get(name, 0) for name, wanted in pod.shape.requests.items())
     if event.happened is Happened.POD_GONE:
         return True
-    if event.happened is Happened.POD_SHRUNK and event.before is not None:
-        before, after = requests(Pod(event.before)), requests(Pod(event.object))
+    if event.happened is Happened.POD_SHRUNK:
+        before, after = requests(Pod(event.before or event.object)), requests(Pod(event.object))
         return any(before.get(name, 0) > after.get(name, 0) for name in pod.shape.requests)
-    return False
+    there = amounts(Node(event.object).allocatable)
+    return all(wanted <= there.get(name, 0) for name, wanted in pod.shape.requests.items())
+
+
+_HINT = Hint.on(Happened.NODE_ADDED, Happened.NODE_ALLOCATABLE, Happened.POD_GONE, Happened.POD_SHRUNK, if_=_helps)
 
 
 def resources_fit(strategy: Strategy, ignored: frozenset[str] = frozenset()) -> Plugin:
@@ -117,7 +118,7 @@ def resources_fit(strategy: Strategy, ignored: frozenset[str] = frozenset()) -> 
         filter=partial(_filter, ignored),
         score=partial(_score, strategy),
         is_local=True,
-        helps=_helps,
+        hint=_HINT,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from machinery.api.selectors import LabelSelector
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import BEST, Plugin, Refusal
+from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.memo import Memo
 from scheduler.node_info import NodeInfo
 from scheduler.plugins.node_affinity import fits
@@ -166,8 +166,6 @@ def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
     keys = {constraint.topology_key for constraint in pod.shape.hard_spread}
     if event.happened in (Happened.NODE_ADDED, Happened.NODE_LABELS, Happened.NODE_TAINTS):
         return keys <= (event.object["metadata"].get("labels") or {}).keys()
-    if event.happened not in (Happened.POD_PLACED, Happened.POD_LABELS, Happened.POD_GONE):
-        return False
     if event.object["metadata"].get("namespace", "") != pod.key.namespace:
         return False
     states = [event.object] if event.before is None else [event.object, event.before]
@@ -176,6 +174,17 @@ def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
         for state in states
         for constraint in pod.shape.hard_spread
     )
+
+
+_HINT = Hint.on(
+    Happened.NODE_ADDED,
+    Happened.NODE_LABELS,
+    Happened.NODE_TAINTS,
+    Happened.POD_PLACED,
+    Happened.POD_LABELS,
+    Happened.POD_GONE,
+    if_=_helps,
+)
 
 
 def topology_spread(defaults: tuple[SpreadConstraint, ...]) -> Plugin:
@@ -187,7 +196,7 @@ def topology_spread(defaults: tuple[SpreadConstraint, ...]) -> Plugin:
         pre_score=partial(_pre_score, defaults),
         score=_score,
         normalize=_normalize,
-        helps=_helps,
+        hint=_HINT,
     )
 
 

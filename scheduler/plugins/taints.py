@@ -7,7 +7,7 @@ from typing import Any
 
 from machinery.api.resource import Object
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import Plugin, Refusal, default_normalize
+from scheduler.framework import Hint, Plugin, Refusal, default_normalize
 from scheduler.node_info import NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Snapshot
@@ -73,15 +73,15 @@ def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:
 
 
 def _unschedulable_helps(pod: PodInfo, event: ClusterEvent) -> bool:
-    return event.happened in _SEEN_BY and not NodeFacts(event.object).unschedulable
+    return not NodeFacts(event.object).unschedulable
 
 
 def _taints_help(pod: PodInfo, event: ClusterEvent) -> bool:
-    return event.happened in _SEEN_BY and untolerated(pod, NodeFacts(event.object)) is None
+    return untolerated(pod, NodeFacts(event.object)) is None
 
 
 NODE_UNSCHEDULABLE = Plugin(
-    "NodeUnschedulable", filter=_filter_unschedulable, is_local=True, helps=_unschedulable_helps
+    "NodeUnschedulable", filter=_filter_unschedulable, is_local=True, hint=Hint.on(*_SEEN_BY, if_=_unschedulable_helps)
 )
 TAINT_TOLERATION = Plugin(
     "TaintToleration",
@@ -90,5 +90,5 @@ TAINT_TOLERATION = Plugin(
     score=_score,
     normalize=_normalize,
     is_local=True,
-    helps=_taints_help,
+    hint=Hint.on(*_SEEN_BY, if_=_taints_help),
 )

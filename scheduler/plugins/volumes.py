@@ -11,7 +11,7 @@ from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import Plugin, Refusal, Reservation
+from scheduler.framework import Hint, Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
 from scheduler.plugins.node_affinity import matches_any
 from scheduler.pod_info import PodInfo
@@ -213,21 +213,22 @@ def _filter_exclusive(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | Non
 
 
 def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
-    if event.happened is Happened.CLAIM:
-        metadata = event.object["metadata"]
-        return metadata.get("namespace") == pod.key.namespace and metadata["name"] in claim_names(pod.shape.example)
-    return event.happened in (
-        Happened.VOLUME,
-        Happened.STORAGE_CLASS,
-        Happened.NODE_ADDED,
-        Happened.NODE_LABELS,
-    )
+    """Of claims only the pod's own matter."""
+    metadata = event.object["metadata"]
+    is_other = metadata.get("namespace") != pod.key.namespace or metadata["name"] not in claim_names(pod.shape.example)
+    return event.happened is not Happened.CLAIM or not is_other
 
 
-def _gone_helps(pod: PodInfo, event: ClusterEvent) -> bool:
-    return event.happened in (Happened.POD_GONE, Happened.CLAIM)
+_HINT = Hint.on(
+    Happened.CLAIM,
+    Happened.VOLUME,
+    Happened.STORAGE_CLASS,
+    Happened.NODE_ADDED,
+    Happened.NODE_LABELS,
+    if_=_helps,
+)
+_ON_END = Hint.on(Happened.POD_GONE, Happened.CLAIM, if_=lambda pod, event: True)
 
-
-VOLUME_RESTRICTIONS = Plugin("VolumeRestrictions", pre_filter=_exclusive, filter=_filter_exclusive, helps=_gone_helps)
-VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, reserve=_reserve, helps=_helps)
-VOLUME_ZONE = Plugin("VolumeZone", pre_filter=_zones, filter=_filter_zone, helps=_helps)
+VOLUME_RESTRICTIONS = Plugin("VolumeRestrictions", pre_filter=_exclusive, filter=_filter_exclusive, hint=_ON_END)
+VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, reserve=_reserve, hint=_HINT)
+VOLUME_ZONE = Plugin("VolumeZone", pre_filter=_zones, filter=_filter_zone, hint=_HINT)

@@ -6,16 +6,16 @@ import asyncio
 
 from machinery.client.clock import SystemClock
 from scheduler.cluster_events import ClusterEvent, Happened
-from scheduler.framework import Helps
+from scheduler.framework import Hint
 from scheduler.pod_info import PodInfo, Shapes
 from scheduler.queue import SchedulingQueue
 from tests.virtual_time import run
 
 GONE = ClusterEvent(Happened.POD_GONE, None, {})
 LABELLED = ClusterEvent(Happened.NODE_LABELS, None, {})
-HINTS: dict[str, Helps] = {
-    "Fit": lambda pod, event: event.happened is Happened.POD_GONE,
-    "Affinity": lambda pod, event: event.happened is Happened.NODE_LABELS,
+HINTS = {
+    "Fit": Hint.on(Happened.POD_GONE, if_=lambda pod, event: True),
+    "Affinity": Hint.on(Happened.NODE_LABELS, if_=lambda pod, event: True),
 }
 
 

@@ -154,6 +154,67 @@ def is_even(rule: Object, wanted: Object, placed: Placed, on: Object, everywhere
     return bool(counts[labels(on)[key]] + is_meant(rule, wanted) - fewest <= rule["maxSkew"])
 
 
+def totals(wanted: Object, placed: Placed, fitting: list[Object]) -> list[int]:
+    """Upstream's scores with its weights, each node by itself."""
+    return [
+        resources(wanted, placed, on)
+        + 3 * normalized([soft_taints(wanted, each) for each in fitting], soft_taints(wanted, on), reverse=True)
+        + 2 * stretched([liking(wanted, placed, each) for each in fitting], liking(wanted, placed, on))
+        for on in fitting
+    ]
+
+
+def resources(wanted: Object, placed: Placed, on: Object) -> int:
+    there = [each for each, where in placed if where is on]
+    total, memory = 1000 * int(on["status"]["allocatable"]["cpu"]), 4 << 30
+    assumed = sum(cpu(each) or _unsaid(each) for each in [*there, wanted])
+    free = (total - assumed) * 100 // total if assumed <= total else 0
+    least = (free + (memory - 200 * (1 << 20) * (len(there) + 1)) * 100 // memory) // 2
+    if not cpu(wanted):
+        return least
+    share = min(sum(map(cpu, [*there, wanted])) / total, 1)
+    return least + int((1 - share / 2) * 100)
+
+
+def _unsaid(each: Object) -> int:
+    return 0 if "cpu" in each["spec"]["containers"][0]["resources"].get("requests", {}) else 100
+
+
+def soft_taints(wanted: Object, on: Object) -> int:
+    if wanted["spec"].get("tolerations"):
+        return 0
+    return sum(taint["effect"] == "PreferNoSchedule" for taint in on["spec"].get("taints") or [])
+
+
+def normalized(found: list[int], own: int, *, reverse: bool) -> int:
+    points = 100 * own // max(found) if max(found) else 0
+    return 100 - points if reverse else points
+
+
+def liking(wanted: Object, placed: Placed, on: Object) -> int:
+    points = 0
+    for each, where in placed:
+        for weight, entry in preferences(wanted):
+            points += weight * (is_meant(entry, each) and together(entry["topologyKey"], where, on))
+        for weight, entry in [*preferences(each), *((1, entry) for entry in terms(each, "podAffinity"))]:
+            points += weight * (is_meant(entry, wanted) and together(entry["topologyKey"], where, on))
+    return points
+
+
+def preferences(each: Object) -> list[tuple[int, Object]]:
+    affinity = each["spec"].get("affinity") or {}
+    return [
+        (sign * entry["weight"], entry["podAffinityTerm"])
+        for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1))
+        for entry in (affinity.get(kind) or {}).get(PREFERRED) or []
+    ]
+
+
+def stretched(found: list[int], own: int) -> int:
+    most, least = max(0, *found, 0), min(0, *found, 0)
+    return int(100 * ((own - least) / (most - least))) if most > least else 0
+
+
 class Nothing:
     """A cluster without anything but nodes and pods."""
 
@@ -184,6 +245,8 @@ def test_it_takes_a_node_that_is_allowed_and_finds_one_if_there_is_any(
         assert schedule(info, forgetful) == decision
         if allowed:
             assert points(info, snapshot) == points(info, forgetful)
+            fitting = [on for on in there if on["metadata"]["name"] in allowed]
+            assert differences(points(info, snapshot)) == differences(totals(each, placed, fitting))
             on = next(on for on in there if on["metadata"]["name"] == decision.node)
             placed.append((each, on))
             bound = {**each, "spec": {**each["spec"], "nodeName": decision.node}}
@@ -195,3 +258,8 @@ def points(info: Any, snapshot: Any) -> list[int]:
     assert isinstance(check, Check)
     fit, _ = feasible(check, snapshot, DEFAULT)
     return totals_of(info, snapshot, DEFAULT, fit)
+
+
+def differences(found: list[int]) -> list[int]:
+    """Only these decide: what all nodes get alike may be left out."""
+    return [each - found[0] for each in found]
