@@ -35,6 +35,7 @@ from machinery.client.work_queue import WorkQueue
 from machinery.contain import contain
 
 LOG = logging.getLogger("controllers")
+_MOST_ODD = 512
 
 
 async def run(client_for: Callable[[str], Client], cache: Cache, clock: Clock, *, root_ca: str) -> None:
@@ -57,6 +58,7 @@ class Runner:
         base, most = controller.retries
         self._queue: WorkQueue[Key] = WorkQueue(clock, base_delay=base, max_delay=most)
         self._recorder = EventRecorder(client, controller.account)
+        self._odd: dict[Key, str] = {}
         for resource, wakes in controller.wakes.items():
             cache.subscribe(resource, self._woken(wakes))
 
@@ -76,13 +78,28 @@ class Runner:
         while True:
             key = await self._queue.get()
             outcome = False
-            with contain("controller", about=f"{self._controller.name} {key.namespace}/{key.name}"):
+            with contain("controller", about=f"{self._controller.name} {key.namespace}/{key.name}") as contained:
                 outcome = await self.reconcile(key)
+            if contained.error is not None:
+                await self._tell_odd(key, contained.error)
             if outcome:
                 self._queue.forget(key)
             else:
                 self._queue.back_off(key)
             self._queue.done(key)
+
+    async def _tell_odd(self, key: Key, error: Exception) -> None:
+        """Tells by an Event, once for each error, of an object that nothing can be decided on."""
+        said = f"The {self._controller.name} controller can't act on it: {type(error).__name__}: {error}"[:1024]
+        if self._odd.get(key) == said:
+            return
+        if len(self._odd) >= _MOST_ODD:
+            self._odd.clear()
+        self._odd[key] = said
+        resource = key.resource or next(iter(self._controller.wakes))
+        found = self._cache.get(resource, key.namespace, key.name)
+        if found is not None:
+            await self._recorder.record(found, "Warning", "FailedReconcile", said)
 
     async def reconcile(self, key: Key) -> bool:
         """One pass over a key; False where it should be looked at again after a while."""
