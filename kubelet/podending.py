@@ -38,6 +38,7 @@ class PodEnding:
         seconds = podspec.grace_period(pod) if grace is None else grace
         await stop_containers(self._context, pod, state, seconds, self._told)
         await stop_sandboxes(self._context, state)
+        await remove_cgroup(self._context, pod)
         state = await self._observer.observe()
         ended = await self._writer.tell(pod, state, self._probes.verdicts, has_ended=True, failure=failure)
         await asyncio.to_thread(take_down, self._directory)

@@ -81,10 +81,7 @@ class StatusWriter:
         if target is None:
             return {**pod, "status": status}
         old = target.get("status") or {}
-        patch: Object = {
-            "metadata": {"uid": podspec.uid(target)},
-            "status": {**{key: None for key in old if key not in status}, **status},
-        }
+        patch: Object = {"metadata": {"uid": podspec.uid(target)}, "status": replacing(old, status)}
         try:
             written = await self._context.client.patch(
                 PODS, podspec.name(pod), patch, podspec.namespace(pod), subresource="status"
@@ -102,6 +99,15 @@ class StatusWriter:
         path = cgroup.folder(parent, "memory") / "memory.limit_in_bytes"
         limit = await asyncio.to_thread(cgroup.read_int, path)
         return f"{limit // 1024}Ki" if limit else ""
+
+
+def replacing(old: Object, new: Object) -> Object:
+    """The merge patch (RFC 7386) that leaves of `old` nothing but `new`: what it is to lose, it has to name."""
+    kept = {
+        key: replacing(old[key], value) if isinstance(value, dict) and isinstance(old.get(key), dict) else value
+        for key, value in new.items()
+    }
+    return {**{key: None for key in old if key not in new}, **kept}
 
 
 def _without_cgroup(pod: Object, state: PodState, given: StatusInput) -> Object:

@@ -9,6 +9,7 @@ from kubelet.actions import Verdicts
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
 from kubelet.podstatus import pod_status
 from kubelet.statusinput import StatusInput, Trouble
+from kubelet.statuswriter import replacing
 from machinery.api.resource import Object
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -160,3 +161,15 @@ def test_readiness_gates_and_foreign_conditions_are_kept() -> None:
     status = told(spec, PodState("u", sandboxes=(BOX,), containers=(running(),)))
     assert foreign in status["conditions"]
     assert conditions(status)["Ready"] == ("False", "ReadinessGatesNotReady")
+
+
+def test_a_patch_names_what_the_status_loses() -> None:
+    old = {"phase": "Running", "reason": "x", "resources": {"limits": {"memory": "1Mi"}, "requests": {"cpu": "1"}}}
+    new = {"phase": "Failed", "resources": {"requests": {"cpu": "2"}}, "podIP": "192.0.2.1"}
+    assert replacing(old, new) == {
+        "phase": "Failed",
+        "reason": None,
+        "resources": {"limits": None, "requests": {"cpu": "2"}},
+        "podIP": "192.0.2.1",
+    }
+    assert replacing({"resources": {"limits": {}}}, {"resources": {}}) == {"resources": {"limits": None}}
