@@ -236,5 +236,7 @@ class RuntimeService:
 
     async def GetContainerEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         with self._events.subscribed() as queue:
+            # Tells the client that it misses nothing from now on, which it would hear with the first event only.
+            await context.send_initial_metadata(())
             while True:
                 yield await queue.get()
