@@ -100,6 +100,7 @@ async def _start(
         client = server.client("system:kube-scheduler", ("system:authenticated",))
         start("scheduler", run_scheduler(client, server.cache, SystemClock(), scheduling))
     if "kubelet" in config.components:
+        start("dns", node.dns(config, server))
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
     state.ready_after = time.time() - state.started

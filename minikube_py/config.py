@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_PROFILE = "minikube-py"
+CLUSTER_DOMAIN = "cluster.local"
 DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
@@ -92,6 +93,11 @@ class Config:
     def gateway(self) -> str:
         """The bridge's address, by which pods reach the API server and the host."""
         return str(ipaddress.ip_network(self.pod_cidr)[1])
+
+    @property
+    def cluster_dns(self) -> str:
+        """The address that pods ask for names: the tenth of the Services', as everywhere."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
 
     @property
     def admin_kubeconfig(self) -> Path:

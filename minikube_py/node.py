@@ -10,7 +10,7 @@ from apiserver.server import ApiServer
 from kubelet.proxy.proxy import ProxyConfig
 from machinery.pki import Pki
 from minikube_py import containerd_link
-from minikube_py.config import Config, duration
+from minikube_py.config import CLUSTER_DOMAIN, Config, duration
 from runtime.config import RuntimeConfig
 
 
@@ -87,9 +87,25 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
             maximum_age=duration(config.image_maximum_gc_age),
         ),
         proxy=proxy_config(config),
+        cluster_dns=(config.cluster_dns,),
+        cluster_domain=CLUSTER_DOMAIN,
     )
     client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
     await Kubelet(settings, client, server.cache, SystemClock()).run()
+
+
+async def dns(config: Config, server: ApiServer) -> None:
+    """The cluster's DNS, behind its Service."""
+    from minikube_py.addons.dns import service
+    from minikube_py.addons.dns.server import DnsServer
+
+    # Pods reach the bridge's address; of another runtime's network only the machine's own is known.
+    serving = DnsServer(server.cache, CLUSTER_DOMAIN, config.gateway if config.has_runtime else address())
+    client = server.client("minikube-py:dns", ("system:masters",))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serving.run())
+        await serving.ready.wait()
+        await service.publish(client, config.cluster_dns, serving.address, serving.port)
 
 
 def proxy_config(config: Config) -> ProxyConfig:

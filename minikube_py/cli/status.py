@@ -12,7 +12,7 @@ from typing import Any
 from minikube_py.api import Api, ApiError
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
-from minikube_py.config import Config
+from minikube_py.config import CLUSTER_DOMAIN, Config
 from minikube_py.instance import read_state, running_pid, uptime
 
 
@@ -43,6 +43,7 @@ def collect(config: Config) -> dict[str, Any]:
         "startedIn": round(state.ready_after, 2),
         "store": state.store,
         "components": state.components,
+        "dns": f"{CLUSTER_DOMAIN} at {config.cluster_dns}",
         "memory": _memory(pid),
         "certificates": _certificates(config),
         "disk": {"used": _used(config.data_dir), "free": shutil.disk_usage(config.data_dir).free},
@@ -75,7 +76,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         "memory": f"{facts['memory'] / (1 << 20):.0f} MB (PSS)",
         "certificates": ", ".join(f"{name} until {date}" for name, date in facts["certificates"].items()),
         "disk": f"{disk['used'] / (1 << 20):.0f} MB in {facts['dataDir']}, {disk['free'] / (1 << 30):.1f} GiB free",
-        "dns": "pods use the host's resolvers until the cluster has a DNS of its own",
+        "dns": facts["dns"],
     }
     return [f"{name:13} {text}" for name, text in rows.items()]
 

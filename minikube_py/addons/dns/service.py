@@ -1,0 +1,45 @@
+"""The Service by which pods reach the cluster's DNS: `kube-dns` in kube-system, as every cluster calls it."""
+
+from __future__ import annotations
+
+from machinery.api.errors import NotFound
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import ENDPOINT_SLICES, SERVICES
+from machinery.client.client import Client
+
+NAME, NAMESPACE = "kube-dns", "kube-system"
+_MANAGER = "minikube-py.dns"
+
+
+async def publish(client: Client, cluster_ip: str, address: str, port: int) -> None:
+    """Makes the Service at `cluster_ip`, and its endpoint what serves at `address` and `port` now."""
+    labels = {"k8s-app": NAME, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+    service: Object = {
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"clusterIP": cluster_ip, "clusterIPs": [cluster_ip], "ports": ports},
+    }
+    endpoints: Object = {
+        "metadata": {
+            "name": NAME,
+            "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": NAME, "endpointslice.kubernetes.io/managed-by": _MANAGER},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{**each, "port": port} for each in ports],
+    }
+    await _make(client, SERVICES, service)
+    await _make(client, ENDPOINT_SLICES, endpoints)
+
+
+async def _make(client: Client, resource: Resource, wanted: Object) -> None:
+    """Creates the object, or makes the one that is there what is wanted."""
+    metadata = wanted["metadata"]
+    try:
+        there = await client.get(resource, metadata["name"], metadata["namespace"])
+    except NotFound:
+        await client.create(resource, wanted, metadata["namespace"])
+        return
+    if any(there.get(key) != value for key, value in wanted.items() if key != "metadata"):
+        await client.patch(resource, metadata["name"], wanted, metadata["namespace"])
