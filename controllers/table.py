@@ -13,6 +13,7 @@ from controllers.plan import Controller
 from controllers.pod_garbage import POD_GARBAGE
 from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
 from controllers.root_ca import root_ca_publisher
+from controllers.service_cidrs import SERVICE_CIDRS
 from controllers.service_load_balancer import load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
 
@@ -30,6 +31,7 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         NAMESPACE,
         NODE_LIFECYCLE,
         load_balancer(),
+        SERVICE_CIDRS,
         SERVICE_ACCOUNT,
         POD_GARBAGE,
         root_ca_publisher(root_ca),
