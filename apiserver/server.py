@@ -99,6 +99,7 @@ class ApiServer:
     async def run(self) -> None:
         """Serves until cancelled or the store ends; makes the cluster's own objects first."""
         from apiserver.bootstrap.aggregation import Aggregation
+        from apiserver.bootstrap.ip_addresses import IpAddresses
         from apiserver.bootstrap.run import run as bootstrap
 
         loopback = self.client(LOOPBACK.name, LOOPBACK.groups)
@@ -106,6 +107,7 @@ class ApiServer:
             group.create_task(self._watch_cache.run())
             await bootstrap(loopback, replace(self._config, port=self.port))
             group.create_task(Aggregation(loopback, self.cache).run())
+            group.create_task(IpAddresses(loopback, self.cache).run())
             group.create_task(self._watch_cache.set_aside.run(loopback))
             assert self._plain is not None
             self._plain.is_ready = True
