@@ -39,11 +39,14 @@ class Manifests:
             watch.read(timeout=0)
             news.set()
 
-        watch.add_watch(self._folder, flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE)
+        events = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE
         loop.add_reader(watch.fileno(), has_changed)
         try:
             while True:
                 with contain("manifests", about=str(self._folder)):
+                    # Again each time: somebody may have put another folder in its place.
+                    await asyncio.to_thread(self._make)
+                    watch.add_watch(self._folder, events)
                     await self.read()
                 await news.wait()
                 # An editor writes, renames and deletes at once: the last of it counts.
@@ -53,9 +56,12 @@ class Manifests:
             loop.remove_reader(watch.fileno())
             watch.close()
 
+    def _make(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+
     def pods(self) -> list[Object]:
         """The pods of all manifests; one that can't be read is told once and left out. Blocks."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._make()
         found: dict[str, Object] = {}
         for path in sorted(self._folder.iterdir()):
             if path.name.startswith(".") or not path.is_file():

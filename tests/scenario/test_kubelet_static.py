@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from machinery.api.resources import PODS
@@ -49,9 +50,15 @@ async def test_a_manifest_runs_and_its_mirror_tells_how(tmp_path: Path) -> None:
         assert not runtime.named("c")
 
         assert found.config.manifests_dir is not None
-        (found.config.manifests_dir / "web.yaml").unlink()
+        shutil.rmtree(found.config.manifests_dir)
         await until_no_container_is_left(runtime)
         assert found.server.cache.get(PODS, "default", "web-n") is None
+
+        async with asyncio.timeout(DEADLINE):
+            while not found.config.manifests_dir.is_dir():
+                await asyncio.sleep(0)
+        write(found, "anew")
+        await found.until("web-n", phase_is("Running"))
 
 
 async def test_a_new_kubelet_goes_on_with_the_static_pods_that_run(tmp_path: Path) -> None:
