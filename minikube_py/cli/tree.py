@@ -17,8 +17,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not kind or not name:
         raise ConfigError(f"{arguments.object!r}: say KIND/NAME")
     output = Output.of(arguments)
-    graph = OwnerGraph(_objects(Api(existing_config(arguments)), arguments.namespace))
-    member = graph.find(kind, name)
+    api = Api(existing_config(arguments))
+    rows = _rows(api)
+    graph = OwnerGraph(_objects(api, rows, arguments.namespace))
+    member = graph.find(_kind(rows, kind), name)
     if member is None:
         raise ConfigError(f"there is no {kind} {name!r} in namespace {arguments.namespace}")
     lines = [line for root in graph.roots_of(member) for line in graph.below(root)]
@@ -36,19 +38,31 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _objects(api: Api, namespace: str) -> list[dict[str, Any]]:
+def _rows(api: Api) -> list[tuple[str, dict[str, Any]]]:
+    """Path and discovery's entry of everything that lives in namespaces and can be listed, Events apart."""
+    groups = [group["preferredVersion"]["groupVersion"] for group in api.get("/apis")["groups"]]
+    found = [(path, row) for path in ("/api/v1", *(f"/apis/{each}" for each in groups))
+             for row in api.get(path)["resources"]]  # fmt: skip
+    wanted = [(path, row) for path, row in found if row["namespaced"] and "list" in row["verbs"]]
+    return [(path, row) for path, row in wanted if row["kind"] != "Event"]
+
+
+def _kind(rows: list[tuple[str, dict[str, Any]]], said: str) -> str:
+    """The kind by any of its names: deploy, deployments, Deployment."""
+    wanted = said.lower().partition(".")[0]
+    for _, row in rows:
+        if wanted in (row["name"], row["singularName"], row["kind"].lower(), *row.get("shortNames", ())):
+            kind: str = row["kind"]
+            return kind
+    return said
+
+
+def _objects(api: Api, rows: list[tuple[str, dict[str, Any]]], namespace: str) -> list[dict[str, Any]]:
     """Everything that the namespace holds, each with its kind."""
     found: list[dict[str, Any]] = []
-    versions = [("/api/v1", "v1")]
-    for group in api.get("/apis")["groups"]:
-        version = group["preferredVersion"]["groupVersion"]
-        versions.append((f"/apis/{version}", version))
-    for path, version in versions:
-        for resource in api.get(path)["resources"]:
-            if not resource["namespaced"] or "list" not in resource["verbs"] or resource["kind"] == "Event":
-                continue
-            listed = api.get(f"{path}/namespaces/{namespace}/{resource['name']}")
-            found += [{"kind": resource["kind"], "apiVersion": version, **item} for item in listed["items"]]
+    for path, row in rows:
+        listed = api.get(f"{path}/namespaces/{namespace}/{row['name']}")
+        found += [{"kind": row["kind"], **item} for item in listed["items"]]
     return found
 
 
