@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
@@ -33,6 +33,7 @@ from scheduler.snapshot import Snapshot
 from scheduler.telling import Telling
 
 LOG = logging.getLogger("scheduler")
+Work = Callable[[], Awaitable[None]]
 BINDINGS_AT_ONCE = 64
 HOLDS_FOR = 0.002
 """Seconds after which a long look lets others go first."""
@@ -91,7 +92,7 @@ class Scheduler:
         while True:
             pod = await self._queue.pop()
             await self._slots.acquire()
-            work: Coroutine[Any, Any, None] | None = None
+            work: Work | None = None
             is_over = False
             with contain("scheduling attempt", about=f"{pod.key.namespace}/{pod.key.name}"):
                 work = self._attempt(pod)
@@ -105,14 +106,14 @@ class Scheduler:
             # A burst of pods must not hold the loop.
             await asyncio.sleep(0)
 
-    async def _carry_out(self, key: PodKey, work: Coroutine[Any, Any, None]) -> None:
+    async def _carry_out(self, key: PodKey, work: Work) -> None:
         try:
             with contain("scheduling", about=f"{key.namespace}/{key.name}"):
-                await work
+                await work()
         finally:
             self._slots.release()
 
-    def _attempt(self, pod: PodInfo) -> Coroutine[Any, Any, None] | None:
+    def _attempt(self, pod: PodInfo) -> Work | None:
         """Decides on the pod; what is still to be done about it, None where there is nothing."""
         key = pod.key
         found = self._cache.get(PODS, key.namespace, key.name)
@@ -131,11 +132,11 @@ class Scheduler:
         if not decision.node:
             self._preempting.add(key)
             self._queue.failed(key, decision.refused_by)
-            return self._fail(pod, found, snapshot, decision)
+            return partial(self._fail, pod, found, snapshot, decision)
         plan = reserve(pod, snapshot, decision.node, profile)
         self._cluster.nominate(pod, "")
         self._cluster.infos.assume(pod, decision.node)
-        return self._bind(pod, found, decision.node, plan)
+        return partial(self._bind, pod, found, decision.node, plan)
 
     async def _bind(self, pod: PodInfo, obj: Object, node: str, plan: Reservation) -> None:
         key = pod.key
