@@ -249,19 +249,20 @@ async def test_a_cache_follows_and_tells_each_change_once(way: Way, tmp_path: Pa
         assert len(changes) == told
 
 
-async def test_a_cache_knows_owners_and_nodes(way: Way, tmp_path: Path) -> None:
+async def test_a_cache_knows_owners_nodes_and_labels(way: Way, tmp_path: Path) -> None:
     async with way(tmp_path) as given, asyncio.timeout(DEADLINE):
         client, cache = given.client, given.cache
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": NS}}
         await client.create(SERVICE_ACCOUNTS, account, NS)
         owner = await client.create(CONFIG_MAPS, config_map("owner"), NS)
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
-        metadata = {"name": "p", "namespace": NS, "ownerReferences": [reference]}
+        metadata = {"name": "p", "namespace": NS, "labels": {"app": "x"}, "ownerReferences": [reference]}
         spec = {"containers": [{"name": "c", "image": "i"}]}
         pod = await client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, NS)
         await cache.wait_for(int(pod["metadata"]["resourceVersion"]))
         assert list(cache.owned_by(PODS, owner["metadata"]["uid"])) == [pod]
-        assert list(cache.on_node("")) == [pod]
+        assert list(cache.on_node("")) == list(cache.labelled(PODS, NS, "app", "x")) == [pod]
+        assert list(cache.labelled(PODS, NS, "app", "y")) == list(cache.labelled(PODS, "other", "app", "x")) == []
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n"}}
         await client.create(PODS, binding, NS, name="p", subresource="binding")
         bound = await client.get(PODS, "p", NS)
