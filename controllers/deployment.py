@@ -90,11 +90,18 @@ def plan(state: State, now: datetime) -> Plan:
         return _create(state, moment)
     else:
         actions = _roll(state, new, old)
+    if is_rolling and new is not None and not new.replicas and _concerns(actions, new):
+        # An undo: until its set has replicas, counts would tell of a rollout in which nothing is missing.
+        return Plan(actions)
     if not actions and (deployment.paused or is_complete(deployment, new, state.sets)):
         actions += _clean_up(deployment, old)
     # Status is told from what was observed, so a change made now shows in the next pass.
     actions += _status_update(state, new, moment, is_rolling=is_rolling)
     return Plan(actions, requeue_after=_look_again(deployment, now))
+
+
+def _concerns(actions: list[Action], each: ReplicaSet) -> bool:
+    return any(isinstance(action, Update) and View(action.obj).uid == each.uid for action in actions)
 
 
 def _is_resized(state: State) -> bool:

@@ -275,3 +275,12 @@ def test_without_a_deadline_nothing_is_said_of_progress() -> None:
     new = replica_set("v1", 1, NEW)
     found = status_of(owner, new, (new,), "2026-01-01T12:00:00Z", is_rolling=True)
     assert [each["type"] for each in found["conditions"]] == ["Available"]
+
+
+def test_an_undo_is_told_once_its_set_has_replicas() -> None:
+    owner = wanted(2, surge=1)
+    owner.obj["metadata"]["annotations"] = {REVISION: "3"}
+    new, old = replica_set("v3", 0, NEW, sized=(2, 3)), replica_set("v2", 2, sized=(2, 3), availableReplicas=2)
+    assert [type(action) for action in planned(owner, new, old)] == [Update, Record]
+    growing = replica_set("v3", 1, NEW, sized=(2, 3))
+    assert [type(action) for action in planned(owner, growing, old)] == [UpdateStatus]
