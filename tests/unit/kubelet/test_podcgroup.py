@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from typing import Any
 
 import pytest
 
-from kubelet.podcgroup import PodLimits, burstable_shares, pod_limits, weight, wider
+from kubelet.podcgroup import PodLimits, burstable_shares, pod_limits, prepare, set_limits, weight, wider
+from kubelet.resources import cgroup_parent
 from machinery.api.resource import Object
+from machinery.linux import cgroup
 
 
 def pod(*resources: Object, qos: str = "Burstable", phase: str = "Running", **spec: Any) -> Object:
@@ -52,3 +56,21 @@ def test_the_tier_of_burstable_pods_weighs_what_they_asked_for() -> None:
 @pytest.mark.parametrize(("shares", "of_v2"), [(2, 1), (1024, 39), (262144, 10000)])
 def test_shares_as_weight(shares: int, of_v2: int) -> None:
     assert weight(shares) == of_v2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="cgroups need root")
+def test_the_kernel_holds_the_limits_until_the_pod_is_gone() -> None:
+    root = f"/kubelet-{uuid.uuid4().hex[:8]}"
+    try:
+        prepare(root, pod(BOTH), [pod(BOTH)])
+        parent = cgroup_parent(root, pod(BOTH))
+        name, of_pod, of_tier = ("cpu.weight", 10, 10) if cgroup.is_unified() else ("cpu.shares", 256, 256)
+        assert cgroup.read_int(cgroup.folder(parent, "cpu") / name) == of_pod
+        assert cgroup.read_int(cgroup.folder(f"{root}/burstable", "cpu") / name) == of_tier
+        limit = "memory.max" if cgroup.is_unified() else "memory.limit_in_bytes"
+        assert cgroup.read_int(cgroup.folder(parent, "memory") / limit) == 2 << 20
+        set_limits(parent, PodLimits())
+        assert cgroup.read_int(cgroup.folder(parent, "memory") / limit) not in (1, 2 << 20)
+    finally:
+        cgroup.remove(root)
+    assert not cgroup.exists(root)
