@@ -138,17 +138,23 @@ class PodWorker:
             self._probes.verdicts, unhealthy={**must_restart, **self._probes.verdicts.unhealthy}
         )
         actions = compute_pod_actions(pod, state, self._now(), verdicts)
-        pod = await self._tell(pod, state)
         if actions.finished:
-            await self._finish(pod, state)
+            await self._finish(await self._tell(pod, state), state)
             return
         self._look_at(actions.look_again)
+        pod, is_mounted = await self._tell_and_mount(pod, state)
         pod = await self._resize.carry_out(pod, state, self._probes.verdicts)
         self._look_at(self._resize.look_again)
-        is_mounted = await self._volumes.mount(pod, state)
         self._look_at(self._volumes.look_again)
         if is_mounted and await self._perform(pod, state, actions):
             self.wake()
+
+    async def _tell_and_mount(self, pod: Object, state: PodState) -> tuple[Object, bool]:
+        """The pod with its status told, and whether its volumes are there: neither needs the other."""
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell(pod, state))
+            mounting = group.create_task(self._volumes.mount(pod, state))
+        return telling.result(), mounting.result()
 
     async def _is_admitted(self, pod: Object) -> bool:
         """Whether the node takes a pod that it sees for the first time; one that it doesn't has failed."""
