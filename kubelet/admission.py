@@ -88,9 +88,16 @@ def is_critical(pod: Object) -> bool:
 
 
 def refusal(
-    pod: Object, others: Iterable[Object], allocatable: Mapping[str, str], pressures: Collection[str]
+    pod: Object,
+    others: Iterable[Object],
+    allocatable: Mapping[str, str],
+    pressures: Collection[str],
+    *,
+    has_apparmor: bool = True,
 ) -> Trouble | None:
     """Why the node doesn't take the pod: reason and message of the event."""
+    if not has_apparmor and wants_apparmor(pod):
+        return Trouble("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
     unsafe = next((name for name in _sysctls(pod) if name not in SAFE_SYSCTLS), None)
     if unsafe is not None:
         return Trouble("SysctlForbidden", f'forbidden sysctl: "{unsafe}" not allowlisted')
@@ -101,6 +108,15 @@ def refusal(
     if lack is not None:
         return Trouble(f"OutOf{lack.resource}", str(lack))
     return None
+
+
+def wants_apparmor(pod: Object) -> bool:
+    """Whether a container would run with less confinement than it was promised where there is no AppArmor."""
+    of_pod = (pod["spec"].get("securityContext") or {}).get("appArmorProfile")
+    profiles = [
+        (spec.get("securityContext") or {}).get("appArmorProfile") or of_pod for spec in podspec.all_containers(pod)
+    ]
+    return any(profile and profile.get("type") != "Unconfined" for profile in profiles)
 
 
 def _sysctls(pod: Object) -> list[str]:

@@ -57,6 +57,7 @@ class PodContext:
     allocatable: Object
     host_dns: Dns
     pressure: Callable[[], Pressure]
+    has_apparmor: bool
     crashes: Backoff = field(default_factory=Backoff)
 
     def pods_here(self) -> Sequence[Object]:

@@ -83,6 +83,7 @@ class Kubelet:
                     allocatable=node_status.node_status(config, machine, "", {}, self._clock.now())["allocatable"],
                     host_dns=await asyncio.to_thread(host_resolver),
                     pressure=lambda: evictor.pressure,
+                    has_apparmor=machine.has_apparmor,
                 )
                 group.create_task(evictor.run())
                 group.create_task(collector.run())

@@ -56,6 +56,7 @@ class Facts:
     boot_id: str
     huge_pages: Mapping[int, int] = field(default_factory=dict)
     """Size of a page -> how many there are, for each size that the machine can have."""
+    has_apparmor: bool = False
 
 
 def facts(root: Path) -> Facts:
@@ -78,6 +79,7 @@ def facts(root: Path) -> Facts:
         machine_id=_read(Path("/etc/machine-id")),
         boot_id=_read(Path("/proc/sys/kernel/random/boot_id")),
         huge_pages=huge_pages(),
+        has_apparmor=_read(Path("/sys/module/apparmor/parameters/enabled")) == "Y",
     )
 
 

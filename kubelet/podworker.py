@@ -161,7 +161,9 @@ class PodWorker:
         if (pod.get("status") or {}).get("startTime"):
             return True
         context = self._context
-        why = refusal(pod, context.pods_here(), context.allocatable, context.pressure().conditions)
+        has_apparmor = context.has_apparmor
+        pressures = context.pressure().conditions
+        why = refusal(pod, context.pods_here(), context.allocatable, pressures, has_apparmor=has_apparmor)
         if why is not None:
             context.events.tell(pod, "Warning", why.reason, why.message)
             self._note(pod, await self._writer.refuse(pod, why))

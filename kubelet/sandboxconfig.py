@@ -271,8 +271,10 @@ def _security(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str, Any]:
         "supplemental_groups": _groups(of_pod),
         "supplemental_groups_policy": _groups_policy(of_pod),
         "no_new_privs": own.get("allowPrivilegeEscalation") is False,
-        "seccomp": _seccomp(both.get("seccompProfile"), privileged=privileged),
+        "seccomp": _profile(both.get("seccompProfile"), privileged=privileged),
     }
+    if (profile := both.get("appArmorProfile")) and not privileged:
+        made["apparmor"] = _profile(profile, privileged=False)
     if not privileged and own.get("procMount") != "Unmasked":
         made |= {"masked_paths": _MASKED, "readonly_paths": _READONLY}
     _set_user(made, pod, spec, both, plan.image)
@@ -280,7 +282,7 @@ def _security(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str, Any]:
     return made
 
 
-def _seccomp(profile: Object | None, *, privileged: bool) -> dict[str, Any]:
+def _profile(profile: Object | None, *, privileged: bool) -> dict[str, Any]:
     kinds = CRI.enum("runtime.v1.SecurityProfile.ProfileType")
     if profile is None or privileged:
         return {"profile_type": kinds["Unconfined"]}

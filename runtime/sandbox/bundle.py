@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from machinery.rpc.wire import CRI
+from runtime.sandbox.apparmor import apparmor_profile
 from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord
 from runtime.sandbox.seccomp import profile_of
@@ -44,6 +45,8 @@ def write_bundle(folder: Path, bundle: Bundle, record: ContainerRecord) -> None:
     profile = profile_of(security, spec["process"]["capabilities"]["bounding"], os.uname().machine)
     if profile is not None:
         spec["linux"]["seccomp"] = profile
+    if confined_by := apparmor_profile(security):
+        spec["process"]["apparmorProfile"] = confined_by
     folder.mkdir(parents=True, exist_ok=True)
     for entry in bundle.config.mounts:
         if not Path(entry.host_path).exists():

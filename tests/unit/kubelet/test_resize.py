@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from kubelet.admission import refusal, shortage
 from kubelet.podstate import ContainerPhase, ContainerState, PodState
 from kubelet.resize import conditions, plan_resize, summary
 from kubelet.statusinput import Trouble
@@ -105,49 +104,3 @@ def test_conditions_of_a_resize() -> None:
         ("PodResizeInProgress", None),
     ]
     assert conditions(pod({}), in_progress=False, pending=None) == []
-
-
-def test_pods_that_have_ended_take_no_room() -> None:
-    over = pod(asks("2"), name="over")
-    over["status"]["phase"] = "Succeeded"
-    assert shortage(pod(asks("2")), [over], NODE) is None
-    lack = shortage(pod({}), [pod({}, name="a")], {**NODE, "pods": "1"})
-    assert str(lack) == "Node didn't have enough resource: pods, requested: 1, used: 1, capacity: 1"
-
-
-@pytest.mark.parametrize(
-    ("qos", "pressures", "tolerations", "reason"),
-    [
-        ("BestEffort", {"MemoryPressure"}, [], "Evicted"),
-        ("Burstable", {"MemoryPressure"}, [], None),
-        ("BestEffort", {"MemoryPressure"}, [{"key": "node.kubernetes.io/memory-pressure"}], None),
-        ("BestEffort", {"MemoryPressure"}, [{"operator": "Exists", "effect": "NoExecute"}], "Evicted"),
-        ("Guaranteed", {"DiskPressure"}, [], "Evicted"),
-        ("BestEffort", set(), [], None),
-    ],
-)
-def test_pressure_refuses_pods(qos: str, pressures: set[str], tolerations: list[Object], reason: str | None) -> None:
-    found = pod({})
-    found["status"]["qosClass"] = qos
-    found["spec"]["tolerations"] = tolerations
-    why = refusal(found, [], NODE, pressures)
-    assert (why.reason if why else None) == reason
-    if why:
-        assert why.message == f"The node had condition: [{next(iter(pressures))}]. "
-
-
-def test_a_critical_pod_withstands_pressure_but_needs_room() -> None:
-    found = pod(asks("3"))
-    found["spec"]["priority"] = 2_000_000_000
-    why = refusal(found, [], NODE, {"DiskPressure"})
-    assert why == Trouble("OutOfcpu", "Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000")
-
-
-def test_a_sysctl_that_is_the_host_s_is_refused() -> None:
-    found = pod({})
-    found["spec"]["securityContext"] = {"sysctls": [{"name": "net/ipv4/tcp_syncookies", "value": "1"}]}
-    assert refusal(found, [], NODE, set()) is None
-    found["spec"]["securityContext"]["sysctls"].append({"name": "vm.swappiness", "value": "1"})
-    assert refusal(found, [], NODE, set()) == Trouble(
-        "SysctlForbidden", 'forbidden sysctl: "vm.swappiness" not allowlisted'
-    )
