@@ -87,6 +87,8 @@ class Runner:
             else:
                 self._queue.back_off(key)
             self._queue.done(key)
+            # A pass that writes nothing waits for nothing: a thousand of them would hold the loop.
+            await asyncio.sleep(0)
 
     async def _tell_odd(self, key: Key, error: Exception) -> None:
         """Tells by an Event, once for each error, of an object that nothing can be decided on."""
