@@ -6,11 +6,14 @@ endpointslices` shows it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import TypeVar
 
 from machinery.api.resource import Object
 from machinery.api.views import Pod, Service
 
+T = TypeVar("T")
 PortsKey = tuple[tuple[str, int | None, str, str | None], ...]
 
 
@@ -64,13 +67,20 @@ def sorted_ports(ports: Iterable[Object]) -> list[Object]:
             f"Port:(*int32){port['port']} AppProtocol:(*string){go_optional(port.get('appProtocol'))}}}"
         )
 
-    return sorted(ports, key=lambda port: fnv128a(text(port)))
+    return by_hash(ports, text)
 
 
 def go_optional(value: str | None) -> str:
     return "<nil>" if value is None else value
 
 
+def by_hash(items: Iterable[T], text: Callable[[T], str]) -> list[T]:
+    """Sorted by the hash of their texts; one alone, as mostly, needs none."""
+    found = list(items)
+    return sorted(found, key=lambda item: fnv128a(text(item))) if len(found) > 1 else found
+
+
+@lru_cache(maxsize=1024)
 def fnv128a(text: str) -> int:
     """FNV-1a of 128 bits."""
     digest = 0x6C62272E07BB014262B821756295C58D

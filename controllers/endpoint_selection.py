@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
 
 from controllers.plan import Key, key_of
 from machinery.api.resource import Object
@@ -101,6 +103,16 @@ def selected(cache: Cache, service: Service) -> tuple[Pod, ...]:
     found = min((cache.labelled(PODS, service.namespace, *label) for label in service.selector.items()), key=len)
     selector = from_labels(service.selector)
     return tuple(pod for pod in map(Pod, found) if selector.matches(pod.labels))
+
+
+@lru_cache(maxsize=4096)
+def address_family(ip: str) -> tuple[str, str]:
+    """IPv4 or IPv6, and the address in its usual form; "" twice for what is no address."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return "", ""
+    return f"IPv{address.version}", str(address)
 
 
 def has_endpoints(pod: Pod, *, terminating: bool) -> bool:

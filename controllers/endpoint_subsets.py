@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from controllers.endpoint_ports import fnv128a, go_optional
+from controllers.endpoint_ports import by_hash, go_optional
 from machinery.api.resource import Object
 
 MOST_ADDRESSES = 1000
@@ -45,7 +45,7 @@ def repacked(offers: Iterable[Offer]) -> list[Object]:
         if port is not None:
             same.append(port)
     subsets = [_subset(addresses, dict(found), same) for found, same in by_addresses.items()]
-    return sorted(subsets, key=lambda subset: fnv128a(_go_subset(subset)))
+    return by_hash(subsets, _go_subset)
 
 
 def offers(subsets: Iterable[Object]) -> Iterable[Offer]:
@@ -71,7 +71,7 @@ def _subset(addresses: Mapping[AddressKey, Object], found: Mapping[AddressKey, b
     parts: Object = {
         "addresses": [addresses[key] for key in in_order if found[key]],
         "notReadyAddresses": [addresses[key] for key in in_order if not found[key]],
-        "ports": [_wire_port(port) for port in sorted(ports, key=lambda port: fnv128a(_go_port(port)))],
+        "ports": [_wire_port(port) for port in by_hash(ports, _go_port)],
     }
     return {name: part for name, part in parts.items() if part}
 

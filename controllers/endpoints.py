@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.endpoint_ports import target_port
-from controllers.endpoint_selection import HEADLESS, ServiceIndex, by_selection, has_endpoints, selected
+from controllers.endpoint_selection import (
+    HEADLESS,
+    ServiceIndex,
+    address_family,
+    by_selection,
+    has_endpoints,
+    selected,
+)
 from controllers.endpoint_subsets import Offer, repacked, truncated
 from controllers.endpoint_triggers import TRIGGER_TIME, TriggerTimes
 from controllers.endpointslice import address_types, target_reference
@@ -74,8 +80,7 @@ def _offers(service: Service, pods: tuple[Pod, ...]) -> Iterator[Offer]:
 
 
 def _address(service: Service, pod: Pod, family: str) -> Object | None:
-    versions = ((each["ip"], ipaddress.ip_address(each["ip"]).version) for each in pod.pod_ips)
-    ip = next((ip for ip, version in versions if f"IPv{version}" == family), "")
+    ip = next((each["ip"] for each in pod.pod_ips if address_family(each["ip"])[0] == family), "")
     if not ip:
         return None
     address: Object = {"ip": ip, "targetRef": target_reference(pod)}

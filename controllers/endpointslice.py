@@ -5,7 +5,6 @@ A Service that nothing answers for keeps one empty slice, which tells clients th
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from controllers.endpoint_selection import (
     SERVICE_NAME,
     ZONE,
     ServiceIndex,
+    address_family,
     by_selection,
     has_endpoints,
     selected,
@@ -140,9 +140,9 @@ def _has_node(state: State, pod: Pod) -> bool:
 
 def _addresses(pod: Pod, family: str) -> Iterator[str]:
     for each in pod.pod_ips:
-        address = ipaddress.ip_address(each["ip"])
-        if f"IPv{address.version}" == family:
-            yield str(address)
+        kind, address = address_family(each["ip"])
+        if kind == family:
+            yield address
 
 
 def _endpoint(state: State, pod: Pod, addresses: list[str]) -> Object:

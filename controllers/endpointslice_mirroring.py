@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controllers.endpoint_ports import PortsKey, ports_key, slice_port, sorted_ports
-from controllers.endpoint_selection import MANAGED_BY, SERVICE_NAME, service_of_slice, slices_of
+from controllers.endpoint_selection import MANAGED_BY, SERVICE_NAME, address_family, service_of_slice, slices_of
 from controllers.endpoint_subsets import offers, repacked
 from controllers.endpoint_triggers import TRIGGER_TIME
 from controllers.endpointslice_filling import Changes, Identity, Slice, identity, recycled
@@ -100,15 +99,14 @@ def _mirror(endpoints: Endpoints) -> _Mirror:
 
 def _endpoint(address: Object, *, is_ready: bool) -> tuple[str, Object] | None:
     """The address type and the endpoint; None where the address is none."""
-    try:
-        ip = ipaddress.ip_address(address["ip"])
-    except ValueError:
+    family, ip = address_family(address["ip"])
+    if not family:
         return None
-    endpoint: Object = {"addresses": [str(ip)], "conditions": {"ready": is_ready}}
+    endpoint: Object = {"addresses": [ip], "conditions": {"ready": is_ready}}
     for name in ("targetRef", "nodeName", "hostname"):
         if address.get(name):
             endpoint[name] = address[name]
-    return f"IPv{ip.version}", endpoint
+    return family, endpoint
 
 
 def _changes(stored: tuple[EndpointSlice, ...], mirror: _Mirror) -> Changes:

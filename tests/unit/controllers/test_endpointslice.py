@@ -101,8 +101,14 @@ def test_conditions_follow_readiness_and_deletion(
 
 @pytest.mark.parametrize(
     "left_out",
-    [pod("p", ""), pod("p", phase="Succeeded"), pod("p", phase="Failed"), pod("p", labels={"app": "y"})],
-    ids=["no address", "succeeded", "failed", "other labels"],
+    [
+        pod("p", ""),
+        pod("p", "nowhere"),
+        pod("p", phase="Succeeded"),
+        pod("p", phase="Failed"),
+        pod("p", labels={"app": "y"}),
+    ],
+    ids=["no address", "a bad address", "succeeded", "failed", "other labels"],
 )
 def test_what_is_no_endpoint(left_out: Object) -> None:
     assert only(with_service(left_out))["endpoints"] is None
