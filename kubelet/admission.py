@@ -96,6 +96,8 @@ def refusal(
     has_apparmor: bool = True,
 ) -> Trouble | None:
     """Why the node doesn't take the pod: reason and message of the event."""
+    if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
+        return Trouble("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if not has_apparmor and wants_apparmor(pod):
         return Trouble("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
     unsafe = next((name for name in _sysctls(pod) if name not in SAFE_SYSCTLS), None)

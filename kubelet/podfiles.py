@@ -74,6 +74,8 @@ def container_mounts(
     environment: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """CRI mounts; makes the termination log. Raises VolumeFailure for a mount without volume or a bad subPath."""
+    if spec.get("volumeDevices"):
+        raise VolumeFailure("block volumes are not supported")
     places = pod_dir / "volume-subpaths" / spec["name"]
     mounts = [
         _image_mount(mount, images[mount["name"]])

@@ -86,3 +86,12 @@ def test_a_promise_of_apparmor_is_kept_or_refused(of_pod: Object, of_container: 
     why = refusal(found, [], NODE, set(), has_apparmor=False)
     assert (why is not None and why.reason == "AppArmor") == refused
     assert refusal(found, [], NODE, set()) is None
+
+
+def test_a_pod_of_another_system_is_refused() -> None:
+    found = pod({})
+    found["spec"]["os"] = {"name": "linux"}
+    assert refusal(found, [], NODE, set()) is None
+    found["spec"]["os"] = {"name": "windows"}
+    why = refusal(found, [], NODE, set())
+    assert why is not None and why.reason == "PodOSNotSupported"

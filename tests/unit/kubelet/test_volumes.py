@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelet.podfiles import container_mounts
 from kubelet.subpaths import sub_path
 from kubelet.volumecontent import Sources, VolumeFailure, tokens_of
 from kubelet.volumes import MountFailed, set_up, take_down
@@ -304,3 +305,9 @@ def test_secrets_and_tokens_stay_in_memory(tmp_path: Path) -> None:
 
 def test_taking_down_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     take_down(tmp_path / "nothing")
+
+
+def test_a_block_volume_is_not_left_away_silently(tmp_path: Path) -> None:
+    spec = {"name": "c", "volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}
+    with pytest.raises(VolumeFailure, match="block volumes are not supported"):
+        container_mounts(spec, {}, {}, tmp_path, 0, {})
