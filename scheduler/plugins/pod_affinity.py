@@ -129,17 +129,23 @@ def _liked(of_required: int, pod: PodInfo, namespace_labels: Mapping[str, str], 
     return found
 
 
+Points = dict[str, dict[str, int]]
+"""By topology key and value."""
+
+
 def _pre_score(of_required: int, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:
     """Points of each domain; nothing where no pod is liked or disliked."""
-    points: dict[Domain, int] = {}
+    points: Points = {}
     preferred = pod.shape.terms.preferred
     infos = list(snapshot.nodes.values()) if preferred else []
     for term, weight in preferred:
         resolved = (term.resolved(snapshot.namespaces),)
         counts = snapshot.memo.each(("matching", resolved), infos, partial(_matching, resolved))
+        key = term.topology_key
+        of_key = points.setdefault(key, {})
         for info, count in zip(infos, counts, strict=True):
-            if count:
-                _add(points, info, term.topology_key, weight * count)
+            if count and (value := info.node.labels.get(key)) is not None:
+                of_key[value] = of_key.get(value, 0) + weight * count
     affine = snapshot.affine
     if affine:
         labels = snapshot.namespaces.get(pod.key.namespace, {})
@@ -147,18 +153,19 @@ def _pre_score(of_required: int, pod: PodInfo, snapshot: Snapshot, nodes: Sequen
         likings = snapshot.memo.each(question, affine, partial(_liked, of_required, pod, labels))
         for info, liking in zip(affine, likings, strict=True):
             for key, weight in liking.items():
-                _add(points, info, key, weight)
-    return points or None
+                if (value := info.node.labels.get(key)) is not None:
+                    of_key = points.setdefault(key, {})
+                    of_key[value] = of_key.get(value, 0) + weight
+    return points if any(points.values()) else None
 
 
-def _add(points: dict[Domain, int], info: NodeInfo, key: str, more: int) -> None:
-    value = info.node.labels.get(key)
-    if value is not None:
-        points[key, value] = points.get((key, value), 0) + more
-
-
-def _score(state: Mapping[Domain, int], pod: PodInfo, info: NodeInfo) -> int:
-    return sum(state.get(domain, 0) for domain in info.node.labels.items())
+def _score(state: Points, pod: PodInfo, info: NodeInfo) -> int:
+    labels, total = info.node.labels, 0
+    for key, of_key in state.items():
+        value = labels.get(key)
+        if value is not None:
+            total += of_key.get(value, 0)
+    return total
 
 
 def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:

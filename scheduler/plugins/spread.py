@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -43,16 +43,19 @@ def _included(pod: PodInfo, constraint: SpreadConstraint, info: NodeInfo) -> boo
     return not constraint.honors_taints or untolerated(pod, info.node) is None
 
 
+def _counted(pod: PodInfo, constraint: SpreadConstraint, info: NodeInfo) -> tuple[str, int] | None:
+    """(value of the topology key, selected pods), None where the node does not count."""
+    if not _included(pod, constraint, info):
+        return None
+    count = matching(pod.key.namespace, constraint.selector, info)
+    return info.node.labels.get(constraint.topology_key, ""), count
+
+
 def _over(
     pod: PodInfo, constraint: SpreadConstraint, memo: Memo, infos: Sequence[NodeInfo]
-) -> Iterator[tuple[str, int]]:
-    """(value of the topology key, selected pods) of every node that counts."""
-    policies = ("included", pod.shape, constraint.honors_affinity, constraint.honors_taints)
-    included = memo.each(policies, infos, partial(_included, pod, constraint))
-    counts = _counts(pod, constraint, memo, infos)
-    for info, counts_in, count in zip(infos, included, counts, strict=True):
-        if counts_in:
-            yield info.node.labels.get(constraint.topology_key, ""), count
+) -> list[tuple[str, int] | None]:
+    """What each node counts for."""
+    return memo.each(("over", pod.shape, constraint), infos, partial(_counted, pod, constraint))
 
 
 def _labelled(constraints: Iterable[SpreadConstraint], infos: Iterable[NodeInfo]) -> list[NodeInfo]:
@@ -80,8 +83,9 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
 
 def _limit(pod: PodInfo, constraint: SpreadConstraint, memo: Memo, infos: Sequence[NodeInfo]) -> _Limit:
     domains: dict[str, int] = {}
-    for value, count in _over(pod, constraint, memo, infos):
-        domains[value] = domains.get(value, 0) + count
+    for counted in _over(pod, constraint, memo, infos):
+        if counted is not None:
+            domains[counted[0]] = domains.get(counted[0], 0) + counted[1]
     fewest = 0 if len(domains) < constraint.min_domains else min(domains.values())
     itself = constraint.selector.matches(pod.shape.labels)
     return _Limit(constraint.topology_key, domains, constraint.max_skew + fewest - itself)
@@ -129,9 +133,9 @@ def _pre_score(
             found.append((constraint, by_name, math.log(len(counted) + 2)))
             continue
         domains = {info.node.labels.get(constraint.topology_key, ""): 0 for info in counted}
-        for value, count in _over(pod, constraint, snapshot.memo, everywhere):
-            if value in domains:
-                domains[value] += count
+        for of_node in _over(pod, constraint, snapshot.memo, everywhere):
+            if of_node is not None and of_node[0] in domains:
+                domains[of_node[0]] += of_node[1]
         found.append((constraint, domains, math.log(len(domains) + 2)))
     there = {info.node.name for info in counted}
     order = tuple(info.node.name for info in nodes)
