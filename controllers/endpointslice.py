@@ -271,6 +271,7 @@ def endpoint_slices() -> Controller:
         wakes={SERVICES: itself, PODS: nobody, NODES: nobody, ENDPOINT_SLICES: service_of_slice(MANAGER)},
         observe=observe,
         plan=plan,
+        component="endpoint-slice-controller",
         related=by_selection(ServiceIndex()),
     )
 

@@ -189,4 +189,5 @@ ENDPOINT_SLICE_MIRRORING = Controller(
     wakes={SERVICES: itself, ENDPOINTS: itself, ENDPOINT_SLICES: service_of_slice(MANAGER)},
     observe=observe,
     plan=plan,
+    component="endpoint-slice-mirroring-controller",
 )

@@ -114,6 +114,8 @@ class Controller:
     plan: Callable[[Any, datetime], Plan]
     identity: str = ""
     """The ServiceAccount's name in kube-system, `<name>-controller` where it is not said."""
+    component: str = ""
+    """Whom its Events are from, where it is not the account."""
     related: Callable[[Cache, Change], Iterable[Key]] | None = None
     """Further keys that a change concerns, where that takes a look around."""
     concurrency: int = 5

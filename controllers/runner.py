@@ -57,7 +57,7 @@ class Runner:
         self._clock = clock
         base, most = controller.retries
         self._queue: WorkQueue[Key] = WorkQueue(clock, base_delay=base, max_delay=most)
-        self._recorder = EventRecorder(client, controller.account)
+        self._recorder = EventRecorder(client, controller.component or controller.account)
         self._odd: dict[Key, str] = {}
         for resource, wakes in controller.wakes.items():
             cache.subscribe(resource, self._woken(wakes))
