@@ -27,7 +27,7 @@ class Happened(Enum):
     POD_LABELS = auto()
     """Of a pod that has a node."""
     POD_SHRUNK = auto()
-    """A pod that has a node asks for something else than before."""
+    """A pod that has a node asks for, or has, something else than before."""
     POD_GONE = auto()
     """A pod that had a node has ended, or takes nothing there any more."""
     CLAIM = auto()
@@ -95,8 +95,14 @@ def _of_pod(change: Change) -> Iterator[Happened]:
         return
     if before["metadata"].get("labels") != after["metadata"].get("labels"):
         yield Happened.POD_LABELS
-    if before["spec"] != after["spec"]:
+    if before["spec"] != after["spec"] or _given(before) != _given(after):
         yield Happened.POD_SHRUNK
+
+
+def _given(pod: Object) -> list[tuple[object, object]]:
+    """What its containers were given and have: a resize ends there (KEP-1287)."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return [(each.get("allocatedResources"), each.get("resources")) for each in statuses]
 
 
 def _has_place(pod: Object | None) -> bool:

@@ -40,19 +40,22 @@ def requests(pod: Pod) -> dict[str, int]:
     """What the pod asks for; the larger of init containers and the rest, or what the pod as a whole says.
 
     Restartable init containers (KEP-753) run beside the containers, and beside the init containers after them.
-    Requests of the pod itself (KEP-2837) stand for those of its containers.
+    Requests of the pod itself (KEP-2837) stand for those of its containers. While a container is being resized in place
+    (KEP-1287) it counts with the most of what it asks for, was given and has.
     """
     return _requests(pod, {})
 
 
 def _requests(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
+    held = _held(pod)
+    keeps = _keeps_what_it_has(pod) if held else False
     total: dict[str, int] = {}
     for container in pod.containers:
-        _add(total, _of(container, assumed))
+        _add(total, _of(container, assumed, held, keeps=keeps))
     running: dict[str, int] = {}
     most: dict[str, int] = {}
     for container in pod.init_containers:
-        wanted = _of(container, assumed)
+        wanted = _of(container, assumed, held, keeps=keeps)
         if container.get("restartPolicy") == "Always":
             _add(total, wanted)
             _add(running, wanted)
@@ -68,8 +71,37 @@ def _requests(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
-def _of(container: Object, assumed: Mapping[str, int]) -> dict[str, int]:
+Held = Mapping[str, list[Mapping[str, str]]]
+
+
+def _held(pod: Pod) -> Held:
+    """By container what it was given and what it has, where that is not what it asks for."""
+    status = pod.obj.get("status") or {}
+    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    told = {each["name"]: each for each in statuses if each.get("allocatedResources") or each.get("resources")}
+    if not told:
+        return {}
+    found = {}
+    for container in (*pod.containers, *pod.init_containers):
+        each = told.get(container["name"], {})
+        asked = (container.get("resources") or {}).get("requests") or {}
+        parts = [each.get("allocatedResources") or {}, (each.get("resources") or {}).get("requests") or {}]
+        if any(part and part != asked for part in parts):
+            found[container["name"]] = parts
+    return found
+
+
+def _keeps_what_it_has(pod: Pod) -> bool:
+    """The node can't ever give what is asked for."""
+    pending = pod.condition("PodResizePending")
+    return pending is not None and pending.get("reason") == "Infeasible"
+
+
+def _of(container: Object, assumed: Mapping[str, int], held: Held, *, keeps: bool) -> dict[str, int]:
     said = amounts((container.get("resources") or {}).get("requests") or {})
+    if parts := held.get(container.get("name", "")):
+        counted = [amounts(part) for part in parts] if keeps else [said, *map(amounts, parts)]
+        said = {name: max(part.get(name, 0) for part in counted) for part in counted for name in part}
     return {**assumed, **said} if assumed else said
 
 
@@ -188,6 +220,7 @@ def _identity(pod: Pod) -> bytes:
     spec, metadata = pod.obj["spec"], pod.obj["metadata"]
     volumes = [volume for volume in spec.get("volumes") or () if not _NO_STORAGE & volume.keys()]
     controller = pod.controller
+    resized = _held(pod) if spec.get("nodeName") else {}
     return orjson.dumps(
         [
             metadata.get("namespace"),
@@ -196,6 +229,7 @@ def _identity(pod: Pod) -> bytes:
             [[container.get(name) for name in _PART] for container in spec.get("containers") or ()],
             [[container.get(name) for name in _PART] for container in spec.get("initContainers") or ()],
             [controller.get("kind"), controller.get("name")] if controller else None,
+            resized and [resized, _keeps_what_it_has(pod)],
             # A claim's name may be made of the pod's.
             [volumes, metadata["name"]] if volumes else None,
         ],

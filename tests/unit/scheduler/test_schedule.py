@@ -114,6 +114,25 @@ def test_sidecars_count_beside_the_containers_and_the_init_containers_after_them
     assert requests(Pod(pod(containers=[asks("500m")], initContainers=init)))["cpu"] == 1000
 
 
+@pytest.mark.parametrize(
+    ("asked", "given_", "has", "reason", "counted"),
+    [
+        ("500m", "500m", "500m", "", 500),
+        ("1", "500m", "500m", "Deferred", 1000),
+        ("200m", "200m", "500m", "", 500),
+        ("200m", "500m", "500m", "Deferred", 500),
+        ("9", "500m", "500m", "Infeasible", 500),
+    ],
+)
+def test_a_pod_that_is_resized_counts_with_the_most(
+    asked: str, given_: str, has: str, reason: str, counted: int
+) -> None:
+    state = {"name": "c", "allocatedResources": {"cpu": given_}, "resources": {"requests": {"cpu": has}}}
+    conditions = [{"type": "PodResizePending", "status": "True", "reason": reason}] if reason else []
+    there = {**pod("q", cpu=asked, nodeName="n"), "status": {"containerStatuses": [state], "conditions": conditions}}
+    assert Snapshot.of([node()], {"n": [there]}).nodes["n"].requested == {"cpu": counted}
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 2500), max_size=12))
 def test_the_scheduler_never_overcommits(wishes: list[int]) -> None:
