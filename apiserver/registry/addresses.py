@@ -1,4 +1,7 @@
-"""The addresses and node ports of Services: the free ones are those that no Service in the cache has."""
+"""The addresses and node ports of Services: the free ones are those that no Service in the cache has.
+
+What others have set aside by IPAddresses of their own is left to them; further ranges come with ServiceCIDRs.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,34 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
+from apiserver.cache_bucket import CacheEvent
+from apiserver.registry.node_ports import EXPOSED, NodePorts, needs_health_check, node_ports
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import Cause, InternalError, invalid
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import SERVICES
+from machinery.api.resources import IP_ADDRESSES, SERVICE_C_I_D_RS, SERVICES
 
-_NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
+_MANAGED_BY, _OURS = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
+
+Network = IPv4Network | IPv6Network
+Name = tuple[str, str]
+Key = TypeVar("Key", str, int)
 
 
 class ClusterAddresses:
     """What was given and is not yet in the cache is held, so that two creates at once never get the same."""
 
-    def __init__(self, cache: WatchCache, cidr: str, node_ports: tuple[int, int]) -> None:
+    def __init__(self, cache: WatchCache, cidr: str, ports: tuple[int, int]) -> None:
         self._cache = cache
-        self._network: IPv4Network | IPv6Network = ip_network(cidr)
-        self._ports = range(node_ports[0], node_ports[1] + 1)
-        self._held_addresses: set[str] = set()
-        self._held_ports: set[tuple[str, int]] = set()
+        self._network: Network = ip_network(cidr)
+        self._ports = NodePorts(range(ports[0], ports[1] + 1))
+        self._addresses: dict[str, set[Name]] = {}
+        self._node_ports: dict[int, set[Name]] = {}
+        self._known: dict[Name, tuple[set[str], set[int]]] = {}
+        self._held: list[tuple[Name, set[str], set[int]]] = []
+        cache.subscribe(SERVICES, self._see)
 
     @property
     def first(self) -> str:
@@ -37,14 +50,31 @@ class ClusterAddresses:
             yield
             return
         spec = obj["spec"] = dict(obj.get("spec") or {})
-        address, ports = self._give_address(obj, spec), self._give_ports(spec)
-        self._held_addresses |= address
-        self._held_ports |= ports
+        name = _name(obj)
+        address, ports = self._give_address(obj, spec), self._give_ports(obj, spec)
+        held = (name, address, ports)
+        self._held.append(held)
         try:
             yield
         finally:
-            self._held_addresses -= address
-            self._held_ports -= ports
+            self._held.remove(held)
+
+    def _see(self, event: CacheEvent) -> None:
+        name = event.entry.namespace, event.entry.name
+        addresses, ports = self._known.pop(name, (set(), set()))
+        for address in addresses:
+            _drop(self._addresses, address, name)
+        for port in ports:
+            _drop(self._node_ports, port, name)
+        if event.type == "DELETED":
+            return
+        spec = event.entry.object.get("spec") or {}
+        known = set(spec.get("clusterIPs") or [spec.get("clusterIP") or "None"]) - {"None"}, set(node_ports(spec))
+        self._known[name] = known
+        for address in known[0]:
+            self._addresses.setdefault(address, set()).add(name)
+        for port in known[1]:
+            self._node_ports.setdefault(port, set()).add(name)
 
     def keep(self, new: Object, old: Object) -> None:
         """An update that leaves address and ports out keeps those that the Service has; changes `new`."""
@@ -55,7 +85,11 @@ class ClusterAddresses:
         for field in ("clusterIP", "clusterIPs"):
             if not spec.get(field) and was.get(field):
                 spec[field] = was[field]
-        if spec.get("type") not in _NODE_PORT_TYPES or was.get("type") not in _NODE_PORT_TYPES:
+        if not needs_health_check(spec):
+            spec.pop("healthCheckNodePort", None)
+        elif was.get("healthCheckNodePort") and needs_health_check(was):
+            spec["healthCheckNodePort"] = spec.get("healthCheckNodePort") or was["healthCheckNodePort"]
+        if spec.get("type") not in EXPOSED or was.get("type") not in EXPOSED:
             return
         known = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in was.get("ports") or []}
         spec["ports"] = [
@@ -72,11 +106,10 @@ class ClusterAddresses:
             self._say_family(spec, asked)
             return set()
         metadata = obj["metadata"]
-        taken = self._taken_addresses(metadata)
-        if asked:
-            self._check(metadata, asked, taken)
-        else:
-            asked = self._free(metadata, taken)
+        if not asked:
+            asked = self._free(metadata)
+        elif asked not in self._known.get(_name(obj), (set(), set()))[0]:
+            self._check(metadata, asked)
         spec["clusterIP"] = asked
         spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
         self._say_family(spec, asked)
@@ -91,26 +124,50 @@ class ClusterAddresses:
         if not spec.get("ipFamilyPolicy"):
             spec["ipFamilyPolicy"] = "SingleStack"
 
-    def _check(self, metadata: Object, asked: str, taken: set[str]) -> None:
+    def _networks(self) -> list[Network]:
+        """The server's own range first, then those of ServiceCIDRs that are not about to go."""
+        found = [self._network]
+        for entry in self._cache.list(SERVICE_C_I_D_RS):
+            if not entry.object["metadata"].get("deletionTimestamp"):
+                found += map(ip_network, (entry.object.get("spec") or {}).get("cidrs") or ())
+        return list(dict.fromkeys(each for each in found if each.version == self._network.version))
+
+    def _is_taken(self, address: str, name: Name) -> bool:
+        if self._addresses.get(address, set()) - {name}:
+            return True
+        if any(address in addresses for other, addresses, _ in self._held if other != name):
+            return True
+        entry = self._cache.get(IP_ADDRESSES, "", address)
+        return entry is not None and entry.labels.get(_MANAGED_BY) != _OURS
+
+    def _check(self, metadata: Object, asked: str) -> None:
         said = ""
         try:
             address = ip_address(asked)
         except ValueError:
             # The kind's rules say it in upstream's words.
             return
-        if address not in self._network:
+        if not any(address in network for network in self._networks()):
             said = f"failed to allocate IP {asked}: the provided IP ({asked}) is not in the valid range. The range of "\
                    f"valid IPs is {self._network}"  # fmt: skip
-        elif asked in taken:
+        elif self._is_taken(asked, (metadata.get("namespace") or "", metadata.get("name") or "")):
             said = f"failed to allocate IP {asked}: provided IP is already allocated"
         if said:
             cause = Cause("FieldValueInvalid", f'Invalid value: ["{asked}"]: {said}', "spec.clusterIPs")
             raise invalid("Service", metadata.get("name") or "", [cause])
 
-    def _free(self, metadata: Object, taken: set[str]) -> str:
-        if (metadata.get("namespace"), metadata.get("name")) == ("default", "kubernetes"):
+    def _free(self, metadata: Object) -> str:
+        name = metadata.get("namespace") or "", metadata.get("name") or ""
+        if name == ("default", "kubernetes"):
             return self.first
-        most = min(self._network.num_addresses - 2, 1 << 16)
+        for network in self._networks():
+            if address := self._free_of(network, name):
+                return address
+        raise InternalError("failed to allocate a serviceIP: range is full")
+
+    def _free_of(self, network: Network, name: Name) -> str:
+        """A free address, "" where there is none."""
+        most = min(network.num_addresses - 2, 1 << 16)
         # As upstream: the lower part of the range is left to those who ask for an address of it.
         low = min(max(16, most // 16), 256) if most > 16 else 1
         for first, last in ((low + 1, most), (2, low)):
@@ -119,47 +176,30 @@ class ClusterAddresses:
                 continue
             start = random.randrange(count)
             for offset in range(count):
-                address = str(self._network[first + (start + offset) % count])
-                if address not in taken:
+                address = str(network[first + (start + offset) % count])
+                if not self._is_taken(address, name):
                     return address
-        raise InternalError("failed to allocate a serviceIP: range is full")
+        return ""
 
-    def _taken_addresses(self, metadata: Object) -> set[str]:
-        taken = set(self._held_addresses)
-        for spec in self._others(metadata):
-            taken.update(spec.get("clusterIPs") or [spec.get("clusterIP") or ""])
-        return taken
+    def _give_ports(self, obj: Object, spec: Object) -> set[int]:
+        name = _name(obj)
 
-    def _others(self, metadata: Object) -> Iterator[Object]:
-        own = (metadata.get("namespace"), metadata.get("name"))
-        for entry in self._cache.list(SERVICES):
-            if (entry.namespace, entry.name) != own:
-                yield entry.object.get("spec") or {}
+        def is_taken(port: int) -> bool:
+            if self._node_ports.get(port, set()) - {name}:
+                return True
+            return any(port in ports for other, _, ports in self._held if other != name)
 
-    def _give_ports(self, spec: Object) -> set[tuple[str, int]]:
-        if spec.get("type") not in _NODE_PORT_TYPES or spec.get("allocateLoadBalancerNodePorts") is False:
-            return set()
-        taken = set(self._held_ports)
-        for entry in self._cache.list(SERVICES):
-            for port in (entry.object.get("spec") or {}).get("ports") or []:
-                if port.get("nodePort"):
-                    taken.add((port.get("protocol", "TCP"), port["nodePort"]))
-        given: set[tuple[str, int]] = set()
-        ports = []
-        for port in spec.get("ports") or []:
-            number = port.get("nodePort") or self._free_port(port.get("protocol", "TCP"), taken | given)
-            given.add((port.get("protocol", "TCP"), number))
-            ports.append({**port, "nodePort": number})
-        spec["ports"] = ports
-        return given
+        return self._ports.give(name[1], spec, is_taken, self._known.get(name, (set(), set()))[1])
 
-    def _free_port(self, protocol: str, taken: set[tuple[str, int]]) -> int:
-        start = random.randrange(len(self._ports))
-        for offset in range(len(self._ports)):
-            number = self._ports[(start + offset) % len(self._ports)]
-            if (protocol, number) not in taken:
-                return number
-        raise InternalError("failed to allocate a nodePort: range is full")
+
+def _name(obj: Object) -> Name:
+    return obj["metadata"].get("namespace") or "", obj["metadata"].get("name") or ""
+
+
+def _drop(index: dict[Key, set[Name]], key: Key, name: Name) -> None:
+    index[key].discard(name)
+    if not index[key]:
+        del index[key]
 
 
 def _version(address: str) -> int:
