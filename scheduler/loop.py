@@ -72,12 +72,17 @@ class Scheduler:
             group.create_task(self._schedule(group))
 
     def _on_change(self, change: Change) -> None:
+        metadata = change.object["metadata"]
+        about = f"{metadata.get('namespace', '')}/{metadata['name']}"
         if change.resource in FOLLOWED:
-            self._cluster.see(change)
+            with contain("scheduler's view", about=about):
+                self._cluster.see(change)
         if change.resource == PODS:
-            self._on_pod(change)
-        for event in events_of(change):
-            self._queue.happened(event)
+            with contain("scheduling queue", about=about):
+                self._on_pod(change)
+        with contain("queueing hints", about=about):
+            for event in events_of(change):
+                self._queue.happened(event)
 
     def _on_pod(self, change: Change) -> None:
         pod = Pod(change.object)

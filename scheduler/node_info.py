@@ -47,6 +47,19 @@ class NodeFacts:
     def image_sizes(self) -> Mapping[str, int]:
         return {name: image.get("sizeBytes", 0) for image in Node(self.obj).images for name in image.get("names") or ()}
 
+    def parsed(self) -> NodeFacts:
+        """Itself, once it is known that all of it can be read; raises ValueError, KeyError, TypeError, AttributeError."""
+        _ = (
+            self.name,
+            self.labels,
+            self.unschedulable,
+            self.taints,
+            self.soft_taints,
+            self.allocatable,
+            self.image_sizes,
+        )
+        return self
+
     def as_read(self, obj: Object) -> bool:
         """Whether `obj` differs in nothing that scheduling looks at: a heartbeat is no change."""
         return _decides(self.obj) == _decides(obj)

@@ -46,13 +46,21 @@ class NodeInfos:
         return self._view
 
     def put_node(self, obj: Object) -> None:
+        """A node that can't be read counts as one that is not there; what is wrong with it is raised."""
         name = obj["metadata"]["name"]
         info = self._infos.get(name)
+        if info is not None and info.node.as_read(obj):
+            return
+        try:
+            facts = NodeFacts(obj).parsed()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.remove_node(name)
+            raise
         if info is None:
             pods = self._homeless.pop(name, {})
-            self._set(name, NodeInfo.of(NodeFacts(obj), pods.values(), self._next()))
-        elif not info.node.as_read(obj):
-            self._set(name, info.on(NodeFacts(obj), self._next()))
+            self._set(name, NodeInfo.of(facts, pods.values(), self._next()))
+        else:
+            self._set(name, info.on(facts, self._next()))
 
     def remove_node(self, name: str) -> None:
         info = self._infos.pop(name, None)
@@ -65,7 +73,10 @@ class NodeInfos:
             self._homeless[name] = dict(info.pods)
 
     def put_pod(self, obj: Object) -> None:
-        """A pod that is seen on its node: new, changed, or one that was assumed to be there, and is."""
+        """A pod that is seen on its node: new, changed, or one that was assumed to be there, and is.
+
+        What is wrong with one that can't be read is raised, and nothing is changed.
+        """
         pod = self._shapes.info(obj)
         self._place(pod.key, _Place(obj["spec"]["nodeName"], pod, is_assumed=False))
 

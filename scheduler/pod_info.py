@@ -127,6 +127,11 @@ class PodShape:
 
     example: Pod
 
+    def parsed(self) -> PodShape:
+        """Itself, once it is known that what is counted on a node can be read; raises what is wrong."""
+        _ = self.requests, self.non_zero, self.ports, self.has_pod_affinity, self.labels, self.priority
+        return self
+
     @cached_property
     def requests(self) -> Mapping[str, int]:
         return requests(self.example)
@@ -201,7 +206,7 @@ class Shapes:
         key = _identity(pod)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = PodShape(pod)
+            found = self._known[key] = PodShape(pod).parsed()
         return found
 
 

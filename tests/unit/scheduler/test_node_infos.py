@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -157,3 +158,21 @@ def test_an_assumed_pod_that_is_seen_where_it_was_expected_changes_nothing() -> 
     infos.put_pod(pod(1, "1", port=0, near=False, node_name="a"))
     assert infos.view()["a"] is before
     assert not infos.is_assumed(PodKey("n", "p1", "u1"))
+
+
+def test_what_can_not_be_read_counts_nowhere_and_harms_nothing() -> None:
+    infos = NodeInfos(Shapes())
+    infos.put_node(node("a", ""))
+    infos.put_node(node("b", ""))
+    infos.put_pod(pod(1, "1", port=0, near=False, node_name="a"))
+    before = sums(infos.view()["a"])
+    with pytest.raises(ValueError, match="quantities must match"):
+        infos.put_pod(pod(2, "much", port=0, near=False, node_name="a"))
+    with pytest.raises(ValueError, match="quantities must match"):
+        infos.put_pod(pod(1, "much", port=0, near=False, node_name="a"))
+    assert sums(infos.view()["a"]) == before
+    with pytest.raises(ValueError, match="quantities must match"):
+        infos.put_node(node("b", "much"))
+    assert list(infos.view()) == ["a"]
+    infos.put_node(node("b", "2"))
+    assert list(infos.view()) == ["a", "b"]
