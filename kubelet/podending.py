@@ -47,6 +47,7 @@ class PodEnding:
     async def rest(self, pod: Object) -> None:
         """A pod that has ended keeps its containers for `logs`; after a restart something may still have to end."""
         self._probes.stop()
+        await self._writer.restate(pod)
         state = await self._observer.observe()
         if state.running or state.sandbox is not None:
             await stop_containers(self._context, pod, state, 1, self._told)

@@ -54,6 +54,12 @@ class StatusWriter:
             return pod
         return await self._write(pod, status)
 
+    async def restate(self, pod: Object) -> None:
+        """Tells a static pod's last status again where its mirror is a new one."""
+        shown, status = self._shown(pod), pod.get("status") or {}
+        if podspec.is_static(pod) and shown is not None and shown.get("phase") != status.get("phase"):
+            await self._write(pod, status)
+
     def _shown(self, pod: Object) -> Object | None:
         """The status that the API shows; None where it shows no such pod."""
         if not podspec.is_static(pod):

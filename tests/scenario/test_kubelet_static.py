@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
 from machinery.api.resources import PODS
-from tests.fake_runtime import FakeRuntime
+from tests.fake_runtime import FakeRuntime, Outcome
 from tests.kubelet_world import DEADLINE, IMAGE, World, kubelet, phase_is, world
 
-MANIFEST = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {terminationGracePeriodSeconds: 1, containers: "
 
-
-def write(found: World, container: str) -> None:
+def write(found: World, container: str, **spec: str) -> None:
     """As an editor saves: a new file takes the old one's place."""
     assert found.config.manifests_dir is not None
     found.config.manifests_dir.mkdir(exist_ok=True)
     new = found.config.manifests_dir / ".new"
-    new.write_text(f"{MANIFEST}[{{name: {container}, image: {IMAGE!r}, imagePullPolicy: IfNotPresent}}]}}}}")
+    containers = [{"name": container, "image": IMAGE, "imagePullPolicy": "IfNotPresent"}]
+    body = {"terminationGracePeriodSeconds": 1, "containers": containers, **spec}
+    new.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": body}))
     new.rename(found.config.manifests_dir / "web.yaml")
 
 
@@ -72,3 +73,15 @@ async def test_a_new_kubelet_goes_on_with_the_static_pods_that_run(tmp_path: Pat
             await found.pod("p")
             await found.until("p", phase_is("Running"))
         assert container.id in [status.id for status in runtime.named("c")]
+
+
+async def test_a_new_mirror_of_a_pod_that_has_ended_tells_how(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE}, runs=lambda config: Outcome(exit_code=0))
+    async with world(tmp_path, runtime, manifests_dir=tmp_path / "manifests") as found:
+        write(found, "c", restartPolicy="Never")
+        first = await found.until("web-n", phase_is("Succeeded"))
+        await found.client.delete(PODS, "web-n", "default", grace_period_seconds=0)
+        again = await found.until("web-n", lambda pod: pod["metadata"]["uid"] != first["metadata"]["uid"])
+        if again["status"].get("phase") != "Succeeded":
+            again = await found.until("web-n", phase_is("Succeeded"))
+        assert again["status"]["containerStatuses"] == first["status"]["containerStatuses"]
