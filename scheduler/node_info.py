@@ -48,7 +48,7 @@ class NodeFacts:
         return {name: image.get("sizeBytes", 0) for image in Node(self.obj).images for name in image.get("names") or ()}
 
     def parsed(self) -> NodeFacts:
-        """Itself, once it is known that all of it can be read; raises ValueError, KeyError, TypeError, AttributeError."""
+        """Itself, once it is known that all of it can be read; raises what is wrong."""
         _ = (
             self.name,
             self.labels,
