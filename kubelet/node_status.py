@@ -227,11 +227,16 @@ async def run(
     while True:
         with contain("node status"):
             health = await look()
+            is_known = not reporter.is_missing()
+            if is_known:
+                # Before the status: whoever is told that the node is Ready must not find its Lease run out.
+                await reporter.renew()
             is_due = reported is None or clock.now() - reported >= timedelta(seconds=REPORT)
-            if is_due or health != told or reporter.is_missing():
+            if is_due or health != told or not is_known or reporter.is_given_up():
                 await reporter.report(health)
                 reported, told = clock.now(), health
-            await reporter.renew()
+            if not is_known:
+                await reporter.renew()
         await clock.sleep(RENEW if reported is not None else 1.0)
 
 
@@ -258,6 +263,12 @@ class Reporter:
 
     def is_missing(self) -> bool:
         return self._cache.get(NODES, "", self._config.node_name) is None
+
+    def is_given_up(self) -> bool:
+        """Whether others take the node for dead, as after a pause that was longer than its Lease."""
+        node = self._cache.get(NODES, "", self._config.node_name)
+        conditions = ((node or {}).get("status") or {}).get("conditions") or ()
+        return any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
 
     async def report(self, health: Health) -> None:
         """The Node as it is now, made where there is none."""

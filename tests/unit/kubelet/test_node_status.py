@@ -102,6 +102,7 @@ class Cluster:
         self.renewals: list[str] = []
         self.fails = 0
         self.each_round: Callable[[int], None] = lambda _: None
+        self.each_status: Callable[[], None] = lambda: None
         self._rounds = rounds
         self._round = 0
         self._now = NOW
@@ -201,6 +202,7 @@ class Api:
         old = self._cluster.objects[resource, name]
         if subresource == "status":
             self._cluster.statuses += 1
+            self._cluster.each_status()
             new = {**old, "status": patch["status"]}
         else:
             labels = {**old["metadata"].get("labels", {}), **patch["metadata"]["labels"]}
@@ -257,6 +259,32 @@ async def test_a_node_that_is_there_is_adopted(tmp_path: Path) -> None:
     assert node["metadata"]["labels"]["mine"] == "kept"
     assert node["metadata"]["labels"]["kubernetes.io/os"] == "linux"
     assert node["status"]["capacity"]["pods"] == "110"
+
+
+async def test_who_finds_the_node_ready_finds_its_lease_renewed(tmp_path: Path) -> None:
+    cluster = ClusterCache(rounds=1)
+    cluster.objects[NODES, "n"] = {"metadata": {"name": "n", "uid": "old"}, "spec": {}}
+    spec = {"renewTime": "2026-01-02T02:00:00.000000Z", "holderIdentity": "n"}
+    cluster.objects[LEASES, "n"] = {"metadata": {"name": "n"}, "spec": spec}
+    renewed_before: list[int] = []
+    cluster.each_status = lambda: renewed_before.append(len(cluster.renewals))
+    await keep(cluster, tmp_path)
+    assert renewed_before == [1]
+
+
+async def test_a_node_that_was_given_up_is_told_ready_again_soon(tmp_path: Path) -> None:
+    cluster = ClusterCache(rounds=3)
+
+    def give_up(number: int) -> None:
+        if number == 1:
+            node = cluster.objects[NODES, "n"]
+            conditions = [{**each, "status": "Unknown"} for each in node["status"]["conditions"]]
+            cluster.objects[NODES, "n"] = {**node, "status": {**node["status"], "conditions": conditions}}
+
+    cluster.each_round = give_up
+    await keep(cluster, tmp_path)
+    assert cluster.statuses == 2
+    assert {c["type"]: c["status"] for c in cluster.objects[NODES, "n"]["status"]["conditions"]}["Ready"] == "True"
 
 
 async def test_a_deleted_node_comes_back(tmp_path: Path) -> None:
