@@ -80,7 +80,7 @@ class Scheduler:
         if change.resource == PODS:
             with contain("scheduling queue", about=about):
                 self._on_pod(change)
-        with contain("queueing hints", about=about):
+        with contain("cluster events", about=about):
             for event in events_of(change):
                 self._queue.happened(event)
 

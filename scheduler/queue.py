@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from machinery.client.clock import Clock
 from machinery.client.work_queue import WorkQueue
+from machinery.contain import contain
 from scheduler.cluster_events import ClusterEvent
 from scheduler.framework import Hint
 from scheduler.keys import PodKey
@@ -21,6 +22,7 @@ from scheduler.pod_info import PodInfo
 
 INITIAL, MOST = 1.0, 10.0
 FLUSH = 300.0
+AT_ONCE = 256
 
 
 @dataclass(order=True)
@@ -55,6 +57,7 @@ class SchedulingQueue:
         self._aside: defaultdict[str, dict[PodKey, None]] = defaultdict(dict)
         """By the plugin that refused them, the pods that are set aside."""
         self._backing: WorkQueue[PodKey] = WorkQueue(clock)
+        self._long: asyncio.Queue[tuple[str, ClusterEvent, list[PodKey]]] = asyncio.Queue()
         self._count = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -101,13 +104,36 @@ class SchedulingQueue:
             hint = self._hints.get(plugin)
             if not keys or hint is None or event.happened not in hint.events:
                 continue
-            for key in list(keys):
+            if len(keys) > AT_ONCE:
+                self._long.put_nowait((plugin, event, list(keys)))
+            else:
+                self._ask(plugin, event, list(keys))
+
+    def _ask(self, plugin: str, event: ClusterEvent, keys: Sequence[PodKey]) -> None:
+        helps = self._hints[plugin].helps
+        for key in keys:
+            # Another event may have brought it back meanwhile.
+            if key in self._aside[plugin]:
                 waiting = self._pods[key]
-                if hint.helps(waiting.pod, event):
-                    self._bring_back(waiting)
+                with contain("queueing hint", about=f"{plugin}: {key.namespace}/{key.name}"):
+                    if helps(waiting.pod, event):
+                        self._bring_back(waiting)
 
     async def run(self) -> None:
         """Brings back pods whose back-off has passed; runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ask_many())
+            group.create_task(self._bring_back_in_time())
+
+    async def _ask_many(self) -> None:
+        """Where very many pods wait, an event is asked about in parts: that must not hold the loop."""
+        while True:
+            plugin, event, keys = await self._long.get()
+            for at in range(0, len(keys), AT_ONCE):
+                self._ask(plugin, event, keys[at : at + AT_ONCE])
+                await asyncio.sleep(0)
+
+    async def _bring_back_in_time(self) -> None:
         while True:
             key = await self._backing.get()
             self._backing.done(key)

@@ -125,3 +125,20 @@ def test_a_pod_that_went_wrong_is_tried_again_without_any_event() -> None:
         return now()
 
     assert round(run(body())) == 1
+
+
+def test_very_many_pods_are_all_asked_about_though_not_at_once() -> None:
+    async def body() -> int:
+        queue = SchedulingQueue(SystemClock(), HINTS)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(queue.run())
+            for number in range(1000):
+                queue.add(pod(f"p{number}"), "")
+                queue.failed((await queue.pop()).key, ["Fit"])
+            queue.happened(GONE)
+            names = {(await queue.pop()).key.name for _ in range(1000)}
+            running.cancel()
+        assert round(now()) == 1
+        return len(names)
+
+    assert run(body()) == 1000
