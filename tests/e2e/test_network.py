@@ -1,0 +1,82 @@
+"""Services and names on a real cluster: what a pod and its machine reach, and what answers from within."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import Cluster
+from .test_walk import until
+
+pytestmark = pytest.mark.e2e
+CLIENT = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "client"},
+    "spec": {
+        "containers": [{"name": "c", "image": "busybox:latest", "command": ["sleep", "1000"]}],
+        "terminationGracePeriodSeconds": 0,
+    },
+}
+
+
+@pytest.fixture
+def client(walked: Cluster) -> Callable[..., str]:
+    """Runs a command in a pod that lives as long as the session's cluster; its output, also of one that fails."""
+    walked.kubectl("apply", "-f", "-", stdin=json.dumps(CLIENT))
+    walked.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+
+    def run(*command: str) -> str:
+        return walked.kubectl("exec", "client", "--", *command, check=False)
+
+    return run
+
+
+def fetched(url: str, **headers: str) -> str:
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001 - the certificate is not what is tested here
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10, context=context) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_a_deployment_is_reached_by_its_service(walked: Cluster, client: Callable[..., str]) -> None:
+    walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=2")
+    walked.kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=60s")
+    walked.kubectl("expose", "deployment", "nginx-deployment", "--name=web", "--port=8000", "--target-port=80",
+                   "--type=NodePort")  # fmt: skip
+    try:
+        spec = walked.get("service/web")["spec"]
+        address, node_port = spec["clusterIP"], spec["ports"][0]["nodePort"]
+        until(lambda: "Welcome to nginx" in client("wget", "-q", "-O-", f"http://{address}:8000"),
+              walked.log)  # fmt: skip
+        assert "Welcome to nginx" in fetched(f"http://{address}:8000")
+        assert "Welcome to nginx" in fetched(f"http://127.0.0.1:{node_port}")
+        assert "Welcome to nginx" in client("wget", "-q", "-O-", "http://web:8000")
+        walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=0")
+        until(lambda: "refused" in client("wget", "-q", "-O-", f"http://{address}:8000"), walked.log)
+    finally:
+        walked.kubectl("delete", "service", "web")
+        walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=1")
+        walked.kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=60s")
+
+
+def test_a_pod_reaches_the_api_by_its_service_and_account(walked: Cluster, client: Callable[..., str]) -> None:
+    said = client("sh", "-c", "echo $KUBERNETES_SERVICE_HOST; cat /var/run/secrets/kubernetes.io/serviceaccount/token")
+    address, token = said.split()
+    assert address == walked.get("service/kubernetes")["spec"]["clusterIP"]
+    # busybox speaks no TLS of today, so the machine asks in the pod's name; the pod shows that the port answers.
+    assert client("nc", "-w", "2", address, "443", "-e", "true") == ""
+    found = json.loads(fetched(f"https://{address}/api", Authorization=f"Bearer {token}"))
+    assert found["kind"] == "APIVersions"
+
+
+def test_pods_have_the_clusters_names_and_those_of_outside(client: Callable[..., str]) -> None:
+    resolver = client("cat", "/etc/resolv.conf")
+    assert "search default.svc.cluster.local svc.cluster.local cluster.local" in resolver
+    assert "options ndots:5" in resolver
+    assert "kubernetes.default.svc.cluster.local" in client("nslookup", "kubernetes.default.svc.cluster.local")
+    assert "NXDOMAIN" in client("nslookup", "nobody.default.svc.cluster.local")
