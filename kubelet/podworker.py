@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from kubelet import podcgroup, podspec
 from kubelet.actions import PodActions, Start, compute_pod_actions, deadline_passed, has_finished
 from kubelet.admission import refusal
+from kubelet.config import KubeletConfig
 from kubelet.containerstart import NotStarted, Place, start_container
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
@@ -255,8 +256,7 @@ class PodWorker:
     async def _new_sandbox(self, pod: Object, config: dict[str, Any]) -> None:
         context = self._context
         handler = runtime_handler(pod, context.cache)
-        await asyncio.to_thread(_make_folders, log_directory(pod, context.config), pod)
-        await asyncio.to_thread(podcgroup.prepare, context.config.cgroup_root, pod, context.pods_here())
+        await asyncio.to_thread(_prepare, context.config, pod, context.pods_here())
         try:
             self._observer.expect(await context.cri.run_sandbox(config, handler))
         except RuntimeFailure:
@@ -264,7 +264,10 @@ class PodWorker:
             raise
 
 
-def _make_folders(logs: Path, pod: Object) -> None:
+def _prepare(config: KubeletConfig, pod: Object, pods: Sequence[Object]) -> None:
+    """What a sandbox needs of the node: folders for its logs, a cgroup with its limits. Blocks."""
+    podcgroup.prepare(config.cgroup_root, pod, pods)
+    logs = log_directory(pod, config)
     for spec in podspec.all_containers(pod):
         (logs / spec["name"]).mkdir(parents=True, exist_ok=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -45,7 +44,7 @@ class StatusWriter:
             troubles=self.troubles,
             verdicts=verdicts,
             has_ended=has_ended,
-            unbounded_memory=await self._unbounded_memory(pod),
+            unbounded_memory=self._unbounded_memory(pod),
             failure=failure,
             resizing=self.resizing,
         )
@@ -97,13 +96,13 @@ class StatusWriter:
             return {**pod, "status": status}
         return {**pod, "status": written["status"]}
 
-    async def _unbounded_memory(self, pod: Object) -> str:
+    def _unbounded_memory(self, pod: Object) -> str:
         """The pod's memory limit as the first cgroup version states it where there is none: a number all the same."""
         if podspec.phase(pod) != "Running" or cgroup.is_unified():
             return ""
         parent = cgroup_parent(self._context.config.cgroup_root, pod)
         path = cgroup.folder(parent, "memory") / "memory.limit_in_bytes"
-        limit = await asyncio.to_thread(cgroup.read_int, path)
+        limit = cgroup.read_int(path)
         return f"{limit // 1024}Ki" if limit else ""
 
 

@@ -97,7 +97,7 @@ class Conmon:
             with contextlib.suppress(BrokenPipeError):
                 os.write(opener, b"\0")
             os.close(opener)
-            answer = await asyncio.to_thread(_read_line, reader)
+            answer = await _told(reader)
         await child.ended(process.pid)
         process.wait()
         return answer
@@ -187,12 +187,27 @@ class Conmon:
         return [self._runc, f"--root={self._config.runc_root}", *arguments]
 
 
-def _read_line(descriptor: int) -> dict[str, object]:
-    """The JSON object that conmon writes; empty where it ended without. Blocks."""
-    with os.fdopen(descriptor) as pipe:
-        line = pipe.readline()
+async def _told(descriptor: int) -> dict[str, object]:
+    """The JSON object that conmon writes in a line; empty where it ended without. Takes the descriptor over.
+
+    No thread waits for it: runc takes its time, and with some containers at once all threads would.
+    """
+    loop, ready, data = asyncio.get_running_loop(), asyncio.Event(), bytearray()
+    os.set_blocking(descriptor, False)
+    loop.add_reader(descriptor, ready.set)
     try:
-        found: dict[str, object] = json.loads(line)
+        while b"\n" not in data:
+            await ready.wait()
+            ready.clear()
+            chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                break
+            data += chunk
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    try:
+        found: dict[str, object] = json.loads(data)
     except ValueError:
         return {}
     return found

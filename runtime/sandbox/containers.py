@@ -271,7 +271,7 @@ class Containers:
         await self._conmon.delete(record.id, record.cgroup_path)
         record.state, record.exit_code, record.finished_at = "exited", code, max(at, record.started_at)
         record.reason = reason or ("OOMKilled" if out_of_memory else "Completed" if code == 0 else "Error")
-        await asyncio.to_thread(self.records.write, record)
+        await asyncio.to_thread(self.records.note, record)
         self._event(record.id).set()
         self._on_change(record, "stopped")
 
