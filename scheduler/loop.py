@@ -210,7 +210,13 @@ class Scheduler:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:
                 continue
-            if await evict(self._client, self._clock, found, pod.shape.example.scheduler_name):
+            try:
+                is_evicted = await evict(self._client, self._clock, found, pod.shape.example.scheduler_name)
+            except StatusError as error:
+                # The others go nevertheless; the next attempt sees who is left.
+                LOG.info("evicting %s/%s: %s", victim.key.namespace, victim.key.name, error)
+                continue
+            if is_evicted:
                 message = f"Preempted by pod {pod.key.uid} on node {chosen.node}"
                 self._telling.tell(pod, found, "Normal", "Preempted", message)
 

@@ -23,12 +23,15 @@ from machinery.api.resources import (
 from machinery.client.cache import Change
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
+from scheduler.configuration import Configuration, read
 from scheduler.loop import run
 from tests.contract.apiserver_running import running
 
 
 @asynccontextmanager
-async def scheduling(directory: Path, *nodes: str) -> AsyncIterator[tuple[ApiServer, Client]]:
+async def scheduling(
+    directory: Path, *nodes: str, configuration: Configuration | None = None
+) -> AsyncIterator[tuple[ApiServer, Client]]:
     """A cluster of nodes with two CPUs each, and a scheduler at work; its pods go to the namespace `n`."""
     async with running(directory) as server:
         client = server.client("admin", ("system:masters",))
@@ -42,7 +45,7 @@ async def scheduling(directory: Path, *nodes: str) -> AsyncIterator[tuple[ApiSer
             await client.patch(NODES, name, {"spec": {"taints": None}})
         own = server.client("system:kube-scheduler", ("system:authenticated",))
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(run(own, server.cache, SystemClock()))
+            task = group.create_task(run(own, server.cache, SystemClock(), configuration))
             yield server, client
             task.cancel()
 
@@ -168,3 +171,30 @@ async def test_a_claim_that_waits_for_its_pod_is_told_the_node_first(tmp_path: P
         stored = await client.update(PERSISTENT_VOLUME_CLAIMS, bound)
         await client.update(PERSISTENT_VOLUME_CLAIMS, {**stored, "status": {"phase": "Bound"}}, subresource="status")
         await until(server, PODS, all_bound)
+
+
+async def test_two_profiles_decide_by_their_own_plugins(tmp_path: Path) -> None:
+    packer = {
+        "schedulerName": "packer",
+        "pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}],
+    }
+    kind = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}
+    configuration = read({**kind, "profiles": [{}, packer]})
+    async with scheduling(tmp_path, "a", "b", "c", configuration=configuration) as (server, client):
+        for number in range(3):
+            await client.create(PODS, pod(f"spread{number}"), "n")
+        pods = await until(server, PODS, lambda pods: len(pods) == 3 and all_bound(pods))
+        assert len({each["spec"]["nodeName"] for each in pods}) == 3
+        for number in range(3):
+            await client.create(PODS, pod(f"packed{number}", schedulerName="packer"), "n")
+        await client.create(PODS, pod("nobody", schedulerName="nobody"), "n")
+        pods = await until(server, PODS, lambda pods: sum(map(is_bound, pods)) == 6)
+        packed = {each["spec"]["nodeName"] for each in pods if each["metadata"]["name"].startswith("packed")}
+        events = await until(server, EVENTS, lambda events: len(events) >= 6)
+    assert len(packed) == 1
+    assert not node_of("nobody", pods)
+    assert {each["source"]["component"] for each in events} == {"default-scheduler", "packer"}
+
+
+def is_bound(each: Object) -> bool:
+    return bool(each["spec"].get("nodeName"))
