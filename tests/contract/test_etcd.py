@@ -69,8 +69,9 @@ async def test_a_consistent_read_does_not_wait_for_what_others_write(url: str) -
     await cache.start()
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(cache.run())
-        await ours.put("/registry/configmaps/default/a", b'{"metadata":{}}', expected=0)
-        foreign = await theirs.put("/registry/configmaps/default/b", b'{"metadata":{}}', expected=0)
+        made = b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","namespace":"default","uid":"1"}}'
+        await ours.put("/registry/configmaps/default/a", made, expected=0)
+        foreign = await theirs.put("/registry/configmaps/default/b", made, expected=0)
         async with asyncio.timeout(10):
             await cache.refresh()
         assert cache.revision >= foreign.revision
