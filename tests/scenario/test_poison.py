@@ -182,6 +182,8 @@ async def lives(world: World, row: Resource, namespace: str) -> None:
     await world.client.patch(row, name, {"metadata": {"finalizers": None}}, namespace)
     code, said = await world.ask("DELETE", path)
     assert code == 200, said
+    # Ranges of addresses wait for a while, so that no server gives one of them any more.
+    await world.until(lambda: world.server.cache.get(row, namespace if row.namespaced else "", name) is None)
 
 
 async def seen_by_watchers(world: World, row: Resource, namespace: str, name: str) -> None:
