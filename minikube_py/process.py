@@ -37,7 +37,7 @@ def run(config: Config) -> int:
     state = State(pid=os.getpid(), started=time.time(), failures=before.failures if before else [])
     state.write(config.state_file)
     # Start-up garbage is not worth a pass: the cluster's objects are bytes, and what is imported now stays.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 20, 100)
     try:
         _run_loop(config, state)
     except Exception as error:  # noqa: BLE001 - process main: whatever ended a component is told and restarted
