@@ -19,9 +19,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 
 
 READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
-UNBOUND: dict[str, Any] = {
-    "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}]
-}
+UNBOUND: dict[str, Any] = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node"}]}
 
 
 @pytest.mark.parametrize("done", [pod(**READY), pod("Succeeded")])
