@@ -174,7 +174,7 @@ def _listener(port: int) -> str:
 
 
 def _ranges(config: Config) -> Iterator[Finding]:
-    routes = [route for route, _ in _routes(config.bridge)]
+    routes = [route for route, _ in _routes(config)]
     # A cluster that has its ranges already can't change them; a new one must not begin with a clash.
     level = WARNING if config.options_file.exists() else FATAL
     for flag, text in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
@@ -190,7 +190,7 @@ def _ranges(config: Config) -> Iterator[Finding]:
 
 def with_free_ranges(config: Config) -> Config:
     """The configuration with ranges that meet no route of the host, where those derived from a profile's name do."""
-    taken = [route for route, _ in _routes(config.bridge)]
+    taken = [route for route, _ in _routes(config)]
     pods = _free_or(config.pod_cidr, taken)
     taken.append(ipaddress.IPv4Network(pods))
     return replace(config, pod_cidr=pods, service_cidr=_free_or(config.service_cidr, taken))
@@ -209,14 +209,17 @@ def free_range(taken: list[ipaddress.IPv4Network]) -> str:
     return str(random.choice(free)) if free else "none is free"
 
 
-def _routes(own: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
-    """The host's routes but for the default one and those of the device `own`."""
+def _routes(config: Config) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
+    """The host's routes but for the default one and the cluster's own: its bridge's, and that to its Services."""
+    # A cluster that has not been started has no route yet: one of that range is another's.
+    services = ipaddress.IPv4Network(config.service_cidr) if config.options_file.exists() else None
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         device, destination, _, _, _, _, _, mask = line.split()[:8]
         network = ipaddress.ip_network(
             (int.from_bytes(bytes.fromhex(destination), "little"), bin(int(mask, 16)).count("1"))
         )
-        if network.prefixlen and device != own and isinstance(network, ipaddress.IPv4Network):
+        is_own = device == config.bridge or (device == "lo" and network == services)
+        if network.prefixlen and not is_own and isinstance(network, ipaddress.IPv4Network):
             yield network, device
 
 

@@ -80,3 +80,9 @@ def test_pods_have_the_clusters_names_and_those_of_outside(client: Callable[...,
     assert "options ndots:5" in resolver
     assert "kubernetes.default.svc.cluster.local" in client("nslookup", "kubernetes.default.svc.cluster.local")
     assert "NXDOMAIN" in client("nslookup", "nobody.default.svc.cluster.local")
+
+
+def test_a_running_clusters_ranges_meet_no_route_but_its_own(walked: Cluster) -> None:
+    found = json.loads(walked.cli("doctor", "--output", "json", check=False).stdout)["findings"]
+    ranges = [each for each in found if each["check"] == "ranges"]
+    assert len(ranges) == 2 and all(each["found"].endswith("is free") for each in ranges), ranges
