@@ -175,6 +175,9 @@ class Runner:
                 return 0
             raise
         except StatusError as error:
+            if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+                # No attempt will ever be better, and what wants the object goes too.
+                return 0
             if action.about is not None:
                 await self._recorder.record(action.about, "Warning", "FailedCreate", f"Error creating: {error.message}")
             raise
