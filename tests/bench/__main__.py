@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import cases, pressure, scheduling, streams
+from tests.bench import cases, pressure, pulling, scheduling, streams
 from tests.bench.connection import Target
 from tests.bench.servers import Program, idle_server, program
 
@@ -93,6 +93,9 @@ async def rows(names: list[str]) -> AsyncIterator[Row]:
             yield Row("idle control plane: share of a core, PSS", "3.7 %, 650 MB", "0.5 %, 120 MB", measured)
     async for row in scheduling_rows(names):
         yield row
+    if _is_asked("pulled", names):
+        async for row in pulling_rows():
+            yield row
 
 
 async def scheduling_rows(names: list[str]) -> AsyncIterator[Row]:
@@ -106,6 +109,12 @@ async def scheduling_rows(names: list[str]) -> AsyncIterator[Row]:
         async with program("apiserver,scheduler") as running:
             found = await scheduling.bound_pods(running.target, spread=True)
         yield Row(_SPREAD, "239/s", "400/s", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
+
+
+async def pulling_rows() -> AsyncIterator[Row]:
+    seconds, waits = await pulling.pull()
+    yield Row("1 GB pulled, verified and unpacked", "", "", f"{seconds:.1f} s")
+    yield Row("a GET while 1 GB is pulled", "", "p99 50 ms", str(waits))
 
 
 def _is_asked(what: str, names: list[str]) -> bool:

@@ -40,12 +40,12 @@ class Program:
 
 
 @asynccontextmanager
-async def program(components: str) -> AsyncIterator[Program]:
+async def program(components: str, *options: str) -> AsyncIterator[Program]:
     """A cluster of its own data directory, profile and ports; nothing of it is left afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         port = _free_port()
         arguments = ["start", "--foreground", "--profile", f"bench-{port}", "--data-dir", f"{directory}/data",
-                     "--port", str(port), "--components", components]  # fmt: skip
+                     "--port", str(port), "--components", components, *options]  # fmt: skip
         environment = {**os.environ, "KUBECONFIG": f"{directory}/kubeconfig"}
         began = time.monotonic()
         with Path(directory, "log").open("wb") as log:
