@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,16 +24,17 @@ CLIENT = {
 }
 
 
-@pytest.fixture
-def client(walked: Cluster) -> Callable[..., str]:
-    """Runs a command in a pod that lives as long as the session's cluster; its output, also of one that fails."""
+@pytest.fixture(scope="module")
+def client(walked: Cluster) -> Iterator[Callable[..., str]]:
+    """Runs a command in a pod; its output, also of one that fails."""
     walked.kubectl("apply", "-f", "-", stdin=json.dumps(CLIENT))
     walked.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
 
     def run(*command: str) -> str:
         return walked.kubectl("exec", "client", "--", *command, check=False)
 
-    return run
+    yield run
+    walked.kubectl("delete", "pod", "client", "--wait")
 
 
 def fetched(url: str, **headers: str) -> str:
@@ -44,24 +45,22 @@ def fetched(url: str, **headers: str) -> str:
 
 
 def test_a_deployment_is_reached_by_its_service(walked: Cluster, client: Callable[..., str]) -> None:
-    walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=2")
-    walked.kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=60s")
-    walked.kubectl("expose", "deployment", "nginx-deployment", "--name=web", "--port=8000", "--target-port=80",
+    walked.kubectl("create", "deployment", "served", "--image=nginx:latest", "--replicas=2")
+    walked.kubectl("rollout", "status", "deployment/served", "--timeout=60s")
+    walked.kubectl("expose", "deployment", "served", "--name=web", "--port=8000", "--target-port=80",
                    "--type=NodePort")  # fmt: skip
     try:
         spec = walked.get("service/web")["spec"]
         address, node_port = spec["clusterIP"], spec["ports"][0]["nodePort"]
-        until(lambda: "Welcome to nginx" in client("wget", "-q", "-O-", f"http://{address}:8000"),
+        until(lambda: "Welcome to nginx" in client("timeout", "2", "wget", "-q", "-O-", f"http://{address}:8000"),
               walked.log)  # fmt: skip
         assert "Welcome to nginx" in fetched(f"http://{address}:8000")
         assert "Welcome to nginx" in fetched(f"http://127.0.0.1:{node_port}")
-        assert "Welcome to nginx" in client("wget", "-q", "-O-", "http://web:8000")
-        walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=0")
-        until(lambda: "refused" in client("wget", "-q", "-O-", f"http://{address}:8000"), walked.log)
+        assert "Welcome to nginx" in client("timeout", "2", "wget", "-q", "-O-", "http://web:8000")
+        walked.kubectl("scale", "deployment/served", "--replicas=0")
+        until(lambda: "refused" in client("timeout", "2", "wget", "-q", "-O-", f"http://{address}:8000"), walked.log)
     finally:
-        walked.kubectl("delete", "service", "web")
-        walked.kubectl("scale", "deployment/nginx-deployment", "--replicas=1")
-        walked.kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=60s")
+        walked.kubectl("delete", "service/web", "deployment/served", "--cascade=foreground", "--wait")
 
 
 def test_a_pod_reaches_the_api_by_its_service_and_account(walked: Cluster, client: Callable[..., str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import pty
@@ -322,7 +323,15 @@ LEAVES_SOCKETS = pytest.mark.filterwarnings(
 """What the clients of Python leave open is theirs."""
 
 
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """What was left open is found here, not in a test that comes later."""
+    yield
+    gc.collect()
+
+
 @LEAVES_SOCKETS
+@pytest.mark.usefixtures("swept")
 def test_python_runs_commands(core: Any) -> None:
     from kubernetes.stream import stream
 
@@ -342,6 +351,7 @@ def test_python_runs_commands(core: Any) -> None:
 
 
 @LEAVES_SOCKETS
+@pytest.mark.usefixtures("swept")
 def test_python_forwards_ports(core: Any) -> None:
     from kubernetes.stream import portforward
 
@@ -357,6 +367,7 @@ def test_python_forwards_ports(core: Any) -> None:
 
 
 @LEAVES_SOCKETS
+@pytest.mark.usefixtures("swept")
 async def test_python_with_asyncio_runs_commands(pod: Cluster) -> None:
     config = pytest.importorskip("kubernetes_asyncio.config")
     from kubernetes_asyncio.client import CoreV1Api
