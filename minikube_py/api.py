@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from dataclasses import dataclass
 from typing import Any
 
 from minikube_py.config import Config
@@ -20,6 +21,28 @@ class ApiError(Exception):
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True)
+class Listable:
+    """A resource as discovery tells of it, with the path of its version and its group ("" for the core)."""
+
+    version_path: str
+    group: str
+    row: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.row["name"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.row["kind"])
+
+    def path(self, namespace: str = "") -> str:
+        """Of the collection, in one namespace or in all."""
+        where = f"namespaces/{namespace}/" if namespace else ""
+        return f"{self.version_path}/{where}{self.name}"
 
 
 class Api:
@@ -68,3 +91,14 @@ class Api:
 
     def get(self, path: str) -> Any:
         return self.ask("GET", path)
+
+    def listable(self) -> list[Listable]:
+        """Everything that can be listed, each in its group's preferred version."""
+        groups = [(f"/apis/{group['preferredVersion']['groupVersion']}", group["name"])
+                  for group in self.get("/apis")["groups"]]  # fmt: skip
+        return [
+            Listable(path, group, row)
+            for path, group in [("/api/v1", ""), *groups]
+            for row in self.get(path)["resources"]
+            if "list" in row["verbs"]
+        ]

@@ -51,19 +51,14 @@ def export(config: Config, directory: Path) -> list[str]:
 
 def _objects(api: Api, put: Callable[[str, Callable[[], str]], None]) -> None:
     try:
-        groups = api.get("/apis")["groups"]
-        versions = [(f"/apis/{group['preferredVersion']['groupVersion']}", group["name"]) for group in groups]
-        parts = [("/api/v1", "core"), *versions]
-        rows = [(path, group, row) for path, group in parts for row in api.get(path)["resources"]]
+        rows = api.listable()
     except ApiError as error:
         said = f"{error}\n"
         put("objects/error.txt", lambda: said)
         return
-    for path, group, row in rows:
-        name = row["name"]
-        if "/" in name or "list" not in row["verbs"] or (group, name) == ("core", "secrets"):
-            continue
-        put(f"objects/{group}/{name}.json", partial(_asked, api, f"{path}/{name}"))
+    for each in rows:
+        if (each.group, each.name) != ("", "secrets"):
+            put(f"objects/{each.group or 'core'}/{each.name}.json", partial(_asked, api, each.path()))
     _container_logs(api, put)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minikube_py.api import Api
+from minikube_py.api import Api, Listable
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import ConfigError
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.object!r}: say KIND/NAME")
     output = Output.of(arguments)
     api = Api(existing_config(arguments))
-    rows = _rows(api)
+    rows = [each for each in api.listable() if each.row["namespaced"] and each.kind != "Event"]
     graph = OwnerGraph(_objects(api, rows, arguments.namespace))
     member = graph.find(_kind(rows, kind), name)
     if member is None:
@@ -38,32 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(api: Api) -> list[tuple[str, dict[str, Any]]]:
-    """Path and discovery's entry of everything that lives in namespaces and can be listed, Events apart."""
-    groups = [group["preferredVersion"]["groupVersion"] for group in api.get("/apis")["groups"]]
-    found = [(path, row) for path in ("/api/v1", *(f"/apis/{each}" for each in groups))
-             for row in api.get(path)["resources"]]  # fmt: skip
-    wanted = [(path, row) for path, row in found if row["namespaced"] and "list" in row["verbs"]]
-    return [(path, row) for path, row in wanted if row["kind"] != "Event"]
-
-
-def _kind(rows: list[tuple[str, dict[str, Any]]], said: str) -> str:
+def _kind(rows: list[Listable], said: str) -> str:
     """The kind by any of its names: deploy, deployments, Deployment."""
     wanted = said.lower().partition(".")[0]
-    for _, row in rows:
-        if wanted in (row["name"], row["singularName"], row["kind"].lower(), *row.get("shortNames", ())):
-            kind: str = row["kind"]
-            return kind
+    for each in rows:
+        if wanted in (each.name, each.row["singularName"], each.kind.lower(), *each.row.get("shortNames", ())):
+            return each.kind
     return said
 
 
-def _objects(api: Api, rows: list[tuple[str, dict[str, Any]]], namespace: str) -> list[dict[str, Any]]:
+def _objects(api: Api, rows: list[Listable], namespace: str) -> list[dict[str, Any]]:
     """Everything that the namespace holds, each with its kind."""
-    found: list[dict[str, Any]] = []
-    for path, row in rows:
-        listed = api.get(f"{path}/namespaces/{namespace}/{row['name']}")
-        found += [{"kind": row["kind"], **item} for item in listed["items"]]
-    return found
+    return [{"kind": each.kind, **item} for each in rows for item in api.get(each.path(namespace))["items"]]
 
 
 def _shown(line: Line, asked: Member) -> str:
