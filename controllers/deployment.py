@@ -150,7 +150,7 @@ def _create(state: State, now: str) -> Plan:
 
 def _not_created(deployment: Deployment, name: str, error: StatusError, now: str) -> list[Action]:
     """Why there is no new set, once in the status and each time as an Event."""
-    if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+    if error.is_of_a_namespace_that_ends:
         return []
     said = f'Failed to create new replica set "{name}": {error.message}'
     status = {**(deployment.obj.get("status") or {}), "conditions": failed_to_create(deployment, said, now)}

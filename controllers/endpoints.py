@@ -51,7 +51,7 @@ def plan(state: State, now: datetime) -> Plan:
     made = _object(state, service, subsets, is_truncated=is_truncated)
 
     def on_failure(action: Action, error: StatusError) -> list[Action]:
-        if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+        if error.is_of_a_namespace_that_ends:
             return []
         name = f"{service.namespace}/{service.name}"
         if isinstance(action, Create):

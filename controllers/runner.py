@@ -175,7 +175,7 @@ class Runner:
                 return 0
             raise
         except StatusError as error:
-            if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+            if error.is_of_a_namespace_that_ends:
                 # No attempt will ever be better, and what wants the object goes too.
                 return 0
             if action.about is not None:

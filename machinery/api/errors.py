@@ -46,6 +46,11 @@ class StatusError(Exception):
         self.retry_after = retry_after
         self.has_details = has_details
 
+    @property
+    def is_of_a_namespace_that_ends(self) -> bool:
+        """Whether the request failed because its namespace is being deleted: no attempt will fare better."""
+        return any(cause.reason == "NamespaceTerminating" for cause in self.causes)
+
     def status(self) -> dict[str, Any]:
         """The `Status` object of the answer's body."""
         details: dict[str, Any] = {}
