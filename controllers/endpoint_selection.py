@@ -10,11 +10,10 @@ from controllers.plan import Key, key_of
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from machinery.api.selectors import from_labels
-from machinery.api.views import EndpointSlice, Pod, Service, View
+from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
 from machinery.client.cache import Cache, Change
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-SERVICE_NAME = "kubernetes.io/service-name"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
 

@@ -14,7 +14,6 @@ from controllers.endpoint_ports import PortsKey, pod_ports, ports_key
 from controllers.endpoint_selection import (
     HEADLESS,
     MANAGED_BY,
-    SERVICE_NAME,
     ZONE,
     ServiceIndex,
     address_family,
@@ -43,7 +42,7 @@ from controllers.plan import (
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from machinery.api.views import EndpointSlice, Pod, Service, View
+from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
 from machinery.client.cache import Cache
 
 MANAGER = "endpointslice-controller.k8s.io"
@@ -73,7 +72,7 @@ def plan(state: State, now: datetime) -> Plan:
     actions += [_failure(state, _no_node(state.service, pod)) for pod in homeless]
 
     def on_failure(action: Action, error: StatusError) -> list[Action]:
-        if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+        if error.is_of_a_namespace_that_ends:
             return []
         return [_failure(state, f"{_doing(action)} for Service {_name(state.service)}: {error.message}")]
 

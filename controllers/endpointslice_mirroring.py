@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controllers.endpoint_ports import PortsKey, ports_key, slice_port, sorted_ports
-from controllers.endpoint_selection import MANAGED_BY, SERVICE_NAME, address_family, service_of_slice, slices_of
+from controllers.endpoint_selection import MANAGED_BY, address_family, service_of_slice, slices_of
 from controllers.endpoint_subsets import offers, repacked
 from controllers.endpoint_triggers import TRIGGER_TIME
 from controllers.endpointslice_filling import Changes, Identity, Slice, identity, recycled
@@ -26,7 +26,7 @@ from controllers.plan import (
 )
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
-from machinery.api.views import Endpoints, EndpointSlice, Service
+from machinery.api.views import SERVICE_NAME, Endpoints, EndpointSlice, Service
 from machinery.client.cache import Cache
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"

@@ -28,6 +28,7 @@ from machinery.api.resources import (
     SERVICE_C_I_D_RS,
     SERVICES,
 )
+from machinery.api.views import SERVICE_NAME
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -118,7 +119,7 @@ def _kubernetes_service(config: BootstrapConfig) -> Iterator[Wanted]:
     yield _wanted(
         ENDPOINT_SLICES,
         {
-            "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "metadata": {**metadata, "labels": {SERVICE_NAME: "kubernetes"}},
             "addressType": f"IPv{ip_address(config.advertise_address).version}",
             "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
             "ports": [port],

@@ -6,13 +6,14 @@ while they end; for a Local policy those of this node alone.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from machinery.api.resource import Object
+from machinery.api.views import SERVICE_NAME
 
-SERVICE_NAME = "kubernetes.io/service-name"
 _PROXIED_BY_OTHERS = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _DEFAULT_AFFINITY = 10800
@@ -149,5 +150,8 @@ def _ipv4(addresses: Iterable[str]) -> str:
 
 
 def _is_ipv4(text: str) -> bool:
-    parts = text.split(".")
-    return len(parts) == 4 and all(part.isdecimal() and int(part) < 256 for part in parts)
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

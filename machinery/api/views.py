@@ -182,6 +182,10 @@ class Service(View):
         return self.cluster_ip in ("", "None")
 
 
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice names its Service."""
+
+
 class EndpointSlice(View):
     address_type = field("addressType", "")
     endpoints: field[list[Object]] = field("endpoints", [])

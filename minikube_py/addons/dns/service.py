@@ -5,6 +5,7 @@ from __future__ import annotations
 from machinery.api.errors import NotFound
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
+from machinery.api.views import SERVICE_NAME
 from machinery.client.client import Client
 
 NAME, NAMESPACE = "kube-dns", "kube-system"
@@ -23,7 +24,7 @@ async def publish(client: Client, cluster_ip: str, address: str, port: int) -> N
         "metadata": {
             "name": NAME,
             "namespace": NAMESPACE,
-            "labels": {"kubernetes.io/service-name": NAME, "endpointslice.kubernetes.io/managed-by": _MANAGER},
+            "labels": {SERVICE_NAME: NAME, "endpointslice.kubernetes.io/managed-by": _MANAGER},
         },
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],

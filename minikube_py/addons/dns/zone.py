@@ -11,10 +11,10 @@ from typing import Any
 
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from machinery.api.views import SERVICE_NAME
 from machinery.client.cache import Cache
 
 SPECIFICATION = "1.1.0"
-_SERVICE_NAME = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Zone:
 
     def _endpoints(self, service: Object) -> Iterator[_Endpoint]:
         metadata = service["metadata"]
-        slices = self._cache.labelled(ENDPOINT_SLICES, metadata["namespace"], _SERVICE_NAME, metadata["name"])
+        slices = self._cache.labelled(ENDPOINT_SLICES, metadata["namespace"], SERVICE_NAME, metadata["name"])
         seen: set[str] = set()
         for each in slices:
             for endpoint in endpoints_of(each):
@@ -206,7 +206,7 @@ class Addresses:
     def _of_slice(self, each: Object) -> Iterator[tuple[str, str]]:
         metadata: dict[str, Any] = each["metadata"]
         labels = metadata.get("labels") or {}
-        service = labels.get(_SERVICE_NAME)
+        service = labels.get(SERVICE_NAME)
         if not service or "service.kubernetes.io/headless" not in labels:
             return
         for endpoint in endpoints_of(each):
