@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SMALLEST = 128 * 1024
+HEADERS = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+"""Of an answer that is packed."""
 # Packing so much takes about a millisecond; more goes to a thread.
 _INLINE = 256 * 1024
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"

@@ -11,8 +11,7 @@ from aiohttp import ClientConnectionResetError, web
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.impersonation import impersonated
 from apiserver.authz.rbac import Rbac
-from apiserver.http import answer
-from apiserver.http.compression import SMALLEST, accepts_gzip, gzipped
+from apiserver.http import answer, compression
 from apiserver.http.incoming import Incoming
 from apiserver.http.resources import ResourceHandler
 from apiserver.http.route import ResourcePath, resource_path
@@ -107,12 +106,13 @@ async def _packed(incoming: Incoming, response: web.StreamResponse) -> web.Strea
     if incoming.method != "GET" or not isinstance(response, web.Response):
         return response
     body = response.body
-    if not isinstance(body, bytes) or len(body) < SMALLEST:
+    if not isinstance(body, bytes) or len(body) < compression.SMALLEST:
         return response
-    if "Content-Encoding" not in response.headers and accepts_gzip(incoming.headers.get("Accept-Encoding", "")):
-        response.body = await gzipped(body)
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
+    if "Content-Encoding" not in response.headers and compression.accepts_gzip(
+        incoming.headers.get("Accept-Encoding", "")
+    ):
+        response.body = await compression.gzipped(body)
+        response.headers.update(compression.HEADERS)
     return response
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from apiserver.cache_entry import Entry
 from apiserver.http.answer import encode, partial, respond, tabled
-from apiserver.http.compression import accepts_gzip
+from apiserver.http.compression import HEADERS, accepts_gzip
 from apiserver.http.incoming import Incoming
 from apiserver.http.list_bodies import ListBodies
 from apiserver.http.negotiation import JSON, Media, is_pretty
@@ -58,8 +58,7 @@ class Listing:
             lambda: b",".join([item(entry, resource, row) for entry in page.entries]),
             may_pack=accepts_gzip(incoming.headers.get("Accept-Encoding", "")),
         )
-        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"} if body.is_packed else {}
-        return respond(incoming, 200, body.data, headers=headers, warnings=warnings)
+        return respond(incoming, 200, body.data, headers=HEADERS if body.is_packed else None, warnings=warnings)
 
 
 def listed(resource: Resource, objects: Sequence[Object], metadata: Object) -> Object:
