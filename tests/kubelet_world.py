@@ -16,7 +16,7 @@ from apiserver.storage.store import Store
 from kubelet.config import KubeletConfig
 from kubelet.kubelet import Kubelet
 from kubelet.podworker import PodWorker
-from machinery.api.resource import Object
+from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from machinery.client.cache import Change
 from machinery.client.client import Client
@@ -56,49 +56,43 @@ class World:
     async def patch(self, name: str, patch: Object, subresource: str = "") -> Object:
         return await self.client.patch(PODS, name, patch, "default", subresource=subresource)
 
+    async def _awaited(self, resource: Resource, chosen: Callable[[Change], Object | None]) -> Object:
+        """The first object that `chosen` takes from the changes, those that there are already with them."""
+        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def look(change: Change) -> None:
+            obj = chosen(change) if not found.done() else None
+            if obj is not None:
+                found.set_result(obj)
+
+        unsubscribe = self.server.cache.subscribe(resource, look)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await found
+        finally:
+            unsubscribe()
+
     async def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
         """The pod as soon as `holds` is true of it."""
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
 
-        def look(change: Change) -> None:
+        def chosen(change: Change) -> Object | None:
             pod = change.after
-            if pod is not None and pod["metadata"]["name"] == name and not found.done() and holds(pod):
-                found.set_result(pod)
+            return pod if pod is not None and pod["metadata"]["name"] == name and holds(pod) else None
 
-        unsubscribe = self.server.cache.subscribe(PODS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
+        return await self._awaited(PODS, chosen)
 
     async def until_gone(self, name: str) -> Object:
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+        def chosen(change: Change) -> Object | None:
+            is_gone = change.after is None and change.object["metadata"]["name"] == name
+            return change.object if is_gone else None
 
-        def look(change: Change) -> None:
-            if change.after is None and change.object["metadata"]["name"] == name and not found.done():
-                found.set_result(change.object)
-
-        unsubscribe = self.server.cache.subscribe(PODS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
+        return await self._awaited(PODS, chosen)
 
     async def until_told(self, reason: str) -> Object:
-        found: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+        def chosen(change: Change) -> Object | None:
+            return change.after if change.after is not None and change.after.get("reason") == reason else None
 
-        def look(change: Change) -> None:
-            if change.after is not None and change.after.get("reason") == reason and not found.done():
-                found.set_result(change.after)
-
-        unsubscribe = self.server.cache.subscribe(EVENTS, look)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await found
-        finally:
-            unsubscribe()
+        return await self._awaited(EVENTS, chosen)
 
     def events(self, name: str) -> list[Object]:
         """What is told of the pod, in order."""

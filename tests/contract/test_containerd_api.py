@@ -7,7 +7,6 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,13 @@ import pytest
 from machinery.rpc.wire import CONTAINERD
 from runtime.images.content import digest_of
 from runtime.images.push import push
-from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, serving
+from tests.contract.cri_node import NOTHING, Node, make
 from tests.contract.ctr_client import Ctr
 from tests.contract.test_registry_pull import image, registry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
 BUSYBOX = "docker.io/library/busybox:latest"
 WAIT_FOREVER = "trap 'exit 3' TERM; echo up; while :; do sleep 1000 & wait $!; done"
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return busybox_archive(tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture
-async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
-    async with serving(tmp_path, archive) as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,10 @@ import pytest
 
 from machinery.linux import nft
 from runtime.server import destroy
-from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, serving, state
+from tests.contract.cri_node import NOTHING, Node, make, state
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
 WAIT_FOREVER = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return busybox_archive(tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture
-async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
-    async with serving(tmp_path, archive) as found:
-        yield found
 
 
 async def test_a_container_runs_logs_ends_and_leaves_nothing(node: Node) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from kubelet.cri import Cri
 from kubelet.image_collector import ImageCollector
 from kubelet.image_gc import Disk, ImageGcPolicy
 from runtime.images.push import push
-from tests.contract.cri_node import Node, busybox_archive, make, serving
+from tests.contract.cri_node import Node, make
 from tests.contract.test_registry_pull import image, registry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
@@ -35,17 +34,6 @@ class Hands:
 
     async def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return busybox_archive(tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture
-async def node(tmp_path: Path, archive: Path) -> AsyncIterator[Node]:
-    async with serving(tmp_path, archive) as found:
-        yield found
 
 
 async def tags(node: Node) -> set[str]:

@@ -22,16 +22,11 @@ from minikube_py.instance import InstanceError
 from runtime.images.layout import Layout, write_layout
 from runtime.images.platform import Platform
 from tests.contract.containerd_server import containerd
-from tests.contract.cri_node import busybox_archive, serving
+from tests.contract.cri_node import serving
 from tests.contract.ctr_client import Ctr
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
 BUSYBOX = "docker.io/library/busybox:latest"
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return busybox_archive(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(params=["embedded", "containerd"])
