@@ -99,8 +99,9 @@ async def _start(
 
         client = server.client("system:kube-scheduler", ("system:authenticated",))
         start("scheduler", run_scheduler(client, server.cache, SystemClock(), scheduling))
+    # From here on it may take as long as another runtime takes to come up.
+    gc.enable()
     if "kubelet" in config.components:
-        start("dns", node.dns(config, server))
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
     state.ready_after = time.time() - state.started
@@ -111,6 +112,9 @@ async def _start(
     gc.freeze()
     _keep_systemd_told(server)
     settled.set()
+    if "kubelet" in config.components:
+        # The node is Ready without it; the start need not wait for its library.
+        start("dns", node.dns(config, server))
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
 

@@ -36,7 +36,9 @@ def run(config: Config) -> int:
     before = read_state(config)
     state = State(pid=os.getpid(), started=time.time(), failures=before.failures if before else [])
     state.write(config.state_file)
-    # Start-up garbage is not worth a pass: the cluster's objects are bytes, and what is imported now stays.
+    # Start-up garbage is not worth a pass: the cluster turns the collector on. What is imported stays, the objects are
+    # bytes, and the youngest passes are short, as they hold the loop.
+    gc.disable()
     gc.set_threshold(20_000, 20, 100)
     try:
         _run_loop(config, state)
