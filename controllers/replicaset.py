@@ -23,6 +23,7 @@ from controllers.plan import (
     selects_own,
     with_status,
 )
+from controllers.pods import pod_from_template, usefulness
 from machinery.api import selectors
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
@@ -59,8 +60,9 @@ def plan(state: State, now: datetime) -> Plan:
     for pod in state.pods:
         (mine if matches(pod.labels) else others).append(pod)
     actions: list[Action] = []
+    about = replica_set.obj
+    reference = owner_reference(state.resource, about)
     if not replica_set.deleted:
-        reference = owner_reference(state.resource, replica_set.obj)
         adopted = [pod for pod in state.orphans if pod.is_active]
         actions += [adopt(PODS, pod, reference) for pod in adopted]
         actions += [release(PODS, pod, replica_set.uid) for pod in others]
@@ -68,8 +70,10 @@ def plan(state: State, now: datetime) -> Plan:
     active = [pod for pod in mine if pod.is_active]
     if not replica_set.deleted:
         surplus = len(active) - replica_set.replicas
-        about = replica_set.obj
-        actions += [Create(PODS, pod_from_template(state), about) for _ in range(min(-surplus, BURST))]
+        actions += [
+            Create(PODS, pod_from_template(replica_set.template, about, reference), about)
+            for _ in range(min(-surplus, BURST))
+        ]
         unwanted = sorted(active, key=usefulness)[:surplus] if surplus > 0 else []
         actions += [Delete(PODS, key_of(pod.obj), uid=pod.uid, about=about) for pod in unwanted]
     status = _status(state, active, moment)
@@ -99,38 +103,6 @@ def _failed(replica_set: ReplicaSet, status: Object, action: Action, error: Stat
         "lastTransitionTime": now,
     }
     return {**status, "conditions": [*status.get("conditions", []), said]}
-
-
-def usefulness(pod: Pod) -> tuple[object, ...]:
-    """Sorts the least useful pods first: unbound, pending, unready, cheap, restarted, young."""
-    cost = pod.annotations.get("controller.kubernetes.io/pod-deletion-cost", "0")
-    return (
-        bool(pod.node_name),
-        {"Pending": 0, "Unknown": 1, "Running": 2}.get(pod.phase, 1),
-        pod.is_ready,
-        int(cost) if cost.lstrip("+-").isdigit() else 0,
-        -pod.restarts,
-        _younger_first(pod.created),
-        pod.name,
-    )
-
-
-def _younger_first(created: str) -> tuple[int, ...]:
-    return tuple(-ord(char) for char in created)
-
-
-def pod_from_template(state: State) -> Object:
-    template = state.replica_set.template
-    metadata = template.get("metadata") or {}
-    made: Object = {
-        "generateName": f"{state.replica_set.name}-",
-        "namespace": state.replica_set.namespace,
-        "ownerReferences": [owner_reference(state.resource, state.replica_set.obj)],
-    }
-    for field in ("labels", "annotations", "finalizers"):
-        if metadata.get(field):
-            made[field] = metadata[field]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template.get("spec") or {}}
 
 
 def _selector(state: State) -> selectors.LabelSelector:

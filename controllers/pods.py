@@ -1,0 +1,41 @@
+"""What controllers of pods share: the pod that a template makes, and which of several is missed least."""
+
+from __future__ import annotations
+
+from machinery.api.resource import Object
+from machinery.api.views import Pod
+
+
+def pod_from_template(template: Object, owner: Object, reference: Object, name_prefix: str = "") -> Object:
+    """A pod of `owner`, which `reference` names as its controller, with a generated name after the prefix or the owner.
+
+    The parts of the template are shared: copy what you change.
+    """
+    metadata = template.get("metadata") or {}
+    made: Object = {
+        "generateName": name_prefix or f"{owner['metadata']['name']}-",
+        "namespace": owner["metadata"].get("namespace", ""),
+        "ownerReferences": [reference],
+    }
+    for field in ("labels", "annotations", "finalizers"):
+        if metadata.get(field):
+            made[field] = metadata[field]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template.get("spec") or {}}
+
+
+def usefulness(pod: Pod) -> tuple[object, ...]:
+    """Sorts the least useful pods first: unbound, pending, unready, cheap, restarted, young."""
+    cost = pod.annotations.get("controller.kubernetes.io/pod-deletion-cost", "0")
+    return (
+        bool(pod.node_name),
+        {"Pending": 0, "Unknown": 1, "Running": 2}.get(pod.phase, 1),
+        pod.is_ready,
+        int(cost) if cost.lstrip("+-").isdigit() else 0,
+        -pod.restarts,
+        _younger_first(pod.created),
+        pod.name,
+    )
+
+
+def _younger_first(created: str) -> tuple[int, ...]:
+    return tuple(-ord(char) for char in created)
