@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from machinery.api.node_affinity import matches, named, required_terms, takes
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
@@ -17,12 +18,6 @@ REASON = "node(s) didn't match Pod's node affinity/selector"
 _REFUSAL = Refusal((REASON,), is_final=True)
 
 
-def required_terms(pod: Pod) -> list[Object] | None:
-    """The terms of which a node must meet one, None where the pod requires none."""
-    required = (pod.affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    return None if required is None else required.get("nodeSelectorTerms") or []
-
-
 def _preferences(pod: Pod) -> list[Object]:
     found = (pod.affinity.get("nodeAffinity") or {}).get("preferredDuringSchedulingIgnoredDuringExecution")
     return [entry for entry in found or [] if entry.get("weight")]
@@ -30,41 +25,7 @@ def _preferences(pod: Pod) -> list[Object]:
 
 def fits(pod: Pod, node: NodeFacts) -> bool:
     """Whether the pod's selector and its required affinity take the node."""
-    labels = node.labels
-    if any(labels.get(key) != value for key, value in pod.node_selector.items()):
-        return False
-    terms = required_terms(pod)
-    return terms is None or matches_any(terms, labels, node.name)
-
-
-def matches_any(terms: Sequence[Object], labels: Mapping[str, str], name: str) -> bool:
-    """Whether a node of these labels and this name meets one of the NodeSelectorTerms."""
-    return any(_matches(term, labels, name) for term in terms)
-
-
-def _matches(term: Object, labels: Mapping[str, str], name: str) -> bool:
-    """All of a term's requirements; a term without any matches nothing."""
-    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
-    if not expressions and not fields:
-        return False
-    return all(_holds(entry, labels) for entry in expressions) and all(
-        _holds(entry, {"metadata.name": name}) for entry in fields
-    )
-
-
-def _holds(entry: Object, labels: Mapping[str, str]) -> bool:
-    key, operator = str(entry["key"]), entry["operator"]
-    values: list[str] = entry.get("values") or []
-    found = labels.get(key)
-    if operator in ("In", "NotIn"):
-        return (found in values) is (operator == "In")
-    if operator in ("Exists", "DoesNotExist"):
-        return (found is not None) is (operator == "Exists")
-    try:
-        number, bound = int(found or ""), int(values[0])
-    except (ValueError, IndexError):
-        return False
-    return number > bound if operator == "Gt" else number < bound
+    return takes(pod, node.labels, node.name)
 
 
 def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
@@ -72,20 +33,10 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
     terms = required_terms(pod.shape.example)
     if terms is None:
         return True if pod.shape.example.node_selector else None
-    named = [_named(term) for term in terms]
-    if not terms or any(names is None for names in named):
+    by_term = [named(term) for term in terms]
+    if not terms or any(names is None for names in by_term):
         return True
-    return OnlyNodes(frozenset(name for names in named if names for name in names))
-
-
-def _named(term: Object) -> frozenset[str] | None:
-    """The nodes that a term names by their field, None where it names none."""
-    found: frozenset[str] | None = None
-    for entry in term.get("matchFields") or []:
-        if entry["key"] == "metadata.name" and entry["operator"] == "In":
-            names = frozenset(entry.get("values") or [])
-            found = names if found is None else found & names
-    return found
+    return OnlyNodes(frozenset(name for names in by_term if names for name in names))
 
 
 def _filter(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
@@ -99,7 +50,7 @@ def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> A
 def _score(state: list[Object], pod: PodInfo, info: NodeInfo) -> int:
     """The sum of the weights of preferences that the node meets."""
     labels, name = info.node.labels, info.node.name
-    return sum(int(entry["weight"]) for entry in state if _matches(entry.get("preference") or {}, labels, name))
+    return sum(int(entry["weight"]) for entry in state if matches(entry.get("preference") or {}, labels, name))
 
 
 def _normalize(state: Any, found: Sequence[int]) -> Sequence[int]:

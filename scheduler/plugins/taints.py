@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from machinery.api.resource import Object
+from machinery.api.taints import tolerates
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal, default_normalize
 from scheduler.node_info import NodeFacts, NodeInfo
@@ -16,20 +17,6 @@ UNSCHEDULABLE = "node(s) were unschedulable"
 _UNSCHEDULABLE = Refusal((UNSCHEDULABLE,), is_final=True)
 _UNSCHEDULABLE_TAINT: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _SEEN_BY = (Happened.NODE_ADDED, Happened.NODE_TAINTS)
-
-
-def tolerates(tolerations: Iterable[Object], taint: Object) -> bool:
-    return any(_tolerated(toleration, taint) for toleration in tolerations)
-
-
-def _tolerated(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool((toleration.get("value") or "") == (taint.get("value") or ""))
 
 
 def untolerated(pod: PodInfo, node: NodeFacts) -> Object | None:

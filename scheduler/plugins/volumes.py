@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from machinery.api import quantity
+from machinery.api.node_affinity import matches_any
 from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
-from scheduler.plugins.node_affinity import matches_any
 from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Claim, Snapshot
 
