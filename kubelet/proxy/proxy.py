@@ -9,8 +9,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from kubelet.nftables import Ruleset, changed
 from kubelet.proxy import conntrack, route
-from kubelet.proxy.ruleset import Ruleset, changed, created, ruleset
+from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import ServicePort, service_ports
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
 from machinery.client.cache import Cache, Change

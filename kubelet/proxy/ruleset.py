@@ -1,19 +1,15 @@
-"""The proxy's nftables table as a value, and the commands that lead from one such value to the next. Pure.
+"""The proxy's nftables table as a value. Pure.
 
 Packets find their Service in a map, whatever the number of Services; each port of one has a chain that leads to its
-endpoints. A change touches the elements and chains of the ports that changed, in one transaction.
+endpoints. A change touches the elements and chains of the ports that changed.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
+from kubelet.nftables import Ruleset, anew, base_chain, changed, digest
 from kubelet.proxy.services import Endpoint, ServicePort
-
-Elements = Mapping[str, str]
-"""Key of a map or set -> what it leads to ("" in a set)."""
 
 _MAPS = {
     "services": "type ipv4_addr . inet_proto . inet_service : verdict",
@@ -26,15 +22,6 @@ _SETS = {
     # A pod that reaches itself through a Service must get the answer from the Service's side.
     "hairpins": "type ipv4_addr . ipv4_addr",
 }
-
-
-@dataclass(frozen=True)
-class Ruleset:
-    """`chains` have their rules in order; `sets` are those of their own that chains need, with their declaration."""
-
-    elements: Mapping[str, Elements] = field(default_factory=dict)
-    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sets: Mapping[str, str] = field(default_factory=dict)
 
 
 def ruleset(ports: Iterable[ServicePort]) -> Ruleset:
@@ -61,7 +48,7 @@ def _leading(
     """The chain that leads to the endpoints; "" where there are none."""
     if not endpoints:
         return ""
-    name = f"{kind}-{_digest(port.key, port.protocol)}"
+    name = f"{kind}-{digest(port.key, port.protocol)}"
     if not port.affinity_seconds:
         choices = ", ".join(f"{index} : {endpoint}" for index, endpoint in enumerate(endpoints))
         choice = f"numgen random mod {len(endpoints)} map {{ {choices} }}"
@@ -69,7 +56,7 @@ def _leading(
         return name
     known, fresh = [], []
     for index, endpoint in enumerate(endpoints):
-        one = f"{kind}e-{_digest(port.key, port.protocol, str(endpoint), str(port.affinity_seconds))}"
+        one = f"{kind}e-{digest(port.key, port.protocol, str(endpoint), str(port.affinity_seconds))}"
         sets[one] = f"type ipv4_addr; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
         chains[one] = (
             f"update @{one} {{ ip saddr }}",
@@ -89,7 +76,7 @@ def _place(
     ending = f"{port.protocol} . {port.port}"
     guarded = external
     if external and port.sources and port.load_balancer_ips:
-        guarded = f"fw-{_digest(port.key, port.protocol)}"
+        guarded = f"fw-{digest(port.key, port.protocol)}"
         chains[guarded] = (f"ip saddr {{ {', '.join(port.sources)} }} goto {external}", "drop")
     balanced = [(address, guarded) for address in port.load_balancer_ips]
     for address, chain in [(port.cluster_ip, internal), *((ip, external) for ip in port.external_ips), *balanced]:
@@ -100,13 +87,9 @@ def _place(
         elements[name][f"{port.protocol} . {port.node_port}"] = f"goto {external or 'refuse'}"
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-
-
 def created(table: str, after: Ruleset, pod_cidr: str) -> str:
     """nft's commands that make the table anew, whatever was there: one transaction."""
-    lines = [f"add table ip {table}", f"delete table ip {table}", f"add table ip {table}"]
+    lines = anew(table)
     lines += [f"add map ip {table} {name} {{ {kind}; }}" for name, kind in _MAPS.items()]
     lines += [f"add set ip {table} {name} {{ {kind}; }}" for name, kind in _SETS.items()]
     lookup = "ip daddr . meta l4proto . th dport vmap"
@@ -116,51 +99,19 @@ def created(table: str, after: Ruleset, pod_cidr: str) -> str:
         f"add chain ip {table} refuse",
         f"add rule ip {table} refuse meta l4proto tcp reject with tcp reset",
         f"add rule ip {table} refuse reject",
-        *_base(table, "prerouting", "type nat hook prerouting priority dstnat", (
+        *base_chain(table, "prerouting", "type nat hook prerouting priority dstnat", (
             f"{lookup} @services", f"{local} @node-ports")),
-        *_base(table, "output", "type nat hook output priority -100", (
+        *base_chain(table, "output", "type nat hook output priority -100", (
             f"{lookup} @services", f"{local} @node-ports")),
-        *_base(table, "postrouting", "type nat hook postrouting priority srcnat", (
+        *base_chain(table, "postrouting", "type nat hook postrouting priority srcnat", (
             "ct status dnat ip saddr . ip daddr @hairpins masquerade",
             # An endpoint outside must answer by this machine, whoever asked.
             f"ct status dnat ip daddr != {pod_cidr} fib daddr type != local masquerade")),
-        *_base(table, "refuse-input", "type filter hook input priority -110", (
+        *base_chain(table, "refuse-input", "type filter hook input priority -110", (
             f"ct state new {local} @no-endpoint-node-ports", f"ct state new {lookup} @no-endpoints")),
-        *_base(table, "refuse-forward", "type filter hook forward priority -110", (
+        *base_chain(table, "refuse-forward", "type filter hook forward priority -110", (
             f"ct state new {lookup} @no-endpoints", "ct state new ip daddr @cluster-ips goto refuse")),
-        *_base(table, "refuse-output", "type filter hook output priority 0", (
+        *base_chain(table, "refuse-output", "type filter hook output priority 0", (
             f"ct state new {lookup} @no-endpoints", "ct state new ip daddr @cluster-ips goto refuse")),
     ]  # fmt: skip
     return "\n".join(lines) + "\n" + changed(table, Ruleset(), after)
-
-
-def _base(table: str, name: str, hook: str, rules: tuple[str, ...]) -> list[str]:
-    return [
-        f"add chain ip {table} {name} {{ {hook}; policy accept; }}",
-        *(f"add rule ip {table} {name} {rule}" for rule in rules),
-    ]
-
-
-def changed(table: str, before: Ruleset, after: Ruleset) -> str:
-    """nft's commands that make `after` of `before`: one transaction; "" where nothing changes."""
-    lines = [f"add set ip {table} {name} {{ {kind} }}" for name, kind in after.sets.items() if name not in before.sets]
-    lines += [f"add chain ip {table} {name}" for name in after.chains if name not in before.chains]
-    for name, rules in after.chains.items():
-        if before.chains.get(name) != rules:
-            if name in before.chains:
-                lines.append(f"flush chain ip {table} {name}")
-            lines += [f"add rule ip {table} {name} {rule}" for rule in rules]
-    for name, wanted in after.elements.items():
-        there = before.elements.get(name, {})
-        gone = [key for key, value in there.items() if wanted.get(key) != value]
-        fresh = [f"{key} : {value}" if value else key for key, value in wanted.items() if there.get(key) != value]
-        if gone:
-            lines.append(f"delete element ip {table} {name} {{ {', '.join(gone)} }}")
-        if fresh:
-            lines.append(f"add element ip {table} {name} {{ {', '.join(fresh)} }}")
-    # A chain goes when nothing leads to it any more: those that lead to others first.
-    gone_chains = [name for name in before.chains if name not in after.chains]
-    lines += [f"flush chain ip {table} {name}" for name in gone_chains]
-    lines += [f"delete chain ip {table} {name}" for name in gone_chains]
-    lines += [f"delete set ip {table} {name}" for name in before.sets if name not in after.sets]
-    return "\n".join(lines) + "\n" if lines else ""

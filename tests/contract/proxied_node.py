@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from kubelet.nftables import Ruleset, changed
 from kubelet.proxy import conntrack, route
-from kubelet.proxy.ruleset import Ruleset, changed, created, ruleset
+from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort
 from machinery.linux import nft
 from runtime.config import RuntimeConfig

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubelet.nftables import Ruleset, changed
 from kubelet.proxy.conntrack import Flow, stale
-from kubelet.proxy.ruleset import Ruleset, changed, ruleset
+from kubelet.proxy.ruleset import ruleset
 from kubelet.proxy.services import Endpoint, ServicePort, service_ports
 
 A, B, C = (Endpoint(f"10.244.0.{number}", 8080) for number in (5, 6, 7))
