@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from machinery.api.errors import NotFound
+from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
+from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, bound_to
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import Clock
 from scheduler.framework import Reservation
 from scheduler.keys import PodKey
-from scheduler.plugins.volumes import SELECTED_NODE
 from scheduler.pod_info import PREEMPTED
 
 VOLUMES_BOUND_WITHIN = 600.0
@@ -36,16 +36,8 @@ async def bind(client: Client, key: PodKey, node: str) -> None:
 async def bind_volumes(client: Client, cache: Cache, plan: Reservation, node: str) -> None:
     """Returns when every claim of the plan is bound; raises StatusError, or TimeoutError after ten minutes."""
     for claim, volume in plan.bindings:
-        reference = {
-            "kind": "PersistentVolumeClaim",
-            "apiVersion": "v1",
-            "namespace": claim["metadata"]["namespace"],
-            "name": claim["metadata"]["name"],
-            "uid": claim["metadata"]["uid"],
-            "resourceVersion": claim["metadata"].get("resourceVersion", ""),
-        }
         # The revision that was decided on goes with it: two pods can't take one volume.
-        await client.update(PERSISTENT_VOLUMES, {**volume, "spec": {**volume["spec"], "claimRef": reference}})
+        await client.update(PERSISTENT_VOLUMES, bound_to(PersistentVolume(volume), PersistentVolumeClaim(claim)))
     for claim in plan.provisions:
         metadata = claim["metadata"]
         patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
@@ -55,21 +47,31 @@ async def bind_volumes(client: Client, cache: Cache, plan: Reservation, node: st
 
 
 async def _all_bound(cache: Cache, names: set[tuple[str, str]]) -> None:
+    """Raises Conflict where a claim goes, or loses its node: then the pod has to be looked at anew."""
     waiting = set(names)
-    done = asyncio.Event()
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look(change: Change) -> None:
         metadata = change.object["metadata"]
-        if (change.after or {}).get("status", {}).get("phase") == "Bound":
-            waiting.discard((metadata["namespace"], metadata["name"]))
-        if not waiting:
-            done.set()
+        key = (metadata["namespace"], metadata["name"])
+        if key not in waiting or done.done():
+            return
+        if change.after is None or (change.before and _node_of(change.before) and not _node_of(change.after)):
+            done.set_exception(Conflict(f"claim {key[0]}/{key[1]} can no longer be bound there"))
+        elif (change.after.get("status") or {}).get("phase") == "Bound":
+            waiting.discard(key)
+            if not waiting:
+                done.set_result(None)
 
     unsubscribe: Callable[[], None] = cache.subscribe(PERSISTENT_VOLUME_CLAIMS, look)
     try:
-        await done.wait()
+        await done
     finally:
         unsubscribe()
+
+
+def _node_of(claim: Object) -> str:
+    return PersistentVolumeClaim(claim).annotations.get(SELECTED_NODE, "")
 
 
 async def evict(client: Client, clock: Clock, victim: Object, by: str) -> bool:

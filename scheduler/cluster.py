@@ -20,11 +20,11 @@ from machinery.api.resources import (
     STORAGE_CLASSES,
 )
 from machinery.api.selectors import LabelSelector, from_label_selector, from_labels
+from machinery.api.volumes import PersistentVolumeClaim, claim_names
 from machinery.client.cache import Change
 from scheduler.keys import PodKey
 from scheduler.memo import Memo
 from scheduler.node_infos import NodeInfos
-from scheduler.plugins.volumes import claim_names
 from scheduler.pod_info import PodInfo, Shapes
 from scheduler.snapshot import Claim, Snapshot
 
@@ -147,7 +147,7 @@ class Cluster:
             if claim is None:
                 continue
             spec = claim["spec"]
-            storage_class = self._reader.get(STORAGE_CLASSES, "", spec.get("storageClassName") or "")
+            storage_class = self._reader.get(STORAGE_CLASSES, "", PersistentVolumeClaim(claim).storage_class)
             waits = (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
             volume = self._reader.get(PERSISTENT_VOLUMES, "", spec.get("volumeName") or "")
             # A claim that names its volume waits for the controller to bind it, not for a node.
@@ -157,7 +157,7 @@ class Cluster:
     def _volumes(self, claims: Mapping[str, Claim]) -> tuple[Object, ...]:
         if not any(claim.waits_for_consumer for claim in claims.values()):
             return ()
-        classes = {claim.obj["spec"].get("storageClassName") for claim in claims.values()}
+        classes = {PersistentVolumeClaim(claim.obj).storage_class for claim in claims.values()}
         found = self._reader.list(PERSISTENT_VOLUMES)
         return tuple(volume for volume in found if volume["spec"].get("storageClassName") in classes)
 

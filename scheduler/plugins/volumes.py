@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from machinery.api import quantity
 from machinery.api.node_affinity import matches_any
 from machinery.api.resource import Object
-from machinery.api.selectors import stored_selector
-from machinery.api.views import Pod
+from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, best, claim_names
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Claim, Snapshot
 
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _NOT_BOUND = "node(s) didn't find available persistent volumes to bind"
 _NOT_REACHED = "node(s) didn't match PersistentVolume's node affinity"
 _ANOTHER_ZONE = Refusal(("node(s) had no available volume zone",), is_final=True)
@@ -30,22 +28,11 @@ _ZONES = (
 )
 
 
-def claim_names(pod: Pod) -> dict[str, bool]:
-    """The names of the claims that the pod mounts, and whether each is made for it alone (an ephemeral volume)."""
-    names = {}
-    for volume in pod.volumes:
-        if claim := volume.get("persistentVolumeClaim"):
-            names[str(claim["claimName"])] = False
-        elif volume.get("ephemeral"):
-            names[f"{pod.name}-{volume['name']}"] = True
-    return names
-
-
 @dataclass(frozen=True)
 class _Claims:
     bound: tuple[Claim, ...]
     waiting: tuple[Claim, ...]
-    volumes: tuple[Object, ...]
+    volumes: tuple[PersistentVolume, ...]
 
 
 def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
@@ -59,7 +46,8 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
     if not all(claim.is_bound or claim.waits_for_consumer for claim in claims):
         return Refusal(("pod has unbound immediate PersistentVolumeClaims",), is_final=True)
     bound = tuple(claim for claim in claims if claim.is_bound)
-    return _Claims(bound, tuple(claim for claim in claims if not claim.is_bound), snapshot.volumes)
+    waiting = tuple(claim for claim in claims if not claim.is_bound)
+    return _Claims(bound, waiting, tuple(PersistentVolume(each) for each in snapshot.volumes))
 
 
 def _refuse(name: str, claim: Claim | None, pod: PodInfo, *, is_ephemeral: bool) -> str:
@@ -81,7 +69,7 @@ def _refuse(name: str, claim: Claim | None, pod: PodInfo, *, is_ephemeral: bool)
 
 def _filter(state: _Claims, pod: PodInfo, info: NodeInfo) -> Refusal | None:
     reasons = []
-    if not all(_reaches(claim.volume, info.node) for claim in state.bound if claim.volume):
+    if not all(_reaches(PersistentVolume(claim.volume), info.node) for claim in state.bound if claim.volume):
         reasons.append(_NOT_REACHED)
     if state.waiting and _plan(state, info.node) is None:
         reasons.append(_NOT_BOUND)
@@ -99,12 +87,14 @@ def _plan(state: _Claims, node: NodeFacts) -> Reservation | None:
     bindings: list[tuple[Object, Object]] = []
     provisions = []
     taken: set[str] = set()
-    for claim in sorted(state.waiting, key=lambda each: _wanted(each.obj)):
-        selected = (claim.obj["metadata"].get("annotations") or {}).get(SELECTED_NODE)
-        volume = None if selected else _smallest(claim.obj, state.volumes, node, taken)
+    for claim in sorted(state.waiting, key=lambda each: PersistentVolumeClaim(each.obj).requested):
+        view = PersistentVolumeClaim(claim.obj)
+        selected = view.annotations.get(SELECTED_NODE)
+        left = (volume for volume in state.volumes if volume.name not in taken)
+        volume = None if selected else best(left, view, reaches=partial(_reaches, node=node))
         if volume is not None:
-            taken.add(volume["metadata"]["name"])
-            bindings.append((claim.obj, volume))
+            taken.add(volume.name)
+            bindings.append((claim.obj, volume.obj))
         elif _can_be_made(claim, node, selected):
             provisions.append(claim.obj)
         else:
@@ -127,48 +117,9 @@ def _can_be_made(claim: Claim, node: NodeFacts, selected: str | None) -> bool:
     )
 
 
-def _smallest(claim: Object, volumes: Sequence[Object], node: NodeFacts, taken: set[str]) -> Object | None:
-    fitting = [
-        volume
-        for volume in volumes
-        if volume["metadata"]["name"] not in taken and _serves(volume, claim) and _reaches(volume, node)
-    ]
-    return min(fitting, key=_capacity, default=None)
-
-
-def _serves(volume: Object, claim: Object) -> bool:
-    """Whether the volume is free, or kept for the claim, and is what the claim asks for."""
-    spec, wanted, metadata = volume["spec"], claim["spec"], claim["metadata"]
-    kept = spec.get("claimRef")
-    if kept:
-        same = kept.get("namespace") == metadata.get("namespace") and kept.get("name") == metadata["name"]
-        if not same or kept.get("uid") not in (None, "", metadata.get("uid")):
-            return False
-    elif (volume.get("status") or {}).get("phase") != "Available":
-        return False
-    selector = wanted.get("selector")
-    return bool(
-        not volume["metadata"].get("deletionTimestamp")
-        and (spec.get("storageClassName") or "") == (wanted.get("storageClassName") or "")
-        and (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
-        and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-        and _capacity(volume) >= _wanted(claim)
-        and (not selector or stored_selector(selector).matches(volume["metadata"].get("labels")))
-    )
-
-
-def _wanted(claim: Object) -> int:
-    found = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0")
-    return quantity.integer(str(found))
-
-
-def _capacity(volume: Object) -> int:
-    return quantity.integer(str((volume["spec"].get("capacity") or {}).get("storage", "0")))
-
-
-def _reaches(volume: Object | None, node: NodeFacts) -> bool:
-    required = ((volume or {"spec": {}})["spec"].get("nodeAffinity") or {}).get("required")
-    return required is None or matches_any(required.get("nodeSelectorTerms") or [], node.labels, node.name)
+def _reaches(volume: PersistentVolume, node: NodeFacts) -> bool:
+    terms = volume.node_terms
+    return terms is None or matches_any(terms, node.labels, node.name)
 
 
 def _zones(pod: PodInfo, snapshot: Snapshot) -> Any:
