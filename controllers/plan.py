@@ -45,12 +45,13 @@ class UpdateStatus:
 
 @dataclass(frozen=True)
 class Patch:
-    """A merge patch."""
+    """A merge patch, or a strategic one."""
 
     resource: Resource
     key: Key
     patch: Any
     subresource: str = ""
+    is_strategic: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class Controller:
     """Whom its Events are from, where it is not the account."""
     related: Callable[[Cache, Change], Iterable[Key]] | None = None
     """Further keys that a change concerns, where that takes a look around."""
+    settles: Callable[[Change], float] | None = None
+    """For how many seconds more changes are awaited after one, so that a burst of them is decided on once."""
     concurrency: int = 5
     retries: tuple[float, float] = field(default=(0.005, 60.0))
 

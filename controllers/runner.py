@@ -28,7 +28,7 @@ from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import NAMESPACES
 from machinery.client.cache import Cache, Change
-from machinery.client.client import Client
+from machinery.client.client import Client, PatchType
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.client.work_queue import WorkQueue
@@ -65,12 +65,14 @@ class Runner:
     def _woken(self, wakes: Callable[[Object], Iterable[Key]]) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
             with contain("controller wake", about=self._controller.name):
+                settles = self._controller.settles
+                delay = settles(change) if settles is not None else 0.0
                 for obj in (change.before, change.after):
                     for key in wakes(obj) if obj is not None else ():
-                        self._queue.add(key)
+                        self._queue.add_after(key, delay)
                 if self._controller.related is not None:
                     for key in self._controller.related(self._cache, change):
-                        self._queue.add(key)
+                        self._queue.add_after(key, delay)
 
         return on_change
 
@@ -157,13 +159,19 @@ class Runner:
                 return _revision(await self._client.update(resource, obj))
             case UpdateStatus(resource, obj):
                 return _revision(await self._client.update(resource, obj, subresource="status"))
-            case Patch(resource, key, patch, subresource):
-                try:
-                    return _revision(
-                        await self._client.patch(resource, key.name, patch, key.namespace, subresource=subresource)
-                    )
-                except NotFound:
-                    return 0
+            case Patch():
+                return await self._patch(action)
+
+    async def _patch(self, action: Patch) -> int:
+        kind = PatchType.STRATEGIC if action.is_strategic else PatchType.MERGE
+        name, namespace = action.key.name, action.key.namespace
+        try:
+            changed = await self._client.patch(
+                action.resource, name, action.patch, namespace, patch_type=kind, subresource=action.subresource
+            )
+        except NotFound:
+            return 0
+        return _revision(changed)
 
     async def _create(self, action: Create) -> int:
         kind = action.resource.kind.lower()

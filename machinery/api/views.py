@@ -152,6 +152,43 @@ class Deployment(Workload):
     collision_count: field[int | None] = field("status.collisionCount", None)
 
 
+class Job(View):
+    parallelism = field("spec.parallelism", 1)
+    completions: field[int | None] = field("spec.completions", None)
+    completion_mode = field("spec.completionMode", "NonIndexed")
+    backoff_limit = field("spec.backoffLimit", 6)
+    backoff_limit_per_index: field[int | None] = field("spec.backoffLimitPerIndex", None)
+    max_failed_indexes: field[int | None] = field("spec.maxFailedIndexes", None)
+    active_deadline_seconds: field[int | None] = field("spec.activeDeadlineSeconds", None)
+    ttl_seconds_after_finished: field[int | None] = field("spec.ttlSecondsAfterFinished", None)
+    pod_failure_policy: field[Object | None] = field("spec.podFailurePolicy", None)
+    success_policy: field[Object | None] = field("spec.successPolicy", None)
+    pod_replacement_policy = field("spec.podReplacementPolicy", "TerminatingOrFailed")
+    suspend = field("spec.suspend", default=False)
+    managed_by = field("spec.managedBy", "")
+    selector: field[Object] = field("spec.selector", {})
+    template: field[Object] = field("spec.template", {})
+    restart_policy = field("spec.template.spec.restartPolicy", "")
+    status: field[Object] = field("status", {})
+    start_time = field("status.startTime", "")
+    completion_time = field("status.completionTime", "")
+    succeeded = field("status.succeeded", 0)
+    failed = field("status.failed", 0)
+    completed_indexes = field("status.completedIndexes", "")
+    failed_indexes = field("status.failedIndexes", "")
+    uncounted_succeeded: field[list[str]] = field("status.uncountedTerminatedPods.succeeded", [])
+    uncounted_failed: field[list[str]] = field("status.uncountedTerminatedPods.failed", [])
+
+    @property
+    def is_indexed(self) -> bool:
+        return self.completion_mode == "Indexed"
+
+    @property
+    def finished(self) -> str:
+        """`Complete` or `Failed`, empty while it is neither."""
+        return next((kind for kind in ("Complete", "Failed") if self.is_true(kind)), "")
+
+
 class Node(View):
     unschedulable = field("spec.unschedulable", default=False)
     taints: field[list[Object]] = field("spec.taints", [])
