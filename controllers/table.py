@@ -6,7 +6,10 @@ from controllers.deployment import DEPLOYMENT
 from controllers.endpoints import endpoints
 from controllers.endpointslice import endpoint_slices
 from controllers.endpointslice_mirroring import ENDPOINT_SLICE_MIRRORING
+from controllers.ephemeral_volumes import EPHEMERAL_VOLUMES
 from controllers.garbage import GARBAGE
+from controllers.job import job
+from controllers.job_orphans import JOB_ORPHANS
 from controllers.namespace import NAMESPACE
 from controllers.node_lifecycle import NODE_LIFECYCLE
 from controllers.plan import Controller
@@ -16,6 +19,9 @@ from controllers.root_ca import root_ca_publisher
 from controllers.service_cidrs import SERVICE_CIDRS
 from controllers.service_load_balancer import load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
+from controllers.ttl_after_finished import TTL_AFTER_FINISHED
+from controllers.volume_binder import VOLUME_BINDER
+from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
 
 
 def controllers(root_ca: str) -> tuple[Controller, ...]:
@@ -28,11 +34,18 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         GARBAGE,
         REPLICA_SET,
         REPLICATION_CONTROLLER,
+        job(),
+        JOB_ORPHANS,
+        TTL_AFTER_FINISHED,
         NAMESPACE,
         NODE_LIFECYCLE,
         load_balancer(),
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,
         POD_GARBAGE,
+        VOLUME_BINDER,
+        CLAIM_PROTECTION,
+        VOLUME_PROTECTION,
+        EPHEMERAL_VOLUMES,
         root_ca_publisher(root_ca),
     )

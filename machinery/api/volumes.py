@@ -187,3 +187,8 @@ def claim_names(pod: Pod) -> dict[str, bool]:
 def ephemeral_claim(pod: Pod, volume: Object) -> str:
     """The name of the claim that is made for a generic ephemeral volume."""
     return f"{pod.name}-{volume['name']}"
+
+
+def not_owned(claim: str, namespace: str, pod: str) -> str:
+    """Why a pod can't have a claim of the name that its ephemeral volume's has, in upstream's words."""
+    return f"PVC {namespace}/{claim} was not created for pod {namespace}/{pod} (pod is not owner)"

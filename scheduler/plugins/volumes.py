@@ -9,7 +9,7 @@ from typing import Any
 
 from machinery.api.node_affinity import matches_any
 from machinery.api.resource import Object
-from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, best, claim_names
+from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, best, claim_names, not_owned
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
@@ -62,8 +62,7 @@ def _refuse(name: str, claim: Claim | None, pod: PodInfo, *, is_ephemeral: bool)
     if metadata.get("deletionTimestamp"):
         return f'persistentvolumeclaim "{name}" is being deleted'
     if is_ephemeral and not any(ref.get("uid") == pod.key.uid for ref in metadata.get("ownerReferences") or ()):
-        namespace = pod.key.namespace
-        return f"PVC {namespace}/{name} was not created for pod {namespace}/{pod.key.name} (pod is not owner)"
+        return not_owned(name, pod.key.namespace, pod.key.name)
     return ""
 
 
