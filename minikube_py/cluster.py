@@ -88,12 +88,7 @@ async def _start(
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
-        from controllers.runner import run as run_controllers
-
-        start(
-            "controllers",
-            run_controllers(server.controller_client, server.cache, SystemClock(), root_ca=pki.ca_pem.decode()),
-        )
+        start("controllers", _controllers(server, pki))
     if "scheduler" in config.components:
         from scheduler.loop import run as run_scheduler
 
@@ -115,8 +110,22 @@ async def _start(
     if "kubelet" in config.components:
         # The node is Ready without it; the start need not wait for its library.
         start("dns", node.dns(config, server))
+        start("storage", node.storage(config, server))
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
+
+
+async def _controllers(server: ApiServer, pki: Pki) -> None:
+    """The controllers, and beside them what plays nodes that nobody runs."""
+    from controllers.runner import run as run_controllers
+    from minikube_py.simulation.kubelets import run as run_simulation
+
+    simulator = server.client("minikube-py:simulation", ("system:masters",))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            run_controllers(server.controller_client, server.cache, SystemClock(), root_ca=pki.ca_pem.decode())
+        )
+        group.create_task(run_simulation(simulator, server.cache, SystemClock()))
 
 
 async def _component(name: str, body: Coroutine[Any, Any, None]) -> None:

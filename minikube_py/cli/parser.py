@@ -69,6 +69,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     explain.add_argument("pod", metavar="POD", help="the pod's name")
     explain.add_argument("-n", "--namespace", default="default")
     _image_commands(commands)
+    _simulate_command(commands)
     ctr = _command(commands, "ctr", "run containerd's own client, ctr, on this cluster's runtime")
     ctr.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what ctr is told: containers list")
     uninstall = _command(commands, "uninstall", "remove the cluster and all that it made on this machine")
@@ -88,6 +89,18 @@ def _image_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     rm.add_argument("--force", action="store_true", help="also what a container runs from")
     prune = _action(actions, "prune", "remove the images that no container uses")
     prune.add_argument("--all", action="store_true", help="also those that were loaded by hand")
+
+
+def _simulate_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    simulate = _command(commands, "simulate", "nodes that nobody runs, with pods that behave as stages say")
+    simulate.add_argument("--nodes", type=int, metavar="N", help="have this many of them")
+    simulate.add_argument("--zones", type=int, default=0, metavar="N", help="spread new ones over this many zones")
+    simulate.add_argument("--cpu", default="32", metavar="QUANTITY", help="of each new node (default 32)")
+    simulate.add_argument("--memory", default="256Gi", metavar="QUANTITY", help="of each new node (default 256Gi)")
+    simulate.add_argument("--pods-per-node", type=int, default=110, metavar="N", help="of each new node (default 110)")
+    simulate.add_argument("--untainted", action="store_true", help="let every pod come to new nodes")
+    simulate.add_argument("--pods", type=int, metavar="N", help="have this many pods on them, of a Deployment")
+    simulate.add_argument("--delete", action="store_true", help="first take away what this command made")
 
 
 def _action(
