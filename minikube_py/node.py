@@ -87,6 +87,7 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
             maximum_age=duration(config.image_maximum_gc_age),
         ),
         proxy=proxy_config(config),
+        policy_table=policy_table(config),
         cluster_dns=(config.cluster_dns,),
         cluster_domain=CLUSTER_DOMAIN,
     )
@@ -108,8 +109,24 @@ async def dns(config: Config, server: ApiServer) -> None:
         await service.publish(client, config.cluster_dns, serving.address, serving.port)
 
 
+async def storage(config: Config, server: ApiServer) -> None:
+    """The default StorageClass, and the directories of its volumes on this node."""
+    from kubelet.local_path_provisioner import LocalPathProvisioner
+    from machinery.client.clock import SystemClock
+    from minikube_py.addons import storage as addon
+
+    await addon.publish(server.client("minikube-py:storage", ("system:masters",)))
+    client = server.controller_client(addon.ACCOUNT)
+    directory = config.data_dir / "storage"
+    await LocalPathProvisioner(client, server.cache, SystemClock(), config.node, directory).run()
+
+
 def proxy_config(config: Config) -> ProxyConfig:
     return ProxyConfig(f"mkpy-{config.instance}-services", config.pod_cidr, config.service_cidr)
+
+
+def policy_table(config: Config) -> str:
+    return f"mkpy-{config.instance}-policies"
 
 
 def pod_logs_dir(config: Config) -> Path:
@@ -153,11 +170,13 @@ async def destroy(config: Config) -> None:
     """Removes everything that runtime and kubelet made: containers, mounts, links, rules, cgroups, logs."""
     import shutil
 
-    from kubelet.proxy.proxy import tear_down
+    from kubelet.policy import enforcer
+    from kubelet.proxy import proxy
     from runtime.server import destroy as destroy_runtime
 
     await destroy_runtime(runtime_config(config))
-    await asyncio.to_thread(tear_down, proxy_config(config))
+    await asyncio.to_thread(proxy.tear_down, proxy_config(config))
+    await asyncio.to_thread(enforcer.tear_down, policy_table(config))
     containerd_link.remove(config.cri_socket)
     _unmount_below(config.data_dir)
     if not config.is_default and pod_logs_dir(config).exists():
