@@ -73,6 +73,8 @@ class Pod(View):
     containers: field[list[Object]] = field("spec.containers", [])
     init_containers: field[list[Object]] = field("spec.initContainers", [])
     container_statuses: field[list[Object]] = field("status.containerStatuses", [])
+    init_container_statuses: field[list[Object]] = field("status.initContainerStatuses", [])
+    deletion_grace_seconds = field("metadata.deletionGracePeriodSeconds", 0)
     priority = field("spec.priority", 0)
     scheduler_name = field("spec.schedulerName", "default-scheduler")
     scheduling_gates: field[list[Object]] = field("spec.schedulingGates", [])
