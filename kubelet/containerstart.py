@@ -12,6 +12,7 @@ from typing import Any
 from kubelet import podspec
 from kubelet.actions import Start
 from kubelet.backoff import duration
+from kubelet.claimed_volumes import as_mounted
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
 from kubelet.environment import Surroundings, environment
@@ -117,7 +118,7 @@ def _configure(
         ips = (context.config.node_ip,)
     around = Surroundings(ips, context.config.node_ip, context.allocatable, place.volumes)
     values = environment(pod, spec, context.cache, around)
-    mounts = container_mounts(spec, place.volumes, volumes, place.directory, start.attempt, values)
+    mounts = container_mounts(as_mounted(pod, spec), place.volumes, volumes, place.directory, start.attempt, values)
     target = place.state.newest(spec["targetContainerName"]) if spec.get("targetContainerName") else None
     plan = ContainerPlan(
         attempt=start.attempt,

@@ -30,7 +30,9 @@ from kubelet.staticpods import by_uid
 from kubelet.streaming import Streaming
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, PODS, SECRETS
+from machinery.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
+from machinery.api.views import Pod
+from machinery.api.volumes import claim_names
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client
 from machinery.client.clock import Clock
@@ -99,6 +101,7 @@ class Kubelet:
         stack.callback(self._cache.subscribe(PODS, self._observe_pod))
         stack.callback(self._cache.subscribe(CONFIG_MAPS, self._observe_source))
         stack.callback(self._cache.subscribe(SECRETS, self._observe_source))
+        stack.callback(self._cache.subscribe(PERSISTENT_VOLUME_CLAIMS, self._observe_source))
         if self._config.manifests_dir is not None:
             manifests = Manifests(self._config.manifests_dir, self._config.node_name, self._clock, self._have_statics)
             # Before the orphans are looked for, which are what nobody asks for.
@@ -199,7 +202,7 @@ class Kubelet:
             self._mirrors.wake()
 
     def _observe_source(self, change: Change) -> None:
-        """A ConfigMap or Secret reaches the pods that mount it."""
+        """A ConfigMap, Secret or claim reaches the pods that mount it."""
         metadata = change.object["metadata"]
         for worker in self._workers.values():
             if podspec.namespace(worker.pod) == metadata["namespace"] and metadata["name"] in _sources(worker.pod):
@@ -229,8 +232,8 @@ class Kubelet:
 
 
 def _sources(pod: Object) -> set[str]:
-    """Names of the ConfigMaps and Secrets that the pod's volumes and environment are made from."""
-    found: set[str] = set()
+    """Names of the ConfigMaps, Secrets and claims that the pod's volumes and environment are made from."""
+    found = set(claim_names(Pod(pod)))
     for volume in pod["spec"].get("volumes") or ():
         found.add((volume.get("configMap") or {}).get("name", ""))
         found.add((volume.get("secret") or {}).get("secretName", ""))

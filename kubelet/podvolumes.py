@@ -10,8 +10,8 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.context import PodContext
 from kubelet.podstate import PodState
-from kubelet.volumecontent import Sources, tokens_of
-from kubelet.volumes import MountFailed, set_up
+from kubelet.volumecontent import MountFailed, Sources, tokens_of
+from kubelet.volumes import set_up
 from machinery.api.resource import Object
 
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=122)

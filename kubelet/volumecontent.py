@@ -19,6 +19,14 @@ class VolumeFailure(Exception):
     """The volume can't be set up (yet); the message is the FailedMount event's second half."""
 
 
+class MountFailed(Exception):
+    """A pod's volumes can't be had (yet); the message is the FailedMount event's."""
+
+    @classmethod
+    def of(cls, volume: str, why: str) -> MountFailed:
+        return cls(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
+
+
 @dataclass(frozen=True)
 class Sources:
     """`token` gives a service account token by (audience, seconds), obtained beforehand."""

@@ -11,12 +11,11 @@ import shutil
 import stat
 from pathlib import Path
 
-from kubelet import podspec
 from kubelet.atomicfiles import write_atomically
+from kubelet.claimed_volumes import claimed, is_claimed
 from kubelet.resources import quantity, whole
-from kubelet.volumecontent import CONTENT_KINDS, Sources, VolumeFailure, volume_files
+from kubelet.volumecontent import CONTENT_KINDS, MountFailed, Sources, VolumeFailure, volume_files
 from machinery.api.resource import Object
-from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from machinery.linux.mount import Mount, mount, mount_points, unmount
 
 LOG = logging.getLogger("kubelet")
@@ -38,13 +37,6 @@ _HOST_PATH_TESTS = {
 }
 
 
-class MountFailed(Exception):
-    """One volume could not be set up; the message is the FailedMount event's."""
-
-    def __init__(self, volume: str, why: str) -> None:
-        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
-
-
 def set_up(pod: Object, pod_dir: Path, sources: Sources) -> dict[str, Path]:
     """Volume name -> host path, but for images; raises MountFailed for the first one that can't be had."""
     paths: dict[str, Path] = {}
@@ -55,7 +47,7 @@ def set_up(pod: Object, pod_dir: Path, sources: Sources) -> dict[str, Path]:
         try:
             paths[volume["name"]] = _set_up(pod, volume, pod_dir, sources)
         except (VolumeFailure, OSError) as error:
-            raise MountFailed(volume["name"], str(error)) from error
+            raise MountFailed.of(volume["name"], str(error)) from error
     return paths
 
 
@@ -63,8 +55,8 @@ def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Pat
     gid = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     if "hostPath" in volume:
         return _host_path(volume["hostPath"])
-    if "persistentVolumeClaim" in volume:
-        return _claimed(pod, volume["persistentVolumeClaim"], sources)
+    if is_claimed(volume):
+        return claimed(pod, volume, pod_dir, sources, _host_path)
     kind = next((kind for kind in _PLUGINS if kind in volume), None)
     if kind is None:
         raise VolumeFailure(f"no volume plugin matched: {', '.join(set(volume) - {'name'})}")
@@ -119,19 +111,6 @@ def _host_path(spec: Object) -> Path:
         # Without a type the runtime of old made the directory, and manifests rely on it.
         path.mkdir(mode=0o755, parents=True)
     return path
-
-
-def _claimed(pod: Object, reference: Object, sources: Sources) -> Path:
-    claim = sources.cache.get(PERSISTENT_VOLUME_CLAIMS, podspec.namespace(pod), reference["claimName"])
-    if claim is None:
-        raise VolumeFailure(f'persistentvolumeclaim "{reference["claimName"]}" not found')
-    bound = sources.cache.get(PERSISTENT_VOLUMES, "", claim["spec"].get("volumeName", ""))
-    if bound is None:
-        raise VolumeFailure(f'persistentvolumeclaim "{reference["claimName"]}" is not bound')
-    source = bound["spec"].get("hostPath") or bound["spec"].get("local")
-    if not source:
-        raise VolumeFailure(f'persistentvolume "{bound["metadata"]["name"]}" is not on this node')
-    return _host_path({"path": source["path"], "type": source.get("type", "")})
 
 
 def take_down(pod_dir: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from kubelet.podfiles import container_mounts
 from kubelet.subpaths import sub_path
-from kubelet.volumecontent import Sources, VolumeFailure, tokens_of
-from kubelet.volumes import MountFailed, set_up, take_down
+from kubelet.volumecontent import MountFailed, Sources, VolumeFailure, tokens_of
+from kubelet.volumes import set_up, take_down
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
+from machinery.api.resources import CONFIG_MAPS, SECRETS
 from machinery.client.cache import Change
 from machinery.linux.mount import mount_points, unmount
 
@@ -132,14 +132,11 @@ def test_a_change_replaces_all_files_and_leaves_nothing_behind(tmp_path: Path) -
             "references non-existent config key: k",
         ),
         ({"projected": {"sources": [{"secret": {"name": "ghost"}}]}}, 'secret "ghost" not found'),
-        ({"persistentVolumeClaim": {"claimName": "c"}}, 'persistentvolumeclaim "c" not found'),
-        ({"persistentVolumeClaim": {"claimName": "waits"}}, 'persistentvolumeclaim "waits" is not bound'),
     ],
 )
 def test_what_lacks_is_told_in_the_words_of_failed_mount(tmp_path: Path, volume: Object, words: str) -> None:
     known = Known()
     known.put(CONFIG_MAPS, "m", data={})
-    known.put(PERSISTENT_VOLUME_CLAIMS, "waits", spec={})
     assert failure(tmp_path, volume, known) == f'MountVolume.SetUp failed for volume "v" : {words}'
 
 
@@ -231,13 +228,6 @@ def test_a_host_path_may_be_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyP
         listener.bind("s")
         path = tmp_path / "s"
         assert put_up(tmp_path / "pod", {"hostPath": {"path": str(path), "type": "Socket"}}) == path
-
-
-def test_a_bound_claim_is_its_volume_s_path(tmp_path: Path) -> None:
-    known = Known()
-    known.put(PERSISTENT_VOLUME_CLAIMS, "c", spec={"volumeName": "pv"})
-    known.put(PERSISTENT_VOLUMES, "pv", "", spec={"hostPath": {"path": str(tmp_path / "data")}})
-    assert put_up(tmp_path / "pod", {"persistentVolumeClaim": {"claimName": "c"}}, known) == tmp_path / "data"
 
 
 def test_a_sub_path_stays_below_its_volume(tmp_path: Path) -> None:
