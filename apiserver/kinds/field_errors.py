@@ -23,8 +23,9 @@ def not_supported(path: str, value: Any, supported: Iterable[str]) -> Cause:
     return Cause("FieldValueNotSupported", f"Unsupported value: {said(value)}: supported values: {known}", path)
 
 
-def missing(path: str, value: Any) -> Cause:
-    return Cause("FieldValueNotFound", f"Not found: {said(value)}", path)
+def missing(path: str, value: Any, detail: str = "") -> Cause:
+    text = f"Not found: {said(value)}"
+    return Cause("FieldValueNotFound", f"{text}: {detail}" if detail else text, path)
 
 
 def duplicate(path: str, value: Any) -> Cause:
@@ -40,10 +41,29 @@ def too_long(path: str, limit: int) -> Cause:
 
 
 def said(value: Any) -> str:
-    """A value as Go's `%v` or `%q` would show it in an error."""
-    if value is None:
-        return "null"
-    return orjson.dumps(value).decode()
+    """A value as Go shows it in an error: a text quoted, all else as its JSON, with `<`, `>` and `&` escaped there."""
+    if not isinstance(value, str):
+        return orjson.dumps(value).decode().translate(_ESCAPED_IN_JSON)
+    if value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    return '"' + "".join(map(_quoted, value)) + '"'
+
+
+_ESCAPED_IN_JSON = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_ESCAPED_IN_QUOTES = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b",
+    "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
+def _quoted(char: str) -> str:
+    """One character as in Go's `strconv.Quote`."""
+    if char in _ESCAPED_IN_QUOTES:
+        return _ESCAPED_IN_QUOTES[char]
+    code = ord(char)
+    if char.isprintable():
+        return char
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def all_of(path: str, value: Any, details: Iterable[str]) -> list[Cause]:

@@ -14,6 +14,8 @@ _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = _LABEL + r"(\." + _LABEL + ")*"
+_SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SEARCH = _SEARCH_LABEL + r"(\." + _SEARCH_LABEL + ")*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = "(" + _QUALIFIED + ")?"
@@ -28,6 +30,10 @@ _LABEL_WORDS = (
 )
 _SUBDOMAIN_WORDS = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
+    " and must start and end with an alphanumeric character"
+)
+_SEARCH_WORDS = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.',"
     " and must start and end with an alphanumeric character"
 )
 _LABEL_1035_WORDS = (
@@ -64,11 +70,26 @@ def generated(prefix: str) -> str:
 
 
 def dns_label(name: str) -> list[str]:
-    return _check(name, 63, _LABEL, _LABEL_WORDS, "my-name", "123-abc")
+    complaints = [too_long(63)] if len(name) > 63 else []
+    if not _matches(_LABEL, name):
+        is_only_dotted = _matches(_SUBDOMAIN, name)
+        words = _regex_words(_LABEL_WORDS, _LABEL, "my-name", "123-abc")
+        complaints.append("must not contain dots" if is_only_dotted else words)
+    return complaints
 
 
 def dns_subdomain(name: str) -> list[str]:
     return _check(name, 253, _SUBDOMAIN, _SUBDOMAIN_WORDS, "example.com")
+
+
+def dns_search(name: str) -> list[str]:
+    """A DNS search domain, in which underscores are allowed."""
+    return _check(name, 253, _SEARCH, _SEARCH_WORDS, "example.com")
+
+
+def http_header_name(name: str) -> list[str]:
+    words = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return _check(name, None, "[-A-Za-z0-9]+", words, "X-Header-Name")
 
 
 def dns1035_label(name: str) -> list[str]:
@@ -120,10 +141,7 @@ def environment_variable_name(name: str) -> list[str]:
     if not name:
         return ["environment variable name must not be empty"]
     if not _matches(_VARIABLE, name):
-        return [
-            "a valid environment variable name must consist only of printable ASCII characters other than '='"
-            " (e.g. '&-_abc123', regex used for validation is '^[ -<>-~]+$')"
-        ]
+        return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
     return []
 
 
