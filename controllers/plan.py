@@ -29,6 +29,8 @@ class Create:
     obj: Object
     about: Object | None = None
     """Whose Event tells of success or failure, where the kind has such Events."""
+    is_exclusive: bool = False
+    """A name that is taken is a failure. Else it is none: whoever made the object, the next look decides with it."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ def bounds(deployment: Deployment) -> tuple[int, int]:
     """(max surge, max unavailable) as numbers; surge rounds up, unavailable down, and they are never both 0."""
     if deployment.strategy != "RollingUpdate":
         return 0, 0
-    surge = _share(deployment.max_surge, deployment.replicas, up=True)
-    unavailable = _share(deployment.max_unavailable, deployment.replicas, up=False)
+    surge = share(deployment.max_surge, deployment.replicas, up=True)
+    unavailable = share(deployment.max_unavailable, deployment.replicas, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, deployment.replicas)
 
 
-def _share(value: int | str, total: int, *, up: bool) -> int:
+def share(value: int | str, total: int, *, up: bool) -> int:
     if isinstance(value, int):
         return value
     exact = int(value.rstrip("%")) * total / 100

@@ -178,8 +178,7 @@ class Runner:
         try:
             made = await self._client.create(action.resource, action.obj, action.obj["metadata"].get("namespace", ""))
         except AlreadyExists:
-            # Whoever made it, the next look at the cache decides with it.
-            if "name" in action.obj["metadata"] and action.about is None:
+            if "name" in action.obj["metadata"] and action.about is None and not action.is_exclusive:
                 return 0
             raise
         except StatusError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controllers.daemonset import daemon_sets
 from controllers.deployment import DEPLOYMENT
 from controllers.endpoints import endpoints
 from controllers.endpointslice import endpoint_slices
@@ -19,6 +20,7 @@ from controllers.root_ca import root_ca_publisher
 from controllers.service_cidrs import SERVICE_CIDRS
 from controllers.service_load_balancer import load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
+from controllers.statefulset import stateful_sets
 from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
 from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
@@ -27,6 +29,7 @@ from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
 def controllers(root_ca: str) -> tuple[Controller, ...]:
     """`root_ca` is the cluster's certificate authority (PEM), published to every namespace."""
     return (
+        daemon_sets(),
         DEPLOYMENT,
         endpoint_slices(),
         endpoints(),
@@ -42,6 +45,7 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         load_balancer(),
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,
+        stateful_sets(several_unavailable=False),
         POD_GARBAGE,
         VOLUME_BINDER,
         CLAIM_PROTECTION,

@@ -8,6 +8,9 @@ from apiserver.kinds.rules import Rules
 from apiserver.kinds.workload_rules import daemon_set_errors, immutable
 from machinery.api.resource import Object
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""An annotation in v1, a field in the versions before it."""
+
 
 def default(daemon_set: Object) -> None:
     spec = daemon_set.setdefault("spec", {})
@@ -20,10 +23,29 @@ def default(daemon_set: Object) -> None:
     default_template(spec.get("template"))
 
 
+def _first_generation(daemon_set: Object) -> None:
+    drop_status(daemon_set)
+    _set_generation(daemon_set, 1)
+
+
+def _next_generation(daemon_set: Object, before: Object) -> None:
+    """The template's generation is the server's alone to count."""
+    keep_status(daemon_set, before)
+    text = (before["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "")
+    generation = int(text) if text.isdigit() else 0
+    is_changed = daemon_set["spec"].get("template") != before["spec"].get("template")
+    _set_generation(daemon_set, generation + is_changed)
+
+
+def _set_generation(daemon_set: Object, generation: int) -> None:
+    metadata = daemon_set["metadata"]
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), TEMPLATE_GENERATION: str(generation)}
+
+
 RULES = Rules(
     default=default,
-    prepare_create=drop_status,
-    prepare_update=keep_status,
+    prepare_create=_first_generation,
+    prepare_update=_next_generation,
     validate=daemon_set_errors,
     validate_update=immutable("spec.selector"),
     has_generation=True,

@@ -119,7 +119,7 @@ class Pod(View):
 
 
 class Workload(View):
-    """What Deployments, ReplicaSets and ReplicationControllers share."""
+    """What kinds share that keep pods of a template running."""
 
     replicas = field("spec.replicas", 1)
     selector: field[Object] = field("spec.selector", {})
@@ -152,6 +152,34 @@ class Deployment(Workload):
     revision_history_limit = field("spec.revisionHistoryLimit", 10)
     progress_deadline = field("spec.progressDeadlineSeconds", 600)
     collision_count: field[int | None] = field("status.collisionCount", None)
+
+
+class StatefulSet(Workload):
+    service_name = field("spec.serviceName", "")
+    pod_management = field("spec.podManagementPolicy", "OrderedReady")
+    strategy = field("spec.updateStrategy.type", "RollingUpdate")
+    partition = field("spec.updateStrategy.rollingUpdate.partition", 0)
+    max_unavailable: field[int | str] = field("spec.updateStrategy.rollingUpdate.maxUnavailable", 1)
+    revision_history_limit = field("spec.revisionHistoryLimit", 10)
+    claim_templates: field[list[Object]] = field("spec.volumeClaimTemplates", [])
+    start = field("spec.ordinals.start", 0)
+    when_deleted = field("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Retain")
+    when_scaled = field("spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain")
+    current_revision = field("status.currentRevision", "")
+    collision_count: field[int | None] = field("status.collisionCount", None)
+
+
+class DaemonSet(Workload):
+    strategy = field("spec.updateStrategy.type", "RollingUpdate")
+    max_unavailable: field[int | str] = field("spec.updateStrategy.rollingUpdate.maxUnavailable", 1)
+    max_surge: field[int | str] = field("spec.updateStrategy.rollingUpdate.maxSurge", 0)
+    revision_history_limit = field("spec.revisionHistoryLimit", 10)
+    collision_count: field[int | None] = field("status.collisionCount", None)
+
+
+class ControllerRevision(View):
+    revision = field("revision", 0)
+    data: field[Object] = field("data", {})
 
 
 class Job(View):

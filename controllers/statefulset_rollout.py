@@ -1,0 +1,66 @@
+"""Which pods of a StatefulSet go next for a new template: from the highest ordinal down to the partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from controllers.history import POD_LABEL
+from controllers.rollout import share
+from machinery.api.views import Pod, StatefulSet
+
+
+@dataclass(frozen=True)
+class Replica:
+    """An ordinal's pod, None as long as it is to be made, and its revision."""
+
+    ordinal: int
+    pod: Pod | None
+    revision: str
+
+    @classmethod
+    def of(cls, ordinal: int, pod: Pod | None) -> Replica:
+        return cls(ordinal, pod, pod.labels.get(POD_LABEL, "") if pod is not None else "")
+
+
+def is_running(pod: Pod | None) -> bool:
+    """Running and Ready."""
+    return pod is not None and pod.phase == "Running" and pod.is_ready
+
+
+def is_healthy(pod: Pod | None) -> bool:
+    return pod is not None and is_running(pod) and not pod.deleted
+
+
+def next_victim(stateful_set: StatefulSet, replicas: Sequence[Replica], update: str) -> list[Pod]:
+    """At most one pod: the highest that is of another revision, once all above it are up."""
+    for replica in reversed(replicas[stateful_set.partition :]):
+        pod = replica.pod
+        if pod is not None and replica.revision != update and not pod.deleted:
+            return [pod]
+        if not is_healthy(pod):
+            return []
+    return []
+
+
+def next_victims(
+    stateful_set: StatefulSet, replicas: Sequence[Replica], update: str, is_available: Callable[[Pod], bool]
+) -> list[Pod]:
+    """With `maxUnavailable` (KEP-961): as many at once as may be unavailable, the highest first.
+
+    With parallel management those that are not available go in any case: nothing is lost by them.
+    """
+    most = max(share(stateful_set.max_unavailable, stateful_set.replicas, up=False), 1)
+
+    def serves(pod: Pod | None) -> bool:
+        return pod is not None and not pod.deleted and is_available(pod)
+
+    outdated = [
+        replica.pod
+        for replica in reversed(replicas[stateful_set.partition :])
+        if replica.pod is not None and replica.revision != update and not replica.pod.deleted
+    ]
+    budget = max(most - sum(not serves(replica.pod) for replica in replicas), 0)
+    if stateful_set.pod_management != "Parallel":
+        return outdated[:budget]
+    return [pod for pod in outdated if not serves(pod)] + [pod for pod in outdated if serves(pod)][:budget]
