@@ -77,10 +77,14 @@ class Incoming:
             raise _too_large()
         if self.raw.headers.get("Expect", "").lower() == "100-continue" and self.raw.transport is not None:
             self.raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        content = self.raw.content
+        if content.is_eof() and content.exception() is None and content.total_bytes <= MOST_BODY:
+            # It came with the head, as nearly all do: there is nothing to wait for.
+            return content.read_nowait()
         pieces, size = [], 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                async for piece in self.raw.content.iter_any():
+                async for piece in content.iter_any():
                     size += len(piece)
                     if size > MOST_BODY:
                         raise _too_large()

@@ -6,6 +6,7 @@ A body without kind or apiVersion is taken to be what the request's path says, a
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ Kind = tuple[str, str, str]
 
 # No kind nests so deep; what does would exhaust the stack of whoever walks it.
 _MAX_DEPTH = 200
+# Numbers with a fraction and characters that YAML does not print, or folds; a string that looks so costs time alone.
+_READ_OTHERWISE = re.compile(
+    rb'(?:":|[\[,])-?[0-9]+[.eE]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef(?:\xbb\xbf|\xbf[\xbe\xbf])'
+)
 _LEGACY_SCHEME = 'in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -175,7 +180,23 @@ def nests_too_deep(value: Any) -> bool:
     return depth > _MAX_DEPTH
 
 
+def _compact_json(body: bytes) -> Object | None:
+    """What such a text means as YAML, too: clients apply JSON under YAML's name, and its parser is thirty times faster.
+
+    None for whatever the two could read differently, repeated keys among it, and for texts not as we write them.
+    """
+    if body[:1] != b"{" or _READ_OTHERWISE.search(body):
+        return None
+    try:
+        value: Object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return None if may_repeat_keys(body, value) else value
+
+
 def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
+    if (read := _compact_json(body)) is not None and not is_too_deep(body, read):
+        return read, []
     import yaml
 
     from machinery.api.yaml_body import explain, load

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from machinery.api import yaml_body
 from machinery.api.canonical import canonical
 from machinery.api.decoding import check_types, decode_body, decode_strict, strict_error
 from machinery.api.errors import BadRequest, Invalid, UnsupportedMediaType
@@ -171,6 +176,31 @@ def test_yaml_is_read_as_go_reads_it() -> None:
     assert obj["data"] == {"a": True, "b": "12:30", "c": "2020-01-01", "d": 16, "e": 1000, "f": None, "1": "x"}
     errors = decode_strict(b"data:\n  k: a\n  k: b\n", "application/yaml", kind_of(CONFIG_MAPS)).complaints
     assert errors == ['yaml: unmarshal errors:\n  line 3: key "k" already set in map']
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), _values, max_size=4))
+def test_json_under_yamls_name_is_what_yaml_reads(value: Object) -> None:
+    body = orjson.dumps(value)
+    try:
+        read, complaints = yaml_body.load(body)
+    except yaml.YAMLError:
+        with pytest.raises(BadRequest):
+            decode_body(body, "application/apply-patch+yaml", None)
+    else:
+        assert not complaints
+        again = decode_body(body, "application/apply-patch+yaml", None)
+        assert repr(again) == repr(read)
 
 
 def test_other_media_are_refused() -> None:
