@@ -80,7 +80,7 @@ class BridgeNetwork:
     def _pass_firewalls(self) -> None:
         """A table of our own can't undo another's drop, so the rule that accepts goes there, once."""
         self._leave_firewalls()
-        for chain in dropping_chains(nft.query("list chains")):
+        for chain in dropping_chains(nft.query("list ruleset")):
             LOG.info("letting %s through %s %s %s", self._config.bridge, chain.family, chain.table, chain.name)
             nft.run(accepting(chain, self._config.bridge, self._config.table))
 

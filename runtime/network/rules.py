@@ -55,25 +55,43 @@ class Chain:
     family: str
     table: str
     name: str
+    hook: str
 
 
 def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
-    """The chains of others that drop what is forwarded, from what `list chains` tells: firewalls, Docker's FORWARD."""
-    found = []
+    """The chains of others that let through only what they name, from what `list ruleset` tells.
+
+    Docker's FORWARD and ufw's do so by their policy, firewalld's by a last rule that rejects the rest.
+    """
+    found, last = [], {}
     for entry in listed:
-        chain = entry.get("chain", {})
-        kind = (chain.get("hook"), chain.get("type"), chain.get("policy"))
-        if kind == ("forward", "filter", "drop") and chain["family"] in ("ip", "inet"):
-            found.append(Chain(chain["family"], chain["table"], chain["name"]))
-    return found
+        chain, rule = entry.get("chain", {}), entry.get("rule")
+        if rule is not None:
+            last[rule["family"], rule["table"], rule["chain"]] = rule["expr"]
+        if (
+            chain.get("type") == "filter"
+            and chain["hook"] in ("input", "forward")
+            and chain["family"] in ("ip", "inet")
+        ):
+            found.append(chain)
+    return [
+        Chain(chain["family"], chain["table"], chain["name"], chain["hook"])
+        for chain in found
+        if chain.get("policy") == "drop" or _ends(last.get((chain["family"], chain["table"], chain["name"]), ()))
+    ]
+
+
+def _ends(expressions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the rule lets nothing by, whatever comes."""
+    kinds = {"drop" if (each.get("xt") or {}).get("name") == "REJECT" else next(iter(each)) for each in expressions}
+    return bool(kinds & {"drop", "reject"}) and kinds <= {"drop", "reject", "counter", "log"}
 
 
 def accepting(chain: Chain, bridge: str, mark: str) -> str:
     """nft's commands that let the bridge's traffic through the chain, marked so that they are found again."""
     where = f"{chain.family} {chain.table} {chain.name}"
-    return "".join(
-        f'insert rule {where} {side} "{bridge}" counter accept comment "{mark}"\n' for side in ("iifname", "oifname")
-    )
+    sides = ("iifname", "oifname") if chain.hook == "forward" else ("iifname",)
+    return "".join(f'insert rule {where} {side} "{bridge}" counter accept comment "{mark}"\n' for side in sides)
 
 
 def deletions(listed: Iterable[Mapping[str, Any]], mark: str) -> str:

@@ -52,17 +52,36 @@ def test_a_port_of_one_address_comes_before_that_of_all() -> None:
     ]
 
 
-def test_only_chains_that_drop_what_is_forwarded_need_a_rule() -> None:
+def test_only_chains_that_drop_what_they_do_not_name_need_a_rule() -> None:
     chain = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "type": "filter"}
+    rule = {"family": "ip", "table": "filter"}
+    rejecting = [{"counter": {"packets": 0, "bytes": 0}}, {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]
     listed = [
         {"chain": {**chain, "policy": "drop"}},
         {"chain": {**chain, "name": "other", "policy": "accept"}},
         {"chain": {**chain, "name": "input", "hook": "input", "policy": "drop"}},
+        {"chain": {**chain, "name": "output", "hook": "output", "policy": "drop"}},
+        {"chain": {**chain, "name": "rejecting", "policy": "accept"}},
+        {"chain": {**chain, "name": "legacy", "policy": "accept"}},
+        {"chain": {**chain, "name": "choosy", "policy": "accept"}},
         {"chain": {**chain, "family": "ip6", "policy": "drop"}},
         {"metainfo": {}},
+        {"rule": {**rule, "chain": "other", "expr": rejecting}},
+        {"rule": {**rule, "chain": "other", "expr": [{"accept": None}]}},
+        {"rule": {**rule, "chain": "rejecting", "expr": rejecting}},
+        {"rule": {**rule, "chain": "legacy", "expr": [{"xt": {"type": "target", "name": "REJECT"}}]}},
+        {"rule": {**rule, "chain": "choosy", "expr": [{"match": {}}, {"drop": None}]}},
     ]
-    assert dropping_chains(listed) == [Chain("ip", "filter", "FORWARD")]
-    assert accepting(Chain("ip", "filter", "FORWARD"), "br", "mark").splitlines() == [
+    assert [(found.name, found.hook) for found in dropping_chains(listed)] == [
+        ("FORWARD", "forward"), ("input", "input"), ("rejecting", "forward"), ("legacy", "forward")
+    ]  # fmt: skip
+
+
+def test_what_passes_by_the_bridge_is_let_through_and_forgotten_again() -> None:
+    assert accepting(Chain("inet", "f", "in", "input"), "br", "mark") == (
+        'insert rule inet f in iifname "br" counter accept comment "mark"\n'
+    )
+    assert accepting(Chain("ip", "filter", "FORWARD", "forward"), "br", "mark").splitlines() == [
         'insert rule ip filter FORWARD iifname "br" counter accept comment "mark"',
         'insert rule ip filter FORWARD oifname "br" counter accept comment "mark"',
     ]
