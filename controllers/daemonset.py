@@ -81,11 +81,14 @@ def plan(state: State, now: datetime) -> Plan:
         daemon_set, revision_hash, allows_surge(daemon_set), state.failures, is_available=is_available, now=now
     )
     todo = _chores(state, tending, wanted)
+    steps = _carried_out(tending, todo)
     status = _status(state, wanted, revision_hash, moment)
     told = [UpdateStatus(DAEMON_SETS, with_status(daemon_set.obj, status))]
     if status == (daemon_set.obj.get("status") or {}):
         told = []
-    actions = [*remembered, *_carried_out(tending, todo), *_forgotten(state, present), *told]
+    # What is first told of a generation is told with the pods that it made: they bring the next pass.
+    is_early = daemon_set.observed_generation < daemon_set.generation and any(isinstance(s, Create) for s in steps)
+    actions = [*remembered, *steps, *_forgotten(state, present), *([] if is_early else told)]
 
     def on_failure(action: Action, error: StatusError) -> Sequence[Action]:
         return told if isinstance(action, Create | Delete) else ()
