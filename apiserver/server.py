@@ -10,7 +10,7 @@ from apiserver.admission.certificates import certificate_requester
 from apiserver.admission.chain import Admit
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
-from apiserver.admission.storage_and_nodes import default_storage_class, protect_volumes, taint_new_nodes
+from apiserver.admission.storage_and_nodes import claim_resize, default_storage_class, protect_volumes, taint_new_nodes
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
 from apiserver.cache_view import CacheView
@@ -93,6 +93,7 @@ class ApiServer:
             default_toleration_seconds,
             default_storage_class(self.cache),
             protect_volumes,
+            claim_resize(self.cache),
             certificate_requester,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from controllers.plan import Action, Controller, Create, Delete, Key, Patch, Plan, Record, Update, key_of
+from controllers.plan import Action, Controller, Create, Delete, Key, Patch, Plan, Record, Update, UpdateStatus, key_of
 from machinery.api.patch import merge_patch
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SERVICES
@@ -117,6 +117,10 @@ class World:
         match action:
             case Create(resource, obj) | Update(resource, obj):
                 self.put(resource, obj)
+                self.writes += 1
+            case UpdateStatus(resource, obj):
+                there = self.objects[key_of(obj)._replace(resource=resource)]
+                self.put(resource, {**there, "status": obj["status"]})
                 self.writes += 1
             case Patch(resource, key, patch):
                 before = self.objects[Key(key.namespace, key.name, resource)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from apiserver.admission.chain import Admit, Review
-from machinery.api.resource import Object
+from machinery.api.errors import Forbidden
 from machinery.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from machinery.api.volumes import PersistentVolumeClaim, default_class
 from machinery.client.cache import Cache
 
 _NOT_READY = "node.kubernetes.io/not-ready"
@@ -12,7 +13,6 @@ _PROTECTION = {
     PERSISTENT_VOLUME_CLAIMS: "kubernetes.io/pvc-protection",
     PERSISTENT_VOLUMES: "kubernetes.io/pv-protection",
 }
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 async def taint_new_nodes(review: Review) -> None:
@@ -43,15 +43,38 @@ def default_storage_class(cache: Cache) -> Admit:
         claim = review.obj
         if review.operation != "CREATE" or review.resource != PERSISTENT_VOLUME_CLAIMS or claim is None:
             return
-        if claim.get("spec", {}).get("storageClassName") is not None:
+        if PersistentVolumeClaim(claim).named_class is not None:
             return
-        defaults = [each for each in cache.list(STORAGE_CLASSES) if _is_default(each)]
-        if defaults:
-            newest = max(defaults, key=lambda each: str(each["metadata"]["creationTimestamp"]))
-            claim["spec"]["storageClassName"] = newest["metadata"]["name"]
+        default = default_class(cache.list(STORAGE_CLASSES))
+        if default is not None:
+            claim["spec"]["storageClassName"] = default["metadata"]["name"]
 
     return admit
 
 
-def _is_default(storage_class: Object) -> bool:
-    return (storage_class["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
+def claim_resize(cache: Cache) -> Admit:
+    """PersistentVolumeClaimResize: a claim grows only where its class says that its volumes can."""
+
+    async def admit(review: Review) -> None:
+        is_change = review.operation == "UPDATE" and not review.subresource
+        if not is_change or review.resource != PERSISTENT_VOLUME_CLAIMS or not review.obj or not review.old:
+            return
+        new, old = PersistentVolumeClaim(review.obj), PersistentVolumeClaim(review.old)
+        if new.requested == old.requested:
+            return
+        if old.phase != "Bound":
+            raise _not_resized(review, "Only bound persistent volume claims can be expanded")
+        storage_class = cache.get(STORAGE_CLASSES, "", new.storage_class) if new.storage_class else None
+        if not (storage_class or {}).get("allowVolumeExpansion"):
+            raise _not_resized(
+                review,
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must "
+                "support resize",
+            )
+
+    return admit
+
+
+def _not_resized(review: Review, why: str) -> Forbidden:
+    plural, name = review.resource.plural, review.name
+    return Forbidden(f'{plural} "{name}" is forbidden: {why}', kind=plural, name=name)
