@@ -1,7 +1,8 @@
 """Mounts as values, and the two system calls that carry them out.
 
 Whoever decides on a mount returns a `Mount`; only this module calls mount(2) and umount2(2), by ctypes, so no
-`mount` binary is needed and an error keeps its errno.
+`mount` binary is needed and an error keeps its errno. Each raises an audit event first, `mount.mount` and
+`mount.unmount`, as Python does for the calls that it makes itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,6 +110,7 @@ def _mount(value: Mount) -> None:
 def unmount(target: str | Path, *, lazily: bool = False) -> None:
     """Takes every mount off `target`; a target that is absent or no mount point is none of an error."""
     flags = UMOUNT_NOFOLLOW | (MNT_DETACH if lazily else 0)
+    sys.audit("mount.unmount", str(target))
     while True:
         if _libc.umount2(os.fsencode(str(target)), flags) != 0:
             failure = _failure(str(target))
@@ -156,6 +159,7 @@ def _parse(options: tuple[str, ...]) -> tuple[int, int, list[str]]:
 
 
 def _call(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    sys.audit("mount.mount", target)
     result = _libc.mount(
         os.fsencode(source),
         os.fsencode(target),

@@ -50,7 +50,7 @@ def unpin(folder: Path) -> None:
     """Lets the namespaces go that are pinned in the folder; nothing where there are none."""
     if not folder.is_dir():
         return
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir()):
         unmount(path, lazily=True)
         path.unlink()
     folder.rmdir()

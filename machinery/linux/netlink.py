@@ -1,6 +1,7 @@
 """Links, addresses and routes through pyroute2, also inside another network namespace.
 
 All calls block and must not run in the event loop's thread (pyroute2 brings a loop of its own): use a thread.
+Each request raises an audit event first: `netlink.link`, `netlink.addr` and so on, with its arguments.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +54,21 @@ def here(work: Callable[[Any], T]) -> T:
     from pyroute2 import IPRoute
 
     with IPRoute() as route:
-        return work(route)
+        return work(_Audited(route))
+
+
+class _Audited:
+    def __init__(self, route: Any) -> None:
+        self._route = route
+
+    def __getattr__(self, request: str) -> Any:
+        send = getattr(self._route, request)
+
+        def audited(*arguments: Any, **options: Any) -> Any:
+            sys.audit(f"netlink.{request}", *arguments)
+            return send(*arguments, **options)
+
+        return audited
 
 
 def index(route: Any, name: str) -> int:

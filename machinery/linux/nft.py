@@ -1,6 +1,6 @@
 """nftables through libnftables (ctypes), one transaction a call; `nft -f -` where the library is missing.
 
-Blocks: call it in a thread.
+Blocks: call it in a thread. Each transaction raises an audit event first, `nft.run`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,7 @@ class NftError(Exception):
 
 def run(commands: str) -> str:
     """Applies the commands (nft's language) in one transaction; what they print. Raises NftError."""
+    sys.audit("nft.run", commands)
     library = _library()
     return _by_program(commands) if library is None else _by_library(library, commands)
 

@@ -71,6 +71,7 @@ def end(pids: Iterable[int], seconds: float = 5) -> None:
         except ProcessLookupError:
             continue
         try:
+            sys.audit("os.kill", pid, int(signal.SIGKILL))
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             select.select([descriptor], [], [], seconds)
             os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)

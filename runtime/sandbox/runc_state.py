@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 from machinery.linux import cgroup
@@ -58,6 +59,7 @@ def signal_first(container_id: str, pid: int, name: str) -> bool:
     try:
         if container_id not in Path(f"/proc/{pid}/cgroup").read_text():
             return False
+        sys.audit("os.kill", pid, number)
         signal.pidfd_send_signal(process, number)
         return True
     except (FileNotFoundError, ProcessLookupError):
