@@ -18,7 +18,9 @@ def merged(live: Any, config: Any, schema: Definition | None) -> Any:
         assert schema is not None
         result = dict(live)
         for key, value in config.items():
-            result[key] = merged(live.get(key), value, schema.field(key)) if key in live else value
+            # Most are plain values, which need no look at the schema.
+            is_merged = isinstance(value, (dict, list)) and key in live
+            result[key] = merged(live[key], value, schema.field(key)) if is_merged else value
         return result
     if form == "keyed" and isinstance(live, list) and isinstance(config, list):
         assert schema is not None

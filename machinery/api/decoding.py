@@ -27,10 +27,11 @@ Kind = tuple[str, str, str]
 
 # No kind nests so deep; what does would exhaust the stack of whoever walks it.
 _MAX_DEPTH = 200
-# Numbers with a fraction and characters that YAML does not print, or folds; a string that looks so costs time alone.
-_READ_OTHERWISE = re.compile(
-    rb'(?:":|[\[,])-?[0-9]+[.eE]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef(?:\xbb\xbf|\xbf[\xbe\xbf])'
-)
+# Behind these alone can a number stand; a string that looks so costs time alone. One pattern each, as the regular
+# expression engine searches for a beginning that is fixed many times faster than for one of several.
+_FRACTIONS = tuple(re.compile(before + rb"-?[0-9]+[.eE]") for before in (rb'":', rb"\[", rb","))
+# Characters that YAML does not print, or folds.
+_FOLDED = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef(?:\xbb\xbf|\xbf[\xbe\xbf])")
 _LEGACY_SCHEME = 'in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -185,7 +186,9 @@ def _compact_json(body: bytes) -> Object | None:
 
     None for whatever the two could read differently, repeated keys among it, and for texts not as we write them.
     """
-    if body[:1] != b"{" or _READ_OTHERWISE.search(body):
+    if body[:1] != b"{" or b"\x7f" in body or any(pattern.search(body) for pattern in _FRACTIONS):
+        return None
+    if not body.isascii() and _FOLDED.search(body):
         return None
     try:
         value: Object = orjson.loads(body)
