@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
@@ -35,12 +36,17 @@ def _no_warnings(obj: Object) -> list[str]:
     return []
 
 
+def _no_update_warnings(new: Object, old: Object) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Rules:
     """All functions are pure but for changing the object handed to them, which is theirs.
 
     `default` fills in what upstream's defaulting does. `prepare_create` and `prepare_update(new, old)` are upstream's
-    strategies (dropping status, setting phases). `validate` and `validate_update(new, old)` return all errors.
+    strategies (dropping status, setting phases). `validate`, `validate_update(new, old)` and
+    `validate_status(new, old)`, which is asked where the status alone is written, return all errors.
     """
 
     default: Callable[[Object], None] = _nothing
@@ -48,7 +54,11 @@ class Rules:
     prepare_update: Callable[[Object, Object], None] = _unchanged
     validate: Callable[[Object], list[Cause]] = _valid
     validate_update: Callable[[Object, Object], list[Cause]] = _valid_update
+    validate_status: Callable[[Object, Object], list[Cause]] = _valid_update
+    rechecked: Literal["first", "last", "never"] = "first"
+    """When an update is also held to the rules of a new object: before `validate_update`'s, after them, or not."""
     warnings: Callable[[Object], list[str]] = _no_warnings
+    update_warnings: Callable[[Object, Object], list[str]] = _no_update_warnings
     selectable_fields: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace."""
     has_generation: bool = False

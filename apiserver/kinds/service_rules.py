@@ -2,100 +2,171 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from apiserver.kinds.container_rules import target_port_errors
-from apiserver.kinds.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, one_of, required
+from apiserver.kinds.addresses import cidr_errors, ip_errors, special_ip_errors
+from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_supported, required
+from apiserver.kinds.label_rules import label_errors
+from apiserver.kinds.service_exposure import is_exposed, needs_health_check
+from apiserver.kinds.service_families import change_errors, family_errors, is_headless
+from apiserver.kinds.service_ports import node_port_errors, port_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_AFFINITIES = ("ClientIP", "None")
+_POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+_LONGEST_AFFINITY = 86400
+_ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
+TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
+TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
-def service_errors(service: Object) -> list[Cause]:
-    spec = service.get("spec") or {}
-    kind = spec.get("type")
-    errors = [*_type_errors(spec, kind), *_port_errors(spec.get("ports") or [], "spec.ports")]
-    if kind == "ClusterIP":
-        errors += _node_port_errors(spec.get("ports") or [])
-    for key, value in (spec.get("selector") or {}).items():
-        errors += all_of("spec.selector", key, names.qualified_name(key))
-        errors += all_of("spec.selector", value, names.label_value(value))
-    if kind and kind not in _TYPES:
-        errors.append(not_supported("spec.type", kind, _TYPES))
-    errors += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    return [*errors, *_address_errors(spec)]
+def service_errors(service: Object, old: Object | None = None) -> list[Cause]:
+    """All that is wrong; what `old` has of addresses in forms that new ones may not have is taken."""
+    spec, before = service.get("spec") or {}, (old or {}).get("spec") or {}
+    kind, ports = spec.get("type") or "", spec.get("ports") or []
+    annotations = service["metadata"].get("annotations") or {}
+    errors = list(_topology_errors(annotations)) if annotations else []
+    errors += _type_errors(spec, kind)
+    errors += port_errors(ports)
+    if spec.get("selector"):
+        errors += label_errors(spec["selector"], "spec.selector")
+    errors += _affinity_errors(spec)
+    errors += family_errors(spec, before)
+    if spec.get("externalIPs"):
+        errors += _external_errors(spec["externalIPs"], before.get("externalIPs") or ())
+    if kind not in _TYPES:
+        errors.append(not_supported("spec.type", kind, _TYPES) if kind else required("spec.type"))
+    errors += node_port_errors(ports, is_internal=kind == "ClusterIP")
+    errors += _balancer_errors(spec, before, annotations, is_balanced=kind == "LoadBalancer")
+    return [*errors, *_traffic_errors(spec, kind)]
 
 
-def _type_errors(spec: Object, kind: str | None) -> Iterator[Cause]:
+def _topology_errors(annotations: Object) -> Iterator[Cause]:
+    hints, mode = annotations.get(TOPOLOGY_HINTS), annotations.get(TOPOLOGY_MODE)
+    if hints is not None and mode is not None and hints != mode:
+        detail = f"must match annotations[{TOPOLOGY_HINTS}] when both are specified"
+        yield invalid_value(f"metadata.annotations[{TOPOLOGY_MODE}]", mode, detail)
+
+
+def _type_errors(spec: Object, kind: str) -> Iterator[Cause]:
     """What each type of Service must say, or may not."""
-    is_headless = spec.get("clusterIP") == "None"
-    if not spec.get("ports") and not is_headless and kind != "ExternalName":
+    is_bare = is_headless(spec)
+    if not spec.get("ports") and not is_bare and kind != "ExternalName":
         yield required("spec.ports")
-    if is_headless and kind in ("LoadBalancer", "NodePort"):
+    if is_bare and kind in ("LoadBalancer", "NodePort"):
         yield invalid_value("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
-    if kind == "ExternalName" and not spec.get("externalName"):
-        yield required("spec.externalName")
-    elif kind == "ExternalName":
-        name = spec["externalName"].removesuffix(".")
+    if kind != "ExternalName":
+        return
+    for field in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        if spec.get(field):
+            yield forbidden(f"spec.{field}", "may not be set for ExternalName services")
+    # A name that ends in a dot is absolute.
+    if name := (spec.get("externalName") or "").removesuffix("."):
         yield from all_of("spec.externalName", name, names.dns_subdomain(name))
+    else:
+        yield required("spec.externalName")
 
 
-def _node_port_errors(ports: list[Object]) -> Iterator[Cause]:
-    for index, port in enumerate(ports):
-        if port.get("nodePort"):
-            yield forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
+def _affinity_errors(spec: Object) -> Iterator[Cause]:
+    affinity, config = spec.get("sessionAffinity") or "", spec.get("sessionAffinityConfig")
+    path = "spec.sessionAffinityConfig"
+    if affinity not in _AFFINITIES:
+        bad = not_supported("spec.sessionAffinity", affinity, _AFFINITIES)
+        yield bad if affinity else required("spec.sessionAffinity")
+    if affinity == "None" and config is not None:
+        yield forbidden(path, "must not be set when session affinity is None")
+    if affinity != "ClientIP":
+        return
+    for field in ("clientIP", "timeoutSeconds"):
+        if config is not None:
+            path, config = f"{path}.{field}", config.get(field)
+    if config is None:
+        yield required(path, "when session affinity type is ClientIP")
+    elif not 0 < config <= _LONGEST_AFFINITY:
+        yield invalid_value(path, config, f"must be greater than 0 and less than {_LONGEST_AFFINITY}")
 
 
-def _address_errors(spec: Object) -> Iterator[Cause]:
-    for index, address in enumerate(spec.get("clusterIPs") or [spec.get("clusterIP")]):
-        if address and address != "None" and not _is_ip(address):
-            yield invalid_value(f"spec.clusterIPs[{index}]", address, _BAD_IP)
-    for index, address in enumerate(spec.get("externalIPs") or []):
-        if not _is_ip(address):
-            yield invalid_value(f"spec.externalIPs[{index}]", address, _BAD_IP)
+def _external_errors(ips: list[str], known: Collection[str]) -> Iterator[Cause]:
+    for index, address in enumerate(ips):
+        path = f"spec.externalIPs[{index}]"
+        wrong = list(ip_errors(address, path, known))
+        yield from wrong or special_ip_errors(address, path)
+
+
+def _balancer_errors(spec: Object, before: Object, annotations: Object, *, is_balanced: bool) -> Iterator[Cause]:
+    ranges, text = spec.get("loadBalancerSourceRanges"), annotations.get(SOURCE_RANGES)
+    if ranges:
+        if not is_balanced:
+            yield forbidden("spec.LoadBalancerSourceRanges", _ONLY_BALANCED)
+        for index, cidr in enumerate(ranges):
+            known = before.get("loadBalancerSourceRanges") or ()
+            # Values that came from the annotation may be padded.
+            yield from cidr_errors(cidr.strip(), f"spec.LoadBalancerSourceRanges[{index}]", known)
+    elif text is not None:
+        path = f"metadata.annotations[{SOURCE_RANGES}]"
+        if not is_balanced:
+            yield forbidden(path, _ONLY_BALANCED)
+        for cidr in text.strip().split(",") if text.strip() else ():
+            yield from cidr_errors(cidr.strip(), path)
+    if spec.get("allocateLoadBalancerNodePorts") is not None:
+        if not is_balanced:
+            yield forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
+    elif is_balanced:
+        yield required("allocateLoadBalancerNodePorts")
+    yield from _class_errors(spec, is_balanced=is_balanced)
+
+
+def _class_errors(spec: Object, *, is_balanced: bool) -> Iterator[Cause]:
+    name = spec.get("loadBalancerClass")
+    if name is None:
+        return
+    if is_balanced:
+        yield from all_of("spec.loadBalancerClass", name, names.qualified_name(name))
+    else:
+        yield forbidden("spec.loadBalancerClass", _ONLY_BALANCED)
+
+
+def _traffic_errors(spec: Object, kind: str) -> Iterator[Cause]:
+    external, check = spec.get("externalTrafficPolicy") or "", spec.get("healthCheckNodePort") or 0
+    if not is_exposed(spec):
+        if external:
+            detail = "may only be set for externally-accessible services"
+            yield invalid_value("spec.externalTrafficPolicy", external, detail)
+    elif external not in _POLICIES:
+        bad = not_supported("spec.externalTrafficPolicy", external, _POLICIES)
+        yield bad if external else required("spec.externalTrafficPolicy")
+    if needs_health_check(spec):
+        wrong = all_of("spec.healthCheckNodePort", check, names.port_number(check))
+        yield from wrong if check else [required("spec.healthCheckNodePort")]
+    elif check:
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        yield invalid_value("spec.healthCheckNodePort", check, detail)
+    internal = spec.get("internalTrafficPolicy")
+    if internal is None and kind in ("NodePort", "LoadBalancer", "ClusterIP"):
+        yield required("spec.internalTrafficPolicy")
+    elif internal is not None and internal not in _POLICIES:
+        yield not_supported("spec.internalTrafficPolicy", internal, _POLICIES)
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution not in _DISTRIBUTIONS:
+        yield not_supported("spec.trafficDistribution", distribution, _DISTRIBUTIONS)
 
 
 def service_update_errors(new: Object, old: Object) -> list[Cause]:
-    """An address once given stays, but for services that come to be or cease to be mere names."""
+    """All of an update: what may not change, then the Service as it would be."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    address = spec.get("clusterIP")
-    if "ExternalName" in (spec.get("type"), before.get("type")) or not address or not before.get("clusterIP"):
-        return []
-    if address == before["clusterIP"]:
-        return []
-    return [invalid_value("spec.clusterIPs[0]", [address], "may not change once set")]
-
-
-def _port_errors(ports: list[Object], path: str) -> Iterator[Cause]:
-    taken: set[str] = set()
-    seen: set[tuple[object, object]] = set()
-    for index, port in enumerate(ports):
-        where, name = f"{path}[{index}]", port.get("name") or ""
-        if not name and len(ports) > 1:
-            yield required(f"{where}.name")
-        elif name:
-            yield from all_of(f"{where}.name", name, names.dns_label(name))
-            if name in taken:
-                yield duplicate(f"{where}.name", name)
-            taken.add(name)
-        number = port.get("port") or 0
-        yield from all_of(f"{where}.port", number, names.port_number(number))
-        yield from one_of(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
-        if port.get("targetPort") is not None:
-            yield from target_port_errors(port["targetPort"], f"{where}.targetPort")
-        key = (port.get("protocol"), number)
-        if key in seen and name:
-            yield duplicate(where, {"port": number, "protocol": port.get("protocol")})
-        seen.add(key)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    errors = list(change_errors(spec, before))
+    is_balanced = spec.get("type") == "LoadBalancer"
+    if is_balanced and before.get("type") == "LoadBalancer":
+        name = spec.get("loadBalancerClass")
+        if name != before.get("loadBalancerClass"):
+            errors.append(invalid_value("spec.loadBalancerClass", name, "may not change once set"))
+    errors += _class_errors(spec, is_balanced=is_balanced)
+    is_checked = needs_health_check(spec) and needs_health_check(before)
+    if is_checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
+    return errors + service_errors(new, old)

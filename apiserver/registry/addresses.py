@@ -12,7 +12,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from apiserver.cache_bucket import CacheEvent
-from apiserver.registry.node_ports import EXPOSED, NodePorts, needs_health_check, node_ports
+from apiserver.kinds.service_exposure import EXPOSED, needs_health_check
+from apiserver.kinds.service_families import settle_families
+from apiserver.registry.node_ports import NodePorts, node_ports
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import Cause, InternalError, invalid
 from machinery.api.resource import Object, Resource
@@ -44,13 +46,19 @@ class ClusterAddresses:
         return str(self._network[1])
 
     @contextmanager
-    def hold(self, obj: Object, resource: Resource) -> Iterator[None]:
-        """Gives a Service what it lacks and keeps that from others until the body is through; changes `obj`."""
+    def hold(self, obj: Object, resource: Resource, old: Object | None = None) -> Iterator[None]:
+        """Gives a Service what it lacks and keeps that from others until the body is through; changes `obj`.
+
+        `old` is the Service that is updated. Raises Invalid where it asks for what the cluster doesn't have.
+        """
         if resource != SERVICES:
             yield
             return
         spec = obj["spec"] = dict(obj.get("spec") or {})
         name = _name(obj)
+        before = None if old is None else old.get("spec") or {}
+        if causes := settle_families(spec, before, (f"IPv{self._network.version}",)):
+            raise invalid("Service", name[1], causes)
         address, ports = self._give_address(obj, spec), self._give_ports(obj, spec)
         held = (name, address, ports)
         self._held.append(held)
@@ -82,12 +90,8 @@ class ClusterAddresses:
         new["spec"] = spec
         if spec.get("type") == "ExternalName":
             return
-        for field in ("clusterIP", "clusterIPs"):
-            if not spec.get(field) and was.get(field):
-                spec[field] = was[field]
-        if not needs_health_check(spec):
-            spec.pop("healthCheckNodePort", None)
-        elif was.get("healthCheckNodePort") and needs_health_check(was):
+        _keep_addresses(spec, was)
+        if was.get("healthCheckNodePort") and needs_health_check(spec) and needs_health_check(was):
             spec["healthCheckNodePort"] = spec.get("healthCheckNodePort") or was["healthCheckNodePort"]
         if spec.get("type") not in EXPOSED or was.get("type") not in EXPOSED:
             return
@@ -103,7 +107,8 @@ class ClusterAddresses:
             return set()
         asked = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or []), "")
         if asked == "None":
-            self._say_family(spec, asked)
+            spec["clusterIP"] = asked
+            spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
             return set()
         metadata = obj["metadata"]
         if not asked:
@@ -112,17 +117,7 @@ class ClusterAddresses:
             self._check(metadata, asked)
         spec["clusterIP"] = asked
         spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
-        self._say_family(spec, asked)
         return {asked}
-
-    def _say_family(self, spec: Object, address: str) -> None:
-        spec["clusterIP"] = address
-        spec["clusterIPs"] = spec.get("clusterIPs") or [address]
-        version = self._network.version if address == "None" else _version(address)
-        if not spec.get("ipFamilies"):
-            spec["ipFamilies"] = [f"IPv{version}"]
-        if not spec.get("ipFamilyPolicy"):
-            spec["ipFamilyPolicy"] = "SingleStack"
 
     def _networks(self) -> list[Network]:
         """The server's own range first, then those of ServiceCIDRs that are not about to go."""
@@ -202,5 +197,12 @@ def _drop(index: dict[Key, set[Name]], key: Key, name: Name) -> None:
         del index[key]
 
 
-def _version(address: str) -> int:
-    return 6 if ":" in address else 4
+def _keep_addresses(spec: Object, was: Object) -> None:
+    """`clusterIP` and `clusterIPs` say the same twice: where a client changed one of them alone, the other follows."""
+    had = was.get("clusterIPs") or []
+    spec["clusterIP"] = spec.get("clusterIP") or was.get("clusterIP") or ""
+    is_same, listed = spec["clusterIP"] == was.get("clusterIP"), spec.get("clusterIPs") or []
+    if is_same and not listed:
+        spec["clusterIPs"] = had
+    elif not is_same and had and listed == had:
+        spec["clusterIPs"] = [spec["clusterIP"]]

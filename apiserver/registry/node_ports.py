@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from apiserver.kinds.service_exposure import EXPOSED, needs_health_check
 from machinery.api.errors import Cause, InternalError, invalid
 from machinery.api.resource import Object
 
 Taken = Callable[[int], bool]
-EXPOSED = ("NodePort", "LoadBalancer")
 
 
 def node_ports(spec: Object) -> Iterator[int]:
@@ -19,11 +19,6 @@ def node_ports(spec: Object) -> Iterator[int]:
             yield port["nodePort"]
     if spec.get("healthCheckNodePort"):
         yield spec["healthCheckNodePort"]
-
-
-def needs_health_check(spec: Object) -> bool:
-    """Whether load balancers ask each node if it has endpoints of its own."""
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 class NodePorts:

@@ -170,12 +170,17 @@ class Registry:
         else:
             strategy.prepare_update(new, old, row, is_system=part == "all")
         await admit(self._chain, Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old))
-        if row == SERVICES and part == "spec":
-            self._addresses.keep(new, old)
-            with self._addresses.hold(new, row):
-                strategy.check_update(new, old, row)
+        if part == "status":
+            strategy.check_status_update(new, old, row)
+        elif part == "all":
+            strategy.check_update(new, old, row, is_whole=False)
         else:
-            strategy.check_update(new, old, row, is_whole=part == "spec")
+            if row == SERVICES:
+                self._addresses.keep(new, old)
+            with self._addresses.hold(new, row, old):
+                strategy.check_update(new, old, row)
+            for warning in strategy.rules(row).update_warnings(new, old):
+                call.warn(warning)
         return new
 
     def _check_version(self, call: Call, wanted: Object, old: Object, resource: Resource) -> bool:

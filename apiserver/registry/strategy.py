@@ -180,10 +180,18 @@ def check_update(new: Object, old: Object, resource: Resource, *, is_whole: bool
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
     if is_whole:
         kind_rules = rules(resource)
+        if kind_rules.rechecked == "first":
+            causes += kind_rules.validate(new)
         causes += kind_rules.validate_update(new, old)
-        known = {(cause.field, cause.message) for cause in causes}
-        causes += [cause for cause in kind_rules.validate(new) if (cause.field, cause.message) not in known]
+        if kind_rules.rechecked == "last":
+            causes += kind_rules.validate(new)
     _raise(causes, new, resource)
+
+
+def check_status_update(new: Object, old: Object, resource: Resource) -> None:
+    """Raises Invalid with all that is wrong with a change of the status."""
+    causes = meta.validate_update(new["metadata"], old["metadata"], resource)
+    _raise(causes + rules(resource).validate_status(new, old), new, resource)
 
 
 def _is_changed(new: Object, old: Object, resource: Resource) -> bool:

@@ -200,7 +200,7 @@ def conflict(plural: str, name: str, why: str, group: str = "") -> Conflict:
 def invalid(kind: str, name: str, causes: list[Cause], group: str = "") -> Invalid:
     """All field errors of one object, as `kubectl` prints them: one inline, several in brackets."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = [f"{cause.field}: {cause.message}" for cause in causes]
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(dict.fromkeys(texts))}]"
+    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     message = f'{qualified} "{name}" is invalid: {said}'
     return Invalid(message, kind=kind, group=group, name=name, causes=tuple(causes))

@@ -245,14 +245,6 @@ def test_a_definitions_schema_is_structural(properties: Object, field: str) -> N
     assert [cause.field for cause in causes] == ([f"spec.validation.openAPIV3Schema.{field}"] if field else [])
 
 
-def test_a_services_address_stays_once_given() -> None:
-    old = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1"}}
-    new = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.2"}}
-    (cause,) = rules_for(SERVICES).validate_update(new, old)
-    assert (cause.field, cause.message.rpartition(": ")[2]) == ("spec.clusterIPs[0]", "may not change once set")
-    assert not rules_for(SERVICES).validate_update({**new, "spec": {"type": "ExternalName"}}, old)
-
-
 def test_a_controllers_selector_must_match_its_template() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     rules = rules_for(BY_PATH[("", "v1", "replicationcontrollers")])
@@ -301,15 +293,6 @@ def test_a_pods_wrong_value_is_refused_where_it_stands(spec: Object, field: str)
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
     rules_for(PODS).default(pod)
     assert [cause.field for cause in rules_for(PODS).validate(pod)] == [field]
-
-
-def test_a_service_that_is_no_longer_exposed_loses_its_node_ports() -> None:
-    ports = [{"port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 80}]
-    old = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": ports}}
-    new = {"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "ports": [dict(ports[0])]}}
-    assert [cause.field for cause in rules_for(SERVICES).validate(new)] == ["spec.ports[0].nodePort"]
-    rules_for(SERVICES).prepare_update(new, old)
-    assert not rules_for(SERVICES).validate(new)
 
 
 def test_a_deployment_without_selector_selects_not_even_its_template() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apiserver.kinds.rules import rules_for
 from apiserver.registry.addresses import ClusterAddresses
 from apiserver.registry.node_ports import NodePorts
 from machinery.api.errors import InternalError, Invalid
@@ -19,7 +20,9 @@ PORTS = (30000, 30003)
 
 
 def service(name: str = "s", /, **spec: Any) -> Object:
-    return {"metadata": {"name": name, "namespace": "n"}, "spec": {"type": "ClusterIP", **spec}}
+    made = {"metadata": {"name": name, "namespace": "n"}, "spec": {"type": "ClusterIP", **spec}}
+    rules_for(SERVICES).prepare_create(made)
+    return made
 
 
 def given(addresses: ClusterAddresses, obj: Object) -> str:
@@ -157,5 +160,5 @@ async def test_a_health_check_has_a_port_as_long_as_it_is_needed(stage: Stage) -
     assert again["spec"]["healthCheckNodePort"] == made["spec"]["healthCheckNodePort"]
     cluster = service(**{**local, "externalTrafficPolicy": "Cluster"})
     cluster["spec"]["healthCheckNodePort"] = made["spec"]["healthCheckNodePort"]
-    addresses.keep(cluster, made)
+    rules_for(SERVICES).prepare_update(cluster, made)
     assert "healthCheckNodePort" not in cluster["spec"]
