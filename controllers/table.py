@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controllers.daemonset import daemon_sets
+from controllers.cronjob import CRON_JOB
 from controllers.deployment import DEPLOYMENT
 from controllers.endpoints import endpoints
 from controllers.endpointslice import endpoint_slices
@@ -38,6 +39,7 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         REPLICA_SET,
         REPLICATION_CONTROLLER,
         job(),
+        CRON_JOB,
         JOB_ORPHANS,
         TTL_AFTER_FINISHED,
         NAMESPACE,

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apiserver.kinds.field_errors import invalid_value, not_negative, not_supported, required
 from apiserver.kinds.workload_rules import job_spec_errors
+from machinery.api.cron import parse_schedule
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _POLICIES = ("Allow", "Forbid", "Replace")
-_DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _LONGEST_NAME = 52
 _SURE_ZONE = "Europe/London"
 """Where even this is unknown, the machine has no zones to tell good names by."""
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    least: int
-    most: int
-    names: Mapping[str, int] = field(default_factory=dict)
-
-
-_FIELDS = (
-    _Bounds(0, 59),
-    _Bounds(0, 23),
-    _Bounds(1, 31),
-    _Bounds(1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
-    _Bounds(0, 6, {name: number for number, name in enumerate(_DAYS)}),
-)
 
 
 def cron_job_errors(cron_job: Object) -> list[Cause]:
@@ -89,53 +69,8 @@ def _is_zone(name: str) -> bool:
 
 def schedule_complaint(schedule: str) -> str:
     """What is wrong with a schedule, empty for a good one."""
-    if schedule.startswith("@"):
-        is_known = schedule in _DESCRIPTORS or re.fullmatch(r"@every (\d+(\.\d+)?(h|m|s|ms|us|ns))+", schedule)
-        return "" if is_known else f"unrecognized descriptor: {schedule}"
-    words = schedule.split()
-    if len(words) != len(_FIELDS):
-        return f"expected exactly 5 fields, found {len(words)}: [{' '.join(words)}]"
     try:
-        for word, bounds in zip(words, _FIELDS, strict=True):
-            for part in word.split(","):
-                if part:
-                    _check_range(part, bounds)
+        parse_schedule(schedule)
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _check_range(text: str, bounds: _Bounds) -> None:
-    """Raises ValueError for a part such as `1-5/2` that is out of its field's bounds."""
-    span, *steps = text.split("/")
-    low, *high = span.split("-")
-    start, end = bounds.least, bounds.most
-    if low not in ("*", "?"):
-        start = end = _number(low, bounds.names)
-        if len(high) > 1:
-            raise ValueError(f"too many hyphens: {text}")
-        if high:
-            end = _number(high[0], bounds.names)
-    if len(steps) > 1:
-        raise ValueError(f"too many slashes: {text}")
-    step = _number(steps[0], {}) if steps else 1
-    if steps and not high:
-        end = bounds.most
-    if start < bounds.least:
-        raise ValueError(f"beginning of range ({start}) below minimum ({bounds.least}): {text}")
-    if end > bounds.most:
-        raise ValueError(f"end of range ({end}) above maximum ({bounds.most}): {text}")
-    if start > end:
-        raise ValueError(f"beginning of range ({start}) beyond end of range ({end}): {text}")
-    if step == 0:
-        raise ValueError(f"step of range should be a positive number: {text}")
-
-
-def _number(text: str, names: Mapping[str, int]) -> int:
-    if text.lower() in names:
-        return names[text.lower()]
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise ValueError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
-    if int(text) < 0:
-        raise ValueError(f"negative number ({int(text)}) not allowed: {text}")
-    return int(text)

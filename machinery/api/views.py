@@ -219,6 +219,21 @@ class Job(View):
         return next((kind for kind in ("Complete", "Failed") if self.is_true(kind)), "")
 
 
+class CronJob(View):
+    schedule = field("spec.schedule", "")
+    time_zone = field("spec.timeZone", "")
+    starting_deadline_seconds: field[int | None] = field("spec.startingDeadlineSeconds", None)
+    concurrency_policy = field("spec.concurrencyPolicy", "Allow")
+    suspend = field("spec.suspend", default=False)
+    successful_jobs_history_limit = field("spec.successfulJobsHistoryLimit", 3)
+    failed_jobs_history_limit = field("spec.failedJobsHistoryLimit", 1)
+    job_template: field[Object] = field("spec.jobTemplate", {})
+    status: field[Object] = field("status", {})
+    active: field[list[Object]] = field("status.active", [])
+    last_schedule_time = field("status.lastScheduleTime", "")
+    last_successful_time = field("status.lastSuccessfulTime", "")
+
+
 class Node(View):
     unschedulable = field("spec.unschedulable", default=False)
     taints: field[list[Object]] = field("spec.taints", [])
