@@ -5,6 +5,7 @@ from __future__ import annotations
 from controllers.daemonset import daemon_sets
 from controllers.cronjob import CRON_JOB
 from controllers.deployment import DEPLOYMENT
+from controllers.disruption import DISRUPTION
 from controllers.endpoints import endpoints
 from controllers.endpointslice import endpoint_slices
 from controllers.endpointslice_mirroring import ENDPOINT_SLICE_MIRRORING
@@ -21,6 +22,7 @@ from controllers.root_ca import root_ca_publisher
 from controllers.service_cidrs import SERVICE_CIDRS
 from controllers.service_load_balancer import load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
+from controllers.stale_disruption import STALE_DISRUPTION
 from controllers.statefulset import stateful_sets
 from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
@@ -32,6 +34,8 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
     return (
         daemon_sets(),
         DEPLOYMENT,
+        DISRUPTION,
+        STALE_DISRUPTION,
         endpoint_slices(),
         endpoints(),
         ENDPOINT_SLICE_MIRRORING,

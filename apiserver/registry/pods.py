@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from machinery.api.errors import BadRequest, Cause, InternalError, TooManyRequests, conflict, invalid
+from machinery.api.disruption import ALLOWED, DISRUPTION_TARGET, SYNC_FAILED, PodDisruptionBudget
+from machinery.api.errors import BadRequest, Cause, Forbidden, InternalError, TooManyRequests, conflict, invalid
 from machinery.api.resource import Object
-from machinery.api.selectors import stored_selector
 from machinery.api.timestamps import rfc3339
+from machinery.api.views import Pod
 
 
 def bound(binding: Object, now: datetime) -> Callable[[Object], Object]:
@@ -105,45 +106,90 @@ def _with_resources(container: Object, given: Object | None) -> Object:
 
 def budget_for(pod: Object, budgets: Sequence[Object]) -> Object | None:
     """The disruption budget that an eviction needs; None where nothing forbids it. Raises where it is refused."""
-    status, metadata = pod.get("status") or {}, pod["metadata"]
-    if status.get("phase") in ("Succeeded", "Failed", "Pending") or metadata.get("deletionTimestamp"):
+    view = Pod(pod)
+    if view.phase in ("Succeeded", "Failed", "Pending") or view.deleted:
         return None
-    matching = [each for each in budgets if _covers(each, pod)]
+    matching = [budget for budget in map(PodDisruptionBudget, budgets) if budget.covers(view)]
     if not matching:
         return None
     if len(matching) > 1:
         raise InternalError("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")  # fmt: skip # noqa: E501
     budget = matching[0]
-    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-    state, spec = budget.get("status") or {}, budget.get("spec") or {}
-    if not is_ready:
-        is_healthy = state.get("currentHealthy", 0) >= state.get("desiredHealthy", 0) > 0
-        if spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow" or is_healthy:
+    if not view.is_ready:
+        is_healthy = budget.current_healthy >= budget.desired_healthy > 0
+        if budget.unhealthy_policy == "AlwaysAllow" or is_healthy:
             return None
-    return budget
+    return budget.obj
 
 
-def _covers(budget: Object, pod: Object) -> bool:
-    selector = (budget.get("spec") or {}).get("selector")
-    return selector is not None and stored_selector(selector).matches(pod["metadata"].get("labels") or {})
+_MOST_DISRUPTED = 2000
 
 
 def spent(pod_name: str, now: datetime) -> Callable[[Object], Object]:
     """The change of a budget by one allowed disruption; raises TooManyRequests where none is left."""
 
-    def change(budget: Object) -> Object:
-        status, metadata = budget.get("status") or {}, budget["metadata"]
-        if status.get("observedGeneration", 0) < metadata.get("generation", 0):
-            raise _refused(f"The disruption budget {metadata['name']} is still being processed by the server.", 10)
-        allowed = status.get("disruptionsAllowed", 0)
-        if allowed <= 0:
-            raise _refused(
-                f"The disruption budget {metadata['name']} needs {status.get('desiredHealthy', 0)} healthy pods and "
-                f"has {status.get('currentHealthy', 0)} currently",
-                0,
-            )
-        disrupted = {**(status.get("disruptedPods") or {}), pod_name: rfc3339(now)}
-        return {**budget, "status": {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
+    def change(obj: Object) -> Object:
+        budget = PodDisruptionBudget(obj)
+        if budget.observed_generation < budget.generation:
+            raise _refused(f"The disruption budget {budget.name} is still being processed by the server.", 10)
+        if budget.allowed < 0:
+            raise _unspendable(budget, "pdb disruptions allowed is negative")
+        if len(budget.disrupted) > _MOST_DISRUPTED:
+            why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+            raise _unspendable(budget, why)
+        if budget.allowed == 0:
+            raise _refused(_why_none(budget), 0)
+        disrupted = {**budget.disrupted, pod_name: rfc3339(now)}
+        status = {**obj["status"], "disruptionsAllowed": budget.allowed - 1, "disruptedPods": disrupted}
+        if not status["disruptionsAllowed"]:
+            status["conditions"] = [_insufficient(each, budget.generation, now) for each in budget.conditions]
+        return {**obj, "status": status}
+
+    return change
+
+
+def _why_none(budget: PodDisruptionBudget) -> str:
+    condition = budget.condition(ALLOWED) or {}
+    if condition.get("status") == "False" and condition.get("reason") == SYNC_FAILED:
+        why = condition.get("message", "")
+        return (
+            f"The disruption budget {budget.name} does not allow evicting pods currently because it failed sync: {why}"
+        )
+    return (
+        f"The disruption budget {budget.name} needs {budget.desired_healthy} healthy pods and has "
+        f"{budget.current_healthy} currently"
+    )
+
+
+def _unspendable(budget: PodDisruptionBudget, why: str) -> Forbidden:
+    text = f'poddisruptionbudgets.policy "{budget.name}" is forbidden: {why}'
+    return Forbidden(text, kind="poddisruptionbudgets", group="policy", name=budget.name)
+
+
+def _insufficient(condition: Object, generation: int, now: datetime) -> Object:
+    """The condition of a budget whose last disruption was just spent."""
+    if condition["type"] != ALLOWED or condition["status"] == "False":
+        return condition
+    said = {"status": "False", "reason": "InsufficientPods", "observedGeneration": generation}
+    return {**condition, **said, "lastTransitionTime": rfc3339(now)}
+
+
+def evicted(now: datetime) -> Callable[[Object], Object]:
+    """The change that tells a pod's owner why it goes."""
+
+    def change(pod: Object) -> Object:
+        status = pod.get("status") or {}
+        condition = {
+            "type": DISRUPTION_TARGET,
+            "status": "True",
+            "lastTransitionTime": rfc3339(now),
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        }
+        if pod["metadata"].get("generation"):
+            condition["observedGeneration"] = pod["metadata"]["generation"]
+        others = [each for each in status.get("conditions") or () if each["type"] != DISRUPTION_TARGET]
+        return {**pod, "status": {**status, "conditions": [*others, condition]}}
 
     return change
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from apiserver.registry import pods
+from apiserver.registry import deletion, pods
 from apiserver.registry.approval import approved
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.patches import patched
@@ -104,13 +104,22 @@ class Subresources:
         body = pods.eviction_options(eviction, call.target.name)
         options = DeleteOptions.of(body)
         pod = self._registry.current(call)
-        budgets = [entry.object for entry in self._cache.list(POD_DISRUPTION_BUDGETS, call.target.namespace)]
+        # Who means another pod of that name must not spend its budget.
+        deletion.check_preconditions(pod, options, PODS)
+        now, namespace = self._clock.now(), call.target.namespace
+        is_dry = options.dry_run or call.dry_run
+        budgets = [entry.object for entry in self._cache.list(POD_DISRUPTION_BUDGETS, namespace)]
         budget = pods.budget_for(pod, budgets)
-        if budget is not None and not (options.dry_run or call.dry_run):
-            target = Target(POD_DISRUPTION_BUDGETS, call.target.namespace, budget["metadata"]["name"], "status")
-            spend = _unpinned(pods.spent(call.target.name, self._clock.now()))
-            await self._registry.update(replace(call, target=target), spend, part="all", is_tracked=False)
-        await self._registry.delete(replace(call, dry_run=call.dry_run or options.dry_run), options)
+        if budget is not None:
+            target = Target(POD_DISRUPTION_BUDGETS, namespace, budget["metadata"]["name"], "status")
+            on_budget = replace(call, target=target, dry_run=is_dry)
+            await self._registry.update(
+                on_budget, _unpinned(pods.spent(pod["metadata"]["name"], now)), part="all", is_tracked=False
+            )
+        if not is_dry and not options.resource_version and not pod["metadata"].get("deletionTimestamp"):
+            on_pod = replace(call, target=replace(call.target, subresource="status"))
+            await self._registry.update(on_pod, _unpinned(pods.evicted(now)), part="all", is_tracked=False)
+        await self._registry.delete(replace(call, dry_run=is_dry), options)
         return SUCCESS
 
 

@@ -1,0 +1,58 @@
+"""A pod that was to be ended for the cluster's sake, and two minutes later is not: it is not to be any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controllers.plan import Controller, Key, Patch, Plan, key_of
+from machinery.api.disruption import DISRUPTION_TARGET
+from machinery.api.resource import Object
+from machinery.api.resources import PODS
+from machinery.api.timestamps import parse_time, rfc3339
+from machinery.api.views import Pod
+from machinery.client.cache import Cache
+
+_STALE_AFTER = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class State:
+    pod: Pod
+
+
+def plan(state: State, now: datetime) -> Plan:
+    pod = state.pod
+    if not _is_target(pod):
+        return Plan()
+    since = parse_time((pod.condition(DISRUPTION_TARGET) or {})["lastTransitionTime"])
+    left = (since + _STALE_AFTER - now).total_seconds()
+    if left > 0:
+        return Plan(requeue_after=left)
+    said = {"status": "False", "lastTransitionTime": rfc3339(now)}
+    conditions = [{**each, **said} if each["type"] == DISRUPTION_TARGET else each for each in pod.conditions]
+    patch = {
+        "metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version},
+        "status": {"conditions": conditions},
+    }
+    return Plan([Patch(PODS, key_of(pod.obj), patch, "status")])
+
+
+def _is_target(pod: Pod) -> bool:
+    return not pod.deleted and not pod.is_finished and pod.is_true(DISRUPTION_TARGET)
+
+
+def observe(cache: Cache, key: Key) -> State | None:
+    found = cache.get(PODS, key.namespace, key.name)
+    return State(Pod(found)) if found is not None else None
+
+
+def _targets(obj: Object) -> Iterable[Key]:
+    if _is_target(Pod(obj)):
+        yield key_of(obj)
+
+
+STALE_DISRUPTION = Controller(
+    "stale-pod-disruption", wakes={PODS: _targets}, observe=observe, plan=plan, identity="disruption-controller"
+)
