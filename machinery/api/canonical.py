@@ -69,18 +69,22 @@ def completed(obj: Object, resource: Resource) -> Object:
 
 def sound(obj: Object, name: str) -> Object | None:
     """The canonical object; None where Go's decoder would complain of anything, be it an unknown field."""
-    head = {}
-    rest = dict(obj)
-    for key in ("kind", "apiVersion"):
-        said = rest.pop(key, None)
-        if said is not None and type(said) is not str:
-            return None
-        if said:
-            head[key] = said
     try:
-        return head | _struct(name, is_strict=True)(rest)
+        return _whole(name, is_strict=True)(obj)
     except (Mismatch, AttributeError, TypeError, ValueError):
         return None
+
+
+def _whole(name: str, *, is_strict: bool) -> Callable[[Any], Object]:
+    """Writes an object that says its kind and version itself."""
+
+    def write(value: Any) -> Object:
+        rest = dict(value)
+        said = ((key, rest.pop(key, None)) for key in ("kind", "apiVersion"))
+        head = {key: _string_or_null(text) if type(text) is not str else text for key, text in said}
+        return {key: text for key, text in head.items() if text} | _struct(name, is_strict=is_strict)(rest)
+
+    return write
 
 
 @cache
@@ -230,6 +234,8 @@ def _single(kind: str, *, is_strict: bool) -> Write:
         return _as_is
     if kind in messages.STRING_LISTS:
         return _strings
+    if kind in messages.WHOLE:
+        return _whole(kind, is_strict=is_strict)
     return _struct(kind, is_strict=is_strict)
 
 

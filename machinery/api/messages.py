@@ -25,6 +25,8 @@ TIME, MICRO_TIME = META + "Time", META + "MicroTime"
 FIELDS_V1, DURATION = META + "FieldsV1", META + "Duration"
 RAW_EXTENSION = "k8s.io.apimachinery.pkg.runtime.RawExtension"
 EMPTY = _APIEXTENSIONS + "CustomResourceSubresourceStatus"
+WHOLE = frozenset(("k8s.io.api.core.v1.PersistentVolumeClaim",))
+"""Kinds that stand whole, with kind and apiVersion, inside of another: a StatefulSet's claim templates."""
 JSON_VALUE = _APIEXTENSIONS + "JSON"
 PROPS = _APIEXTENSIONS + "JSONSchemaProps"
 PROPS_OR_ARRAY, PROPS_OR_BOOL = PROPS + "OrArray", PROPS + "OrBool"

@@ -115,7 +115,7 @@ class _Walk:
             if not isinstance(value, dict):
                 self._mismatch(value, where, stack, _go_type(kind))
         else:
-            self.struct(value, message(kind), shown, stack)
+            self.struct(value, message(kind), shown, stack, top=kind in messages.WHOLE)
 
     def scalar(self, value: Any, kind: str, where: str, stack: str) -> None:
         expected = _CHECKS[kind]
