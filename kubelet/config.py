@@ -36,6 +36,8 @@ class KubeletConfig:
     image_gc: ImageGcPolicy = ImageGcPolicy()
     proxy: ProxyConfig | None = None
     """None: Services are another proxy's."""
+    policy_table: str = ""
+    """The nftables table of NetworkPolicies; empty: they are someone else's to enforce."""
 
     @property
     def pods_dir(self) -> Path:

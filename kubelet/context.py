@@ -15,6 +15,7 @@ from kubelet.cri import Cri
 from kubelet.cri_values import RuntimeVersion
 from kubelet.eviction import Pressure
 from kubelet.images import ImagePuller
+from kubelet.policy.enforcer import Enforcer
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
@@ -58,6 +59,7 @@ class PodContext:
     host_dns: Dns
     pressure: Callable[[], Pressure]
     has_apparmor: bool
+    policy: Enforcer | None = None
     crashes: Backoff = field(default_factory=Backoff)
 
     def pods_here(self) -> Sequence[Object]:

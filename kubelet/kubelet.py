@@ -23,6 +23,7 @@ from kubelet.manifests import Manifests
 from kubelet.mirrors import Mirrors
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
+from kubelet.policy.enforcer import Enforcer
 from kubelet.proxy.proxy import Proxy
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
@@ -86,6 +87,7 @@ class Kubelet:
                     host_dns=await asyncio.to_thread(host_resolver),
                     pressure=lambda: evictor.pressure,
                     has_apparmor=machine.has_apparmor,
+                    policy=self._enforcer(),
                 )
                 group.create_task(evictor.run())
                 group.create_task(collector.run())
@@ -118,7 +120,13 @@ class Kubelet:
         if self._config.proxy is not None:
             proxy = Proxy(self._config.proxy, self._config.node_name, self._cache, self._clock)
             group.create_task(proxy.run())
+        if context.policy is not None:
+            group.create_task(context.policy.run())
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
+
+    def _enforcer(self) -> Enforcer | None:
+        table = self._config.policy_table
+        return Enforcer(table, self._cache, self._clock) if table else None
 
     async def _runtime(self, cri: Cri) -> RuntimeVersion:
         """The runtime's name, once it answers: it may come up after us."""
@@ -179,6 +187,8 @@ class Kubelet:
     async def _work(self, worker: PodWorker) -> None:
         await worker.run()
         self._workers.pop(podspec.uid(worker.pod), None)
+        if self._context is not None and self._context.policy is not None:
+            self._context.policy.release(worker.pod)
         if podspec.is_static(worker.pod):
             self._follow_statics()
 

@@ -33,6 +33,7 @@ from kubelet.statusinput import Trouble
 from kubelet.statuswriter import StatusWriter
 from machinery.api.resource import Object
 from machinery.contain import contain
+from machinery.linux.nft import NftError
 
 _DEADLINE = Trouble("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 _LEAST_RESTART_GRACE = 2
@@ -229,6 +230,8 @@ class PodWorker:
         if not starts:
             return False
         ips = place.state.sandbox.ips if place.state.sandbox else ()
+        if not await self._is_guarded(pod, ips):
+            return False
         await asyncio.to_thread(write_hosts, self._directory, pod, ips, self._context.config.cluster_domain)
         touched = {start.name for start in starts if await self._start(pod, start, place)}
         if touched:
@@ -237,6 +240,20 @@ class PodWorker:
             self._resize.have_restarted(touched)
             await self._tell(pod, _as_begun(state, touched - self._writer.troubles.keys()))
         return bool(touched)
+
+    async def _is_guarded(self, pod: Object, ips: Sequence[str]) -> bool:
+        """Whether the network policies hold for the pod: before that nothing of it begins."""
+        if self._context.policy is None:
+            return True
+        try:
+            for ip in ips:
+                await self._context.policy.hold(pod, ip)
+        except NftError as error:
+            said = f"Failed to create pod sandbox: failed to apply network policies: {error}"
+            self._context.events.tell(pod, "Warning", "FailedCreatePodSandBox", said)
+            self._look_at(self._now() + timedelta(seconds=2))
+            return False
+        return True
 
     async def _start(self, pod: Object, start: Start, place: Place) -> bool:
         troubles = self._writer.troubles

@@ -9,20 +9,17 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from kubelet.following import follow
 from kubelet.nftables import Ruleset, changed
 from kubelet.proxy import conntrack, route
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import ServicePort, service_ports
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
-from machinery.client.cache import Cache, Change
+from machinery.client.cache import Cache
 from machinery.client.clock import Clock
-from machinery.contain import contain
 from machinery.linux import nft
 
 LOG = logging.getLogger("proxy")
-# What a rollout changes within a moment is one change.
-_GATHERS_FOR = 0.02
-_RETRIES_AFTER = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,41 +39,22 @@ class Proxy:
         self._clock = clock
         self._applied: Ruleset | None = None
         self._ports: list[ServicePort] = []
-        self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Follows until cancelled; the table stays, so that connections outlive the process."""
-        ends = [self._cache.subscribe(resource, self._observe) for resource in (SERVICES, ENDPOINT_SLICES)]
-        try:
-            self._wake.set()
-            while True:
-                await self._wake.wait()
-                await self._clock.sleep(_GATHERS_FOR)
-                self._wake.clear()
-                is_applied = False
-                with contain("proxy"):
-                    await self._sync()
-                    is_applied = True
-                if not is_applied:
-                    self._applied = None
-                    await self._clock.sleep(_RETRIES_AFTER)
-                    self._wake.set()
-        finally:
-            for end in ends:
-                end()
-
-    def _observe(self, change: Change) -> None:
-        self._wake.set()
+        await follow("proxy", self._cache, (SERVICES, ENDPOINT_SLICES), self._clock, self._sync)
 
     async def _sync(self) -> None:
+        # A transaction that fails leaves nothing, so the next makes all of it.
+        before, self._applied = self._applied, None
         ports = service_ports(self._cache.list(SERVICES), self._cache.list(ENDPOINT_SLICES), self._node)
         table, pod_cidr = self._config.table, self._config.pod_cidr
         after = ruleset(ports)
-        if self._applied is None:
+        if before is None:
             await asyncio.to_thread(route.lead, self._config.service_cidr)
             commands = created(table, after, pod_cidr)
         else:
-            commands = changed(table, self._applied, after)
+            commands = changed(table, before, after)
         if commands:
             await asyncio.to_thread(nft.run, commands)
         self._applied = after

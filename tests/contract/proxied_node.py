@@ -1,9 +1,11 @@
 """A node's network in a namespace of its own, with pods that answer, for the proxy's tests.
 
-    unshare --net --mount python -m tests.contract.proxied_node DIRECTORY
+    unshare --net --mount python -m tests.contract.proxied_node DIRECTORY [FIREWALL]
 
 Reads commands from standard input, a line of JSON each, and answers likewise: `apply` makes the proxy's table lead as
-the given ports say, `ask` sends from a pod or the host, what comes back is who answered and whom it saw.
+the given ports say, `police` makes the policies' hold, `ask` sends from a pod or the host, what comes back is who
+answered and whom it saw. Beside the pods a, b and c there are the host h and a machine o outside. With FIREWALL its
+rules (nft's language) are there first.
 """
 
 from __future__ import annotations
@@ -17,19 +19,30 @@ from pathlib import Path
 from typing import Any
 
 from kubelet.nftables import Ruleset, changed
+from kubelet.policy.policies import names_resident, policy, residents
+from kubelet.policy.ruleset import created as created_policies
+from kubelet.policy.ruleset import ruleset as policy_rules
 from kubelet.proxy import conntrack, route
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort
 from machinery.linux import nft
 from runtime.config import RuntimeConfig
 from runtime.network.bridge import BridgeNetwork
+from runtime.network.network import Member
 
 PODS = ("a", "b", "c")
 POD_CIDR, SERVICE_CIDR = "10.244.0.0/16", "10.96.0.0/16"
 TCP, UDP = 8080, 5353
 
-_SERVER = """
-import asyncio, sys
+_PORTS = [{"name": "web", "containerPort": TCP}, {"name": "dns", "containerPort": UDP, "protocol": "UDP"}]
+LABELS = {"a": ("d", {"app": "a", "tier": "front"}), "b": ("d", {"app": "b"}), "c": ("other", {"app": "c"})}
+"""Each pod's namespace and labels."""
+NAMESPACES = {"d": {"team": "one"}, "other": {"team": "two"}, "kube-system": {}}
+OUTSIDE = "192.0.2.50"
+_GATEWAY = "10.244.0.1"
+
+_PEER = """
+import asyncio, json, socket, sys
 name = sys.argv[1]
 async def tcp(reader, writer):
     writer.write(f"{name} {writer.get_extra_info('peername')[0]}".encode())
@@ -38,58 +51,110 @@ async def tcp(reader, writer):
 class Udp(asyncio.DatagramProtocol):
     def connection_made(self, transport): self.transport = transport
     def datagram_received(self, data, peer): self.transport.sendto(f"{name} {peer[0]}".encode(), peer)
-async def main():
-    await asyncio.start_server(tcp, "0.0.0.0", 8080)
-    await asyncio.get_running_loop().create_datagram_endpoint(Udp, ("0.0.0.0", 5353))
-    print("listening", flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-_CLIENT = """
-import json, socket, sys
-kind, address, port, source_port = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-try:
+async def answer(kind, address, port, source_port):
     if kind == "tcp":
-        with socket.create_connection((address, port), timeout=2) as client:
-            print(client.recv(200).decode())
-    else:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(2)
-            client.bind(("", source_port))
-            client.connect((address, port))
-            client.send(b"?")
-            print(client.recv(200).decode())
-except OSError as error:
-    print("error " + type(error).__name__)
+        reader, writer = await asyncio.open_connection(address, port)
+        said = await reader.read(200)
+        writer.close()
+        return said
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.bind(("", source_port))
+        client.connect((address, port))
+        client.send(b"?")
+        return await asyncio.get_running_loop().sock_recv(client, 200)
+async def ask(number, seconds, *question):
+    try:
+        said = (await asyncio.wait_for(answer(*question), seconds)).decode()
+    except (OSError, TimeoutError) as error:
+        said = "error " + type(error).__name__
+    print(json.dumps([number, said]), flush=True)
+async def main():
+    for port in (8080, 8081, 8090):
+        await asyncio.start_server(tcp, "0.0.0.0", port)
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(Udp, ("0.0.0.0", 5353))
+    questions = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
+    print("listening", flush=True)
+    tasks = []
+    while line := await questions.readline():
+        tasks.append(loop.create_task(ask(*json.loads(line))))
+asyncio.run(main())
 """
 
 
 class Node:
     """Bridge, pods and the proxy's table."""
 
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, firewall: str) -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         self._network = BridgeNetwork(
             RuntimeConfig(root=directory, run=directory, socket=directory / "s", instance="prox", pod_cidr=POD_CIDR)
         )
+        nft.run(firewall)
         self._network.set_up()
-        self.addresses: dict[str, str] = {}
+        self.addresses: dict[str, str] = {"h": _GATEWAY, "o": OUTSIDE}
         self._pids: dict[str, int] = {}
+        self._peers: dict[str, subprocess.Popen[str]] = {}
         for name in PODS:
-            holder = stack.enter_context(_child("unshare", "--net", "sleep", "infinity"))
-            self._pids[name] = holder.pid
-            namespace = Path(f"/proc/{holder.pid}/ns/net")
-            while namespace.readlink() == Path("/proc/self/ns/net").readlink():
-                pass
-            self.addresses[name] = self._network.attach(f"{name}0000000", namespace)
-            server = stack.enter_context(_child(*self._inside(name), sys.executable, "-c", _SERVER, name))
-            assert server.stdout is not None
-            server.stdout.readline()
+            member = Member(f"{name}0000000", name, "", "", self._hold(stack, name))
+            (self.addresses[name],) = self._network.attach(member)
+        self._connect_outside(self._hold(stack, "o"))
+        for name in (*PODS, "h", "o"):
+            peer = stack.enter_context(_child(*self._inside(name), sys.executable, "-c", _PEER, name))
+            assert peer.stdout is not None
+            peer.stdout.readline()
+            self._peers[name] = peer
         self._applied: Ruleset | None = None
+        self._policed: Ruleset | None = None
         self._ports: list[ServicePort] = []
 
     def _inside(self, pod: str) -> tuple[str, ...]:
-        return ("nsenter", f"--net=/proc/{self._pids[pod]}/ns/net") if pod else ()
+        return ("nsenter", f"--net=/proc/{self._pids[pod]}/ns/net") if pod in self._pids else ()
+
+    def _hold(self, stack: ExitStack, name: str) -> Path:
+        """A network namespace of its own."""
+        holder = stack.enter_context(_child("unshare", "--net", "sleep", "infinity"))
+        self._pids[name] = holder.pid
+        namespace = Path(f"/proc/{holder.pid}/ns/net")
+        while namespace.readlink() == Path("/proc/self/ns/net").readlink():
+            pass
+        return namespace
+
+    def _connect_outside(self, namespace: Path) -> None:
+        """A machine on a network beside the host's, whose way to the pods leads by the host."""
+        pid = str(self._pids["o"])
+        self.run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", pid)
+        self.run("ip", "addr", "add", "192.0.2.1/24", "dev", "out0")
+        self.run("ip", "link", "set", "out0", "up")
+        for command in (f"addr add {OUTSIDE}/24 dev eth0", "link set eth0 up", "link set lo up",
+                        "route add default via 192.0.2.1"):  # fmt: skip
+            self.run(*self._inside("o"), "ip", *command.split())
+
+    def police(self, policies: list[Any], held: Mapping[str, str]) -> str:
+        """Makes the policies hold; `held` are labels' values of `app` that differ from what pods began with."""
+        pods = [
+            {
+                "metadata": {"name": name, "namespace": LABELS[name][0],
+                             "labels": {**LABELS[name][1], **({"app": held[name]} if name in held else {})}},
+                "spec": {"containers": [{"ports": _PORTS}]},
+                "status": {"podIPs": [{"ip": self.addresses[name]}]},
+            }
+            for name in PODS
+        ]  # fmt: skip
+        namespaces = [{"metadata": {"name": name, "labels": labels}} for name, labels in NAMESPACES.items()]
+        dns = {
+            "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+            "spec": {"clusterIP": "10.96.0.10", "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]},
+        }
+        names = names_resident(dns, namespaces)
+        after = policy_rules(list(map(policy, policies)), residents(pods, namespaces, {}), names)
+        before, self._policed = self._policed, after
+        commands = created_policies("policed", after) if before is None else changed("policed", before, after)
+        if commands:
+            nft.run(commands)
+        return commands
 
     def apply(self, ports: list[Mapping[str, Any]]) -> str:
         wanted = [self._port(port) for port in ports]
@@ -122,10 +187,21 @@ class Node:
         }
         return ServicePort(**{**base, **lists})
 
-    def ask(self, pod: str, kind: str, address: str, port: int, source_port: int = 0) -> str:
-        address = self.addresses.get(address, address)
-        client = [*self._inside(pod), sys.executable, "-c", _CLIENT, kind, address, str(port), str(source_port)]
-        return subprocess.run(client, capture_output=True, text=True, check=True).stdout.strip()
+    def ask(self, questions: list[tuple[str, str, str, int, int, float]]) -> list[str]:
+        """The answers to (who asks, protocol, address or name, port, source port, patience), all asked at once."""
+        answers = [""] * len(questions)
+        for number, (who, kind, address, port, source_port, seconds) in enumerate(questions):
+            asked = (number, seconds, kind, self.addresses.get(address, address), port, source_port)
+            peer = self._peers[who or "h"].stdin
+            assert peer is not None
+            peer.write(json.dumps(asked) + "\n")
+            peer.flush()
+        for who, *_ in questions:
+            peer = self._peers[who or "h"].stdout
+            assert peer is not None
+            number, said = json.loads(peer.readline())
+            answers[number] = said
+        return answers
 
     def run(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -133,17 +209,17 @@ class Node:
 
 @contextmanager
 def _child(*command: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, firewall: str) -> None:
     with ExitStack() as stack:
-        node = Node(stack, directory)
+        node = Node(stack, directory, firewall)
         print(json.dumps(node.addresses), flush=True)
         for line in sys.stdin:
             name, *arguments = json.loads(line)
@@ -151,4 +227,4 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "".join(sys.argv[2:]))

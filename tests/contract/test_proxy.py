@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ADDRESS, PORT = "10.96.0.10", 80
+from tests.contract.node_client import ADDRESS, PORT, Node, running
+
 WEB = {"port": PORT, "cluster_ip": ADDRESS}
-
-
-class Node:
-    """The node in its namespace, driven by lines of JSON."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.addresses: dict[str, str] = self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the node has ended"
-        return json.loads(line)
-
-    def _call(self, *said: Any) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(said) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def apply(self, *ports: dict[str, Any]) -> None:
-        self._call("apply", ports)
-
-    def tcp(self, pod: str, address: str = ADDRESS, port: int = PORT) -> list[str]:
-        """Who answered, and whom it saw; ["error", NAME] where nobody did."""
-        said: str = self._call("ask", pod, "tcp", address, port)
-        return said.split()
-
-    def udp(self, pod: str, source_port: int) -> list[str]:
-        said: str = self._call("ask", pod, "udp", ADDRESS, 53, source_port)
-        return said.split()
-
-    def run(self, *command: str) -> str:
-        found: str = self._call("run", *command)
-        return found
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    directory = tmp_path_factory.mktemp("node")
-    command = ["unshare", "--net", sys.executable, "-m", "tests.contract.proxied_node", str(directory)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-    ) as process:
-        try:
-            yield Node(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
+    with running(tmp_path_factory.mktemp("node")) as node:
+        yield node
 
 
 @pytest.fixture

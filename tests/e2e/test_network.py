@@ -81,6 +81,40 @@ def test_pods_have_the_clusters_names_and_those_of_outside(client: Callable[...,
     assert "NXDOMAIN" in client("nslookup", "nobody.default.svc.cluster.local")
 
 
+def pod(name: str, *command: str) -> dict[str, object]:
+    container = {"name": "c", "image": "busybox:latest", "command": list(command)}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0, "restartPolicy": "Never"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+def test_a_policy_holds_before_a_pods_first_packet(walked: Cluster) -> None:
+    shut = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "shut"},
+        "spec": {"podSelector": {"matchLabels": {"app": "locked"}}, "policyTypes": ["Egress"]},
+    }
+    walked.kubectl("run", "policed", "--image=nginx:latest")
+    try:
+        walked.kubectl("wait", "--for=condition=Ready", "pod/policed", "--timeout=60s")
+        url = f"http://{walked.get('pod/policed')['status']['podIP']}"
+        asks = pod("free", "sh", "-c", f"timeout 3 wget -q -O- {url} >/dev/null && echo passed || echo held")
+        # The policy is there first, so the pod's first packet is the first that it could let slip.
+        walked.kubectl("apply", "-f", "-", stdin=json.dumps(shut))
+        for name in ("locked", "free"):
+            made = {**asks, "metadata": {"name": name, "labels": {"app": name}}}
+            walked.kubectl("apply", "-f", "-", stdin=json.dumps(made))
+        walked.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/locked", "pod/free", "--timeout=60s")
+        assert "passed" in walked.kubectl("logs", "free")
+        assert "held" in walked.kubectl("logs", "locked")
+        # The node reaches what it probes, and a changed label counts at once.
+        walked.kubectl("label", "pod/policed", "app=locked")
+        assert "Welcome to nginx" in fetched(url)
+    finally:
+        walked.kubectl("delete", "pod/policed", "pod/locked", "pod/free", "networkpolicy/shut", "--ignore-not-found",
+                       "--wait")  # fmt: skip
+
+
 def test_a_running_clusters_ranges_meet_no_route_but_its_own(walked: Cluster) -> None:
     found = json.loads(walked.cli("doctor", "--output", "json", check=False).stdout)["findings"]
     ranges = [each for each in found if each["check"] == "ranges"]

@@ -13,6 +13,7 @@ from kubelet.nftables import Ruleset, changed
 from kubelet.proxy.conntrack import Flow, stale
 from kubelet.proxy.ruleset import ruleset
 from kubelet.proxy.services import Endpoint, ServicePort, service_ports
+from tests.nft_table import Table
 
 A, B, C = (Endpoint(f"10.244.0.{number}", 8080) for number in (5, 6, 7))
 
@@ -96,65 +97,13 @@ PORTS = st.builds(
 )  # fmt: skip
 
 
-class Table:
-    """What nft would have, from the commands; it refuses what nft would refuse."""
-
-    def __init__(self) -> None:
-        self.chains: dict[str, tuple[str, ...]] = {}
-        self.sets: set[str] = set()
-        self.elements: dict[str, dict[str, str]] = {}
-
-    def apply(self, commands: str) -> None:
-        for line in commands.splitlines():
-            verb, what, _, _, name, *rest = line.split(" ", 5)
-            getattr(self, f"_{verb}_{what}")(name, rest[0] if rest else "")
-        known = {*self.chains, "refuse"}
-        led = [value for found in self.elements.values() for value in found.values() if value]
-        led += [rule for rules in self.chains.values() for rule in rules]
-        assert all(goto in known for said in led for goto in re.findall(r"goto ([\w-]+)", said))
-        assert all(used in {*self.sets} for said in led for used in re.findall(r"@([\w-]+)", said))
-
-    def _add_set(self, name: str, _: str) -> None:
-        self.sets.add(name)
-
-    def _delete_set(self, name: str, _: str) -> None:
-        self.sets.remove(name)
-
-    def _add_chain(self, name: str, _: str) -> None:
-        assert name not in self.chains
-        self.chains[name] = ()
-
-    def _delete_chain(self, name: str, _: str) -> None:
-        assert self.chains.pop(name) == ()
-
-    def _flush_chain(self, name: str, _: str) -> None:
-        self.chains[name] = ()
-
-    def _add_rule(self, name: str, rule: str) -> None:
-        self.chains[name] = (*self.chains[name], rule)
-
-    def _add_element(self, name: str, said: str) -> None:
-        for each in said.strip("{} ").split(", "):
-            key, _, value = each.partition(" : ")
-            assert key not in self.elements.setdefault(name, {})
-            self.elements[name][key] = value
-
-    def _delete_element(self, name: str, said: str) -> None:
-        for key in said.strip("{} ").split(", "):
-            del self.elements[name][key]
-
-
 @given(st.lists(st.lists(PORTS, max_size=4, unique_by=lambda port: (port.service, port.protocol)), max_size=5))
 def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list[list[ServicePort]]) -> None:
     table, before = Table(), Ruleset()
     for ports in states:
         after = ruleset(ports)
         table.apply(changed("t", before, after))
-        assert table.chains == dict(after.chains)
-        assert table.sets == set(after.sets)
-        assert {name: found for name, found in table.elements.items() if found} == {
-            name: dict(found) for name, found in after.elements.items() if found
-        }
+        assert table.is_as(after)
         before = after
 
 

@@ -1,0 +1,47 @@
+"""How a table of the kernel follows the cluster: many changes at once are one pass, and one that fails is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from machinery.api.resource import Resource
+from machinery.client.cache import Cache, Change
+from machinery.client.clock import Clock
+from machinery.contain import contain
+
+# What a rollout changes within a moment is one change.
+_GATHERS_FOR = 0.02
+_RETRIES_AFTER = 5.0
+
+
+async def follow(
+    name: str,
+    cache: Cache,
+    resources: Sequence[Resource],
+    clock: Clock,
+    sync: Callable[[], Awaitable[None]],
+    concerns: Callable[[Change], bool] = lambda change: True,
+) -> None:
+    """Calls `sync` at the start and after each change of these resources that `concerns` it, until cancelled."""
+    wake = asyncio.Event()
+
+    def observe(change: Change) -> None:
+        if concerns(change):
+            wake.set()
+
+    ends = [cache.subscribe(resource, observe) for resource in resources]
+    try:
+        wake.set()
+        while True:
+            await wake.wait()
+            await clock.sleep(_GATHERS_FOR)
+            wake.clear()
+            with contain(name) as contained:
+                await sync()
+            if contained.error is not None:
+                await clock.sleep(_RETRIES_AFTER)
+                wake.set()
+    finally:
+        for end in ends:
+            end()
