@@ -15,6 +15,7 @@ from kubelet.cri_values import (
     RuntimeVersion,
     Streams,
     container_state,
+    container_stats,
     image_of,
     runtime_status,
     sandbox_state,
@@ -195,14 +196,7 @@ class Cri:
     async def container_stats(self) -> dict[str, list[ContainerStats]]:
         """Pod uid -> what its running containers use."""
         answer = await self._call(self._runtime.ListContainerStats, "ListContainerStatsRequest", {})
-        found: dict[str, list[ContainerStats]] = {}
-        for each in answer.stats:
-            name = each.attributes.labels.get(podstate.CONTAINER_NAME, each.attributes.metadata.name)
-            usage = ContainerStats(
-                name, int(each.memory.working_set_bytes.value), int(each.writable_layer.used_bytes.value)
-            )
-            found.setdefault(each.attributes.labels.get(podstate.POD_UID, ""), []).append(usage)
-        return found
+        return container_stats(answer)
 
     async def used_images(self) -> set[str]:
         """What containers, running or not, name as their images: ids, or digests where the runtime tells those."""

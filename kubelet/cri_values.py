@@ -55,11 +55,40 @@ class ExecResult:
 
 @dataclass(frozen=True)
 class ContainerStats:
-    """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer."""
+    """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer.
+
+    `cpu` are the nanoseconds of all cores since it began, as they were at `cpu_at` (nanoseconds of Unix time).
+    """
 
     name: str
     working_set: int
     written: int
+    pod: str = ""
+    namespace: str = ""
+    cpu: int = 0
+    cpu_at: int = 0
+    memory: int = 0
+    rss: int = 0
+
+
+def container_stats(answer: Any) -> dict[str, list[ContainerStats]]:
+    """Pod uid -> what its running containers use."""
+    found: dict[str, list[ContainerStats]] = {}
+    for each in answer.stats:
+        labels, memory = each.attributes.labels, each.memory
+        usage = ContainerStats(
+            labels.get(podstate.CONTAINER_NAME, each.attributes.metadata.name),
+            int(memory.working_set_bytes.value),
+            int(each.writable_layer.used_bytes.value),
+            labels.get(podstate.POD_NAME, ""),
+            labels.get(podstate.POD_NAMESPACE, ""),
+            int(each.cpu.usage_core_nano_seconds.value),
+            int(each.cpu.timestamp),
+            int(memory.usage_bytes.value),
+            int(memory.rss_bytes.value),
+        )
+        found.setdefault(labels.get(podstate.POD_UID, ""), []).append(usage)
+    return found
 
 
 class Streams(Protocol):

@@ -60,7 +60,7 @@ class Kubelet:
             cri = await stack.enter_async_context(Cri(config.runtime_endpoint))
             runtime = await self._runtime(cri)
             machine = await asyncio.to_thread(node_status.facts, config.root_dir)
-            server = KubeletServer(config, self.pods, self._log_path, Streaming(cri, self.pods))
+            server = KubeletServer(config, self.pods, self._log_path, Streaming(cri, self.pods), cri.container_stats)
             await server.start()
             stack.push_async_callback(server.stop)
             recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,10 @@ from aiohttp import web
 
 from kubelet import podspec
 from kubelet.config import KubeletConfig
+from kubelet.cri_values import ContainerStats
 from kubelet.logs import LogOptions, read
 from kubelet.streaming import Streaming
+from kubelet.summary import exposition, node_usage, summary
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
 
@@ -23,14 +26,23 @@ _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerSt
 LogPath = Callable[[str, str, str, bool], Path | None]
 """(namespace, pod, container, whether the run before is meant) -> the log's file."""
 
+Stats = Callable[[], Awaitable[Mapping[str, Sequence[ContainerStats]]]]
+"""Pod uid -> what its running containers use, read when asked."""
+
 
 class KubeletServer:
     """Serves on `config.port` on all addresses; does nothing without a certificate."""
 
     def __init__(
-        self, config: KubeletConfig, pods: Callable[[], Sequence[Object]], log_path: LogPath, streaming: Streaming
+        self,
+        config: KubeletConfig,
+        pods: Callable[[], Sequence[Object]],
+        log_path: LogPath,
+        streaming: Streaming,
+        stats: Stats,
     ) -> None:
         self._config = config
+        self._stats = stats
         self._pods = pods
         self._log_path = log_path
         self._streaming = streaming
@@ -43,6 +55,8 @@ class KubeletServer:
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         application.router.add_get("/pods", self._list)
         application.router.add_get("/healthz", _healthy)
+        application.router.add_get("/stats/summary", self._summary)
+        application.router.add_get("/metrics/resource", self._resource_metrics)
         self._streaming.add_routes(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -65,6 +79,15 @@ class KubeletServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(self._pods())})
+
+    async def _summary(self, request: web.Request) -> web.Response:
+        usage = await asyncio.to_thread(node_usage)
+        return web.json_response(summary(self._config.node_name, usage, await self._stats()))
+
+    async def _resource_metrics(self, request: web.Request) -> web.Response:
+        usage = await asyncio.to_thread(node_usage)
+        body = exposition(usage, await self._stats()).encode()
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         where = request.match_info

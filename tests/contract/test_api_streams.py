@@ -118,7 +118,7 @@ async def kubelet(server: ApiServer, folder: Path, endpoint: str) -> AsyncIterat
     )
     async with Cri(endpoint) as cri:
         pods = lambda: [pod for pod in server.cache.list(PODS) if pod["spec"].get("nodeName")]  # noqa: E731
-        served = KubeletServer(config, pods, lambda *_: None, Streaming(cri, pods))
+        served = KubeletServer(config, pods, lambda *_: None, Streaming(cri, pods), cri.container_stats)
         await served.start()
         try:
             yield served

@@ -61,7 +61,7 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         client_ca=pki.ca_certificate,
     )
     async with Cri(f"unix://{folder}/none.sock") as cri:
-        server = KubeletServer(config, lambda: [POD], log_path, Streaming(cri, lambda: [POD]))
+        server = KubeletServer(config, lambda: [POD], log_path, Streaming(cri, lambda: [POD]), cri.container_stats)
         await server.start()
         try:
             yield Served(pki, server.port)
@@ -142,7 +142,7 @@ def test_any_of_several_groups_lets_in() -> None:
 async def test_without_a_certificate_nothing_listens(tmp_path: Path) -> None:
     config = KubeletConfig(node_name="n", node_ip="127.0.0.1", root_dir=tmp_path)
     async with Cri(f"unix://{tmp_path}/none.sock") as cri:
-        server = KubeletServer(config, list, lambda *_: None, Streaming(cri, list))
+        server = KubeletServer(config, list, lambda *_: None, Streaming(cri, list), cri.container_stats)
         await server.start()
         assert server.port == 0
         await server.stop()
