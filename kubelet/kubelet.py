@@ -25,6 +25,7 @@ from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
 from kubelet.policy.enforcer import Enforcer
 from kubelet.proxy.proxy import Proxy
+from kubelet.proxy.shadows import ShadowWatch
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
 from kubelet.staticpods import by_uid
@@ -120,6 +121,7 @@ class Kubelet:
         if self._config.proxy is not None:
             proxy = Proxy(self._config.proxy, self._config.node_name, self._cache, self._clock)
             group.create_task(proxy.run())
+            group.create_task(ShadowWatch(self._cache, self._clock, context.events.tell).run())
         if context.policy is not None:
             group.create_task(context.policy.run())
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))

@@ -1,0 +1,68 @@
+"""Who listens on which port of this machine, from /proc/net. Blocks: use a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILES = {"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"}
+# A UDP socket that no one has connected is in the state that TCP calls closed.
+_LISTENS = {"tcp": "0A", "udp": "07"}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """`address` is 0.0.0.0 or :: where it listens on all; `inode` names its socket."""
+
+    protocol: str
+    address: str
+    port: int
+    inode: int
+
+    @property
+    def is_everywhere(self) -> bool:
+        return ipaddress.ip_address(self.address).is_unspecified
+
+
+def listeners(proc: Path = Path("/proc/net")) -> list[Listener]:
+    """All of this network namespace."""
+    found = []
+    for name, protocol in _FILES.items():
+        with contextlib.suppress(FileNotFoundError):
+            found += list(parse(protocol, (proc / name).read_text()))
+    return found
+
+
+def parse(protocol: str, table: str) -> Iterator[Listener]:
+    """The listeners in the text of one of the kernel's socket tables (proc(5), /proc/net/tcp)."""
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        address, _, port = fields[1].partition(":")
+        if fields[3] == _LISTENS[protocol]:
+            yield Listener(protocol, _address(address), int(port, 16), int(fields[9]))
+
+
+def _address(text: str) -> str:
+    """Words of 32 bits in the machine's order, each as hex."""
+    words = [int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)]
+    packed = b"".join(words)
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def holder(inode: int, proc: Path = Path("/proc")) -> str:
+    """The program that has the socket, as `nginx (process 12)`; empty where it can't be found."""
+    wanted = f"socket:[{inode}]"
+    for process in proc.iterdir():
+        if process.name.isdigit():
+            # Processes end while they are looked at.
+            with contextlib.suppress(OSError):
+                for descriptor in (process / "fd").iterdir():
+                    if os.readlink(descriptor) == wanted:
+                        return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+    return ""
