@@ -85,3 +85,16 @@ def one_of(path: str, value: Any, supported: tuple[str, ...]) -> list[Cause]:
 def too_many(path: str, count: int, limit: int) -> Cause:
     noun = "item" if limit == 1 else "items"
     return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} {noun}", path)
+
+
+def choice(path: str, value: Any, supported: tuple[str, ...]) -> list[Cause]:
+    """Complains of a value outside `supported`, and of none at all."""
+    if value in supported:
+        return []
+    return [not_supported(path, value, supported)] if value else [required(path)]
+
+
+def in_range(path: str, value: int, least: int, most: int) -> list[Cause]:
+    if least <= value <= most:
+        return []
+    return [invalid_value(path, value, f"must be between {least} and {most}, inclusive")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.pod_rules import validate_pod, validate_pod_update
+from apiserver.kinds.pod_rules import validate_pod
 from apiserver.kinds.pod_spec import default_pod
+from apiserver.kinds.pod_update_rules import validate_pod_update
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
 
@@ -55,6 +56,7 @@ RULES = Rules(
     prepare_update=prepare_update,
     validate=validate_pod,
     validate_update=validate_pod_update,
+    rechecked="never",
     has_generation=True,
     selectable_fields=(
         "spec.nodeName",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from apiserver.kinds.container_rules import target_port_errors
 from apiserver.kinds.field_errors import all_of, duplicate, forbidden, not_supported, required
+from apiserver.kinds.port_rules import target_port_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apiserver.kinds.cron_rules import cron_job_errors, schedule_complaint
+from apiserver.kinds.pod_spec import default_template
+from machinery.api.resource import Object
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,9 @@ def test_a_bad_schedule_is_refused_in_the_parsers_words(schedule: str, complaint
 
 
 def test_the_job_of_a_cron_job_is_checked_where_it_stands() -> None:
-    job = {"parallelism": -1, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c"}]}}}
+    template: Object = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c"}]}}
+    default_template(template)
+    job = {"parallelism": -1, "template": template}
     spec = {"schedule": "@daily", "concurrencyPolicy": "Allow", "timeZone": "No/Where", "jobTemplate": {"spec": job}}
     fields = [cause.field for cause in cron_job_errors({"metadata": {"name": "c"}, "spec": spec})]
     assert fields == [
