@@ -30,6 +30,8 @@ class RuntimeConfig:
     bridge: str = "mkpy0"
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     archives: Path | None = None
+    cni: Path | None = None
+    """The folder of the user's CNI configuration, which replaces the built-in network where there is one."""
 
     @property
     def namespaces(self) -> Path:

@@ -27,7 +27,7 @@ from runtime.cri.runtime_service import RuntimeService
 from runtime.cri.streaming.server import StreamingServer
 from runtime.images.preloaded import import_archives
 from runtime.images.service import ImageService
-from runtime.network.bridge import BridgeNetwork
+from runtime.network.selection import open_network, remove_networks
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord
 from runtime.sandbox.sandboxes import Sandboxes
@@ -46,8 +46,7 @@ async def serve(
     await asyncio.to_thread(_make_folders, config)
     snapshotter = await asyncio.to_thread(open_snapshotter, config.root / "snapshots")
     images = await asyncio.to_thread(ImageService, config.root, snapshotter, config.mirrors)
-    network = BridgeNetwork(config)
-    await asyncio.to_thread(network.set_up)
+    network = await asyncio.to_thread(open_network, config)
     sandboxes = Sandboxes(config, network)
     events = Events(sandboxes.records.get)
     native_events = NativeEvents()
@@ -144,9 +143,7 @@ async def _gone(pid: int) -> None:
 
 
 def _remove(config: RuntimeConfig) -> None:
-    network = BridgeNetwork(config)
-    network.keep_only(set())
-    network.tear_down()
+    remove_networks(config)
     for folder in (config.run, config.root):
         for point in reversed(mount_points(folder)):
             unmount(point, lazily=True)

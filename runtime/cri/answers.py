@@ -49,12 +49,19 @@ def sandbox_status(record: SandboxRecord) -> Any:
         metadata=sandbox_metadata(record),
         state=SANDBOX_STATES[record.state],
         created_at=record.created_at,
-        network=make("PodSandboxNetworkStatus", ip=record.address if record.state == "ready" else ""),
+        network=_network_status(record),
         linux=make("LinuxPodSandboxStatus", namespaces=make("Namespace", options=options)),
         labels=record.labels,
         annotations=record.annotations,
         runtime_handler=record.runtime_handler,
     )
+
+
+def _network_status(record: SandboxRecord) -> Any:
+    if record.state != "ready":
+        return make("PodSandboxNetworkStatus")
+    more = [make("PodIP", ip=address) for address in record.more_addresses]
+    return make("PodSandboxNetworkStatus", ip=record.address, additional_ips=more)
 
 
 def container(record: ContainerRecord) -> Any:

@@ -23,7 +23,7 @@ from runtime.cri.events import Events
 from runtime.cri.stats import container_stats, sandbox_stats
 from runtime.cri.streaming.server import StreamingServer
 from runtime.errors import InvalidArgument, NotFound
-from runtime.network.bridge import BridgeNetwork
+from runtime.network.network import Network
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord, SandboxRecord
 from runtime.sandbox.sandboxes import Sandboxes
@@ -40,7 +40,7 @@ class RuntimeService:
         self,
         sandboxes: Sandboxes,
         containers: Containers,
-        network: BridgeNetwork,
+        network: Network,
         events: Events,
         images: Any,
         images_root: Path,
@@ -64,9 +64,10 @@ class RuntimeService:
         )
 
     async def Status(self, request: Any, context: Any) -> Any:  # noqa: N802
-        network = make("RuntimeCondition", type="NetworkReady", status=self._network.ready)
-        if not self._network.ready:
-            network.reason, network.message = "NetworkPluginNotReady", "the bridge is not up"
+        trouble = await asyncio.to_thread(self._network.trouble)
+        network = make("RuntimeCondition", type="NetworkReady", status=not trouble)
+        if trouble:
+            network.reason, network.message = "NetworkPluginNotReady", trouble
         conditions = [make("RuntimeCondition", type="RuntimeReady", status=True), network]
         return make(
             "StatusResponse",

@@ -16,6 +16,7 @@ from machinery.linux import netlink, nft
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
 from runtime.network.ipam import Leases
+from runtime.network.network import Member
 from runtime.network.rules import Forward, accepting, deletions, dropping_chains, ruleset
 
 LOG = logging.getLogger("network")
@@ -35,7 +36,7 @@ class BridgeNetwork:
         self._leases = Leases(config.leases, config.network)
         self._forwards: set[Forward] = set()
         self._lock = threading.Lock()
-        self.ready = False
+        self._ready = False
 
     def set_up(self) -> None:
         """Makes the bridge, forwarding and the masquerade; raises Internal with what the kernel said."""
@@ -51,7 +52,10 @@ class BridgeNetwork:
             self._pass_firewalls()
         except (OSError, nft.NftError, netlink_errors()) as error:
             raise Internal(f"failed to set up the network: {error}") from error
-        self.ready = True
+        self._ready = True
+
+    def trouble(self) -> str:
+        return "" if self._ready else "the bridge is not up"
 
     def _make_bridge(self, route: Any) -> None:
         name = self._config.bridge
@@ -89,17 +93,17 @@ class BridgeNetwork:
         if commands:
             nft.run(commands)
 
-    def attach(self, sandbox_id: str, namespace: Path) -> str:
-        """The sandbox's address; raises Internal or ResourceExhausted."""
-        address = self._leases.take(sandbox_id)
-        host_end = veth_name(self._config.instance, sandbox_id)
+    def attach(self, member: Member) -> tuple[str, ...]:
+        """Raises Internal or ResourceExhausted."""
+        address = self._leases.take(member.id)
+        host_end = veth_name(self._config.instance, member.id)
         try:
-            netlink.here(lambda route: self._make_pair(route, host_end, namespace))
-            netlink.in_namespace(namespace, lambda route: self._configure(route, address))
+            netlink.here(lambda route: self._make_pair(route, host_end, member.file))
+            netlink.in_namespace(member.file, lambda route: self._configure(route, address))
         except (OSError, netlink_errors()) as error:
-            self.detach(sandbox_id)
+            self.detach(member.id)
             raise Internal(f"failed to set up the network of the sandbox: {error}") from error
-        return address
+        return (address,)
 
     def _make_pair(self, route: Any, host_end: str, namespace: Path) -> None:
         with namespace.open() as file:
@@ -127,6 +131,10 @@ class BridgeNetwork:
         name = veth_name(self._config.instance, sandbox_id)
         netlink.here(lambda route: _remove_link(route, name))
         self._leases.give_back(sandbox_id)
+
+    def is_attached(self, sandbox_id: str) -> bool:
+        link = veth_name(self._config.instance, sandbox_id)
+        return self._leases.holds(sandbox_id) and netlink.here(lambda route: netlink.index(route, link)) != 0
 
     def keep_only(self, sandbox_ids: set[str]) -> None:
         """Removes the pairs and addresses of all sandboxes but these."""

@@ -48,6 +48,10 @@ class Leases:
                 self._write()
             return self._held[sandbox_id]
 
+    def holds(self, sandbox_id: str) -> bool:
+        with self._lock:
+            return sandbox_id in self._held
+
     def give_back(self, sandbox_id: str) -> None:
         with self._lock:
             if self._held.pop(sandbox_id, None) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,32 @@ class Forward:
 def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()) -> str:
     """nft's commands that make the table what it shall be, whatever it was: one transaction."""
     lines = [
-        f"add table ip {table}",
-        f"delete table ip {table}",
+        *_anew(table),
+        f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade',
+        # Or sandboxes would learn to reach each other past the host.
+        f"add chain ip {table} redirects {{ type filter hook output priority filter; policy accept; }}",
+        f'add rule ip {table} redirects oifname "{bridge}" icmp type redirect drop',
+        # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
+        f'add rule ip {table} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
+        *_leading(table, forwards),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def host_ports(table: str, forwards: Collection[Forward]) -> str:
+    """nft's commands that make the table one of host ports alone, and without any that it is gone."""
+    lines = [*_anew(table), *_leading(table, forwards)] if forwards else _gone(table)
+    return "\n".join(lines) + "\n"
+
+
+def _gone(table: str) -> list[str]:
+    return [f"add table ip {table}", f"delete table ip {table}"]
+
+
+def _anew(table: str) -> list[str]:
+    """The table with its chains, whatever was there."""
+    return [
+        *_gone(table),
         f"add table ip {table}",
         f"add chain ip {table} hostports",
         f"add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}",
@@ -33,13 +57,11 @@ def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()
         f"add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}",
         f"add rule ip {table} prerouting fib daddr type local jump hostports",
         f"add rule ip {table} output fib daddr type local jump hostports",
-        f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade',
-        # Or sandboxes would learn to reach each other past the host.
-        f"add chain ip {table} redirects {{ type filter hook output priority filter; policy accept; }}",
-        f'add rule ip {table} redirects oifname "{bridge}" icmp type redirect drop',
-        # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
-        f'add rule ip {table} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
     ]
+
+
+def _leading(table: str, forwards: Iterable[Forward]) -> list[str]:
+    lines = []
     for each in sorted(forwards, key=lambda forward: (forward.host_ip == "", forward.host_port, forward.protocol)):
         where = f"ip daddr {each.host_ip} " if each.host_ip else ""
         asked, to = f"{each.protocol} dport {each.host_port}", f"{each.address}:{each.port}"
@@ -47,7 +69,7 @@ def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()
         # A sandbox that asks for its own port must not get the answer from itself directly.
         itself = f"ip saddr {each.address} ip daddr {each.address} {each.protocol} dport {each.port}"
         lines.append(f"add rule ip {table} postrouting {itself} ct status dnat masquerade")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,14 @@ def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
         for chain in found
         if chain.get("policy") == "drop" or _ends(last.get((chain["family"], chain["table"], chain["name"]), ()))
     ]
+
+
+def closed_chains(listed: Iterable[Mapping[str, Any]], mark: str) -> list[Chain]:
+    """Those of them that have no rule with the mark any more: what their owner has made anew since."""
+    entries = list(listed)
+    rules = [entry["rule"] for entry in entries if entry.get("rule", {}).get("comment") == mark]
+    opened = {(rule["family"], rule["table"], rule["chain"]) for rule in rules}
+    return [each for each in dropping_chains(entries) if (each.family, each.table, each.name) not in opened]
 
 
 def _ends(expressions: Iterable[Mapping[str, Any]]) -> bool:

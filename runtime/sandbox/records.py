@@ -34,6 +34,7 @@ class SandboxRecord:
     shares_pid: int = 1
     shares_ipc: int = 0
     address: str = ""
+    more_addresses: list[str] = field(default_factory=list)
     ports: list[dict[str, Any]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -16,11 +17,12 @@ from machinery.linux.boot import boot_id
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
-from runtime.network.bridge import BridgeNetwork
+from runtime.network.network import Member, Network, Port
 from runtime.network.rules import PROTOCOLS, Forward
 from runtime.sandbox.bundle import told_ports
 from runtime.sandbox.records import Records, SandboxRecord
 
+LOG = logging.getLogger("sandboxes")
 POD, NODE = 0, 2
 SHM_BYTES = 64 << 20
 
@@ -28,7 +30,7 @@ SHM_BYTES = 64 << 20
 class Sandboxes:
     """All sandboxes of an instance; what they hold on the host is made and removed here."""
 
-    def __init__(self, config: RuntimeConfig, network: BridgeNetwork) -> None:
+    def __init__(self, config: RuntimeConfig, network: Network) -> None:
         self._config = config
         self._network = network
         self.records: Records[SandboxRecord] = Records(config.sandboxes, SandboxRecord)
@@ -123,7 +125,8 @@ class Sandboxes:
         files = {kind: self._config.namespaces / record.id / kind for kind in kinds}
         await asyncio.to_thread(namespaces.pin, files, hostname=record.hostname, sysctls=sysctls)
         if "net" in files:
-            record.address = await asyncio.to_thread(self._network.attach, record.id, files["net"])
+            member = _member(record, files["net"])
+            record.address, *record.more_addresses = await asyncio.to_thread(self._network.attach, member)
         if record.shares_pid == POD:
             file = self._config.namespaces / record.id / "pid"
             await asyncio.to_thread(pause.start, file, self._pause_cgroup(record))
@@ -163,7 +166,14 @@ class Sandboxes:
         await self._unmake(record)
 
     async def _forget_half_made(self, record: SandboxRecord) -> None:
-        await self._unmake(record)
+        try:
+            await self._unmake(record)
+        except RuntimeFault as fault:
+            # Its network can't be taken away now: it is listed, so that whoever asked for it removes it later.
+            LOG.warning("sandbox %s: %s", record.id, fault.message)
+            record.state = "stopped"
+            await asyncio.to_thread(self.records.note, record)
+            return
         await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
         await asyncio.to_thread(self.records.remove, record.id)
         self._unmade.discard(record.id)
@@ -203,19 +213,31 @@ class Sandboxes:
         for record in self.records:
             if record.state == "creating":
                 await self._forget_half_made(record)
-            elif record.state == "ready" and (record.boot_id != now or self._lost_namespaces(record)):
+            elif record.state == "ready" and (record.boot_id != now or await self._lost_network(record)):
                 await self.stop(record)
         kept = {record.id for record in self.records if record.state == "ready"}
         await asyncio.to_thread(self._network.keep_only, kept)
         await self._publish()
 
-    def _lost_namespaces(self, record: SandboxRecord) -> bool:
-        return not record.on_host_network and "network" not in self.namespace_files(record)
+    async def _lost_network(self, record: SandboxRecord) -> bool:
+        """Whether it can't be reached any more, as where the user has put another network into place."""
+        if record.on_host_network:
+            return False
+        is_there = "network" in self.namespace_files(record)
+        return not is_there or not await asyncio.to_thread(self._network.is_attached, record.id)
 
 
 def _words(error: OSError) -> str:
     """As Go words it."""
     return (error.strerror or str(error)).lower() if error.errno is None else os.strerror(error.errno).lower()
+
+
+def _member(record: SandboxRecord, file: Path) -> Member:
+    ports = [
+        Port(PROTOCOLS[port["protocol"]], port["host_ip"], port["host_port"], port["container_port"])
+        for port in record.ports
+    ]
+    return Member(record.id, record.name, record.namespace, record.uid, file, tuple(ports))
 
 
 def _forwards(record: SandboxRecord) -> set[Forward]:

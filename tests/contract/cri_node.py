@@ -11,7 +11,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ def state(name: str) -> int:
     return CRI.enum("runtime.v1.ContainerState")[f"CONTAINER_{name}"]
 
 
+def node_mode(name: str) -> int:
+    return CRI.enum("runtime.v1.NamespaceMode")[name]
+
+
 class Node:
     """A client of a CRI server in a process of its own."""
 
@@ -54,7 +58,7 @@ class Node:
         arguments = [str(self.directory), self.config.instance, self.config.pod_cidr]
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(SERVING), *arguments], stdout=subprocess.PIPE, stderr=log
+                [sys.executable, str(SERVING), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
         assert self.process.stdout
         line = await asyncio.to_thread(self.process.stdout.readline)
@@ -64,11 +68,25 @@ class Node:
         self.images = CRI.stub(self._channel, "runtime.v1.ImageService")
 
     async def kill(self) -> None:
-        assert self.process and self.process.stdout
-        await self._channel.close()
+        assert self.process
         self.process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(self.process.wait)
+        await self.died()
+
+    async def died(self) -> None:
+        """Returns when the server has been killed, by whomever."""
+        assert self.process and self.process.stdin and self.process.stdout
+        await self._channel.close()
+        assert await asyncio.to_thread(self.process.wait) == -signal.SIGKILL
+        self.process.stdin.close()
         self.process.stdout.close()
+
+    async def fault_points(self, command: str) -> list[str]:
+        """`kill NAME` or `names`, see `FaultPoints.obey`."""
+        assert self.process and self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+        names: list[str] = json.loads(await asyncio.to_thread(self.process.stdout.readline))
+        return names
 
     def sandbox_config(self, name: str, **linux: Any) -> Any:
         return make(
@@ -146,6 +164,13 @@ class Node:
         lines = (self.directory / "logs" / sandbox / f"{name}.log").read_text().splitlines()
         return [line.split(" ", 3)[1:] for line in lines]
 
+    async def says(self, sandbox: str, name: str, text: str) -> None:
+        """Returns once the container's log has the text."""
+        log = self.directory / "logs" / sandbox / f"{name}.log"
+        async with asyncio.timeout(60):
+            while not (log.exists() and text in log.read_text()):
+                await asyncio.sleep(0.01)
+
     def leftovers(self) -> dict[str, list[str]]:
         """What there is on the host of sandboxes and containers of this instance."""
         links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
@@ -155,14 +180,32 @@ class Node:
             "links": [line for line in links.splitlines() if f": v{self.config.instance}" in line],
             "mounts": [*mount_points(self.config.run), *mount_points(self.config.root)],
             "cgroups": [path for path in cgroups if not path.endswith("/conmon")],
+            "processes": self._processes(),
             "folders": [str(found) for name in kept for found in (self.config.run / name).glob("*")],
             "records": [
                 str(found) for name in ("sandboxes", "containers") for found in (self.config.root / name).glob("*")
             ],
         }
 
+    def _processes(self) -> list[str]:
+        """The command lines that name the instance, of conmon and runc that is, without the server's own."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.config.run) in words and str(SERVING) not in words:
+                    found.append(words)
+        return sorted(found)
 
-NOTHING: dict[str, list[str]] = {"links": [], "mounts": [], "cgroups": [], "folders": [], "records": []}
+
+NOTHING: dict[str, list[str]] = {
+    "processes": [],
+    "links": [],
+    "mounts": [],
+    "cgroups": [],
+    "folders": [],
+    "records": [],
+}
 
 
 def busybox_archive(directory: Path) -> Path:

@@ -10,10 +10,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from runtime.config import RuntimeConfig
 from runtime.server import serve
+from tests.fault_points import FaultPoints
 
 
 def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
-    """An instance of its own below `directory`; sockets' paths must stay short, so they lie in /run."""
+    """An instance of its own below `directory`; sockets' paths must stay short, so they lie in /run.
+
+    A CNI configuration in the folder `cni` replaces the built-in network.
+    """
     run = Path(f"/run/minikube-py-test-{instance}")
     return RuntimeConfig(
         root=Path(directory) / "runtime",
@@ -22,10 +26,12 @@ def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
         instance=instance,
         pod_cidr=cidr,
         bridge=f"mk-{instance}",
+        cni=Path(directory) / "cni",
     )
 
 
 async def main(settings: RuntimeConfig) -> None:
+    FaultPoints({str(settings.root): "ROOT", str(settings.run): "RUN"}).obey()
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(settings, ready=ready))

@@ -12,7 +12,7 @@ import pytest
 
 from machinery.linux import nft
 from runtime.server import destroy
-from tests.contract.cri_node import NOTHING, Node, make, state
+from tests.contract.cri_node import NOTHING, Node, make, node_mode, state
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
 WAIT_FOREVER = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
@@ -53,7 +53,7 @@ async def test_a_stop_grants_the_grace_and_kills_after_it(node: Node) -> None:
     polite = await node.run(sandbox, "trap 'exit 5' TERM; echo up; while :; do sleep 1000 & wait $!; done", "polite")
     deaf = await node.run(sandbox, "trap '' TERM; echo up; while :; do sleep 1; done", "deaf")
     for name in ("polite", "deaf"):
-        await says(node, "stop", name, "up")
+        await node.says("stop", name, "up")
     await asyncio.gather(node.stop(polite, 20), node.stop(deaf, 1))
     assert (await node.status(polite)).exit_code == 5
     assert (await node.status(deaf)).exit_code == 137
@@ -236,13 +236,13 @@ async def test_a_log_that_was_renamed_is_opened_anew(node: Node) -> None:
     container = await node.run(
         sandbox, "while read line; do echo $line > /proc/1/fd/1; done < /etc/passwd; " + WAIT_FOREVER
     )
-    await says(node, "rotate", "c", "web:x")
+    await node.says("rotate", "c", "web:x")
     log = node.directory / "logs/rotate/c.log"
     log.rename(log.with_suffix(".1"))
     await node.runtime.ReopenContainerLog(make("ReopenContainerLogRequest", container_id=container))
     assert log.exists()
     await node.execute(container, "echo again > /proc/1/fd/1")
-    await says(node, "rotate", "c", "again")
+    await node.says("rotate", "c", "again")
     assert [entry[2] for entry in node.logged("rotate")] == ["again"]
 
 
@@ -301,8 +301,7 @@ async def test_users_groups_and_rights(node: Node) -> None:
 
 
 async def test_a_pod_shares_its_processes_and_the_hosts_network(node: Node) -> None:
-    mode = node_mode
-    options = make("NamespaceOption", pid=mode("POD"))
+    options = make("NamespaceOption", pid=node_mode("POD"))
     config = node.sandbox_config(
         "shared", security_context=make("LinuxSandboxSecurityContext", namespace_options=options)
     )
@@ -312,26 +311,20 @@ async def test_a_pod_shares_its_processes_and_the_hosts_network(node: Node) -> N
         security = make("LinuxContainerSecurityContext", namespace_options=make("NamespaceOption", **values))
         return make("LinuxContainerConfig", security_context=security)
 
-    first = await node.run(sandbox, "exec sleep 4321", "first", linux=linux(pid=mode("POD")))
-    second = await node.run(sandbox, "exec sleep 8765", "second", linux=linux(pid=mode("POD")))
+    first = await node.run(sandbox, "exec sleep 4321", "first", linux=linux(pid=node_mode("POD")))
+    second = await node.run(sandbox, "exec sleep 8765", "second", linux=linux(pid=node_mode("POD")))
     assert b"sleep 4321" in (await node.execute(second, "ps -o args")).stdout
     await node.stop(first)
     assert (await node.status(second)).state == state("RUNNING")
-    options = make("NamespaceOption", network=mode("NODE"))
+    options = make("NamespaceOption", network=node_mode("NODE"))
     config = node.sandbox_config(
         "host", security_context=make("LinuxSandboxSecurityContext", namespace_options=options)
     )
     host = await node.sandbox("host", config)
-    container = await node.run(host, WAIT_FOREVER, linux=linux(network=mode("NODE"), pid=mode("CONTAINER")))
+    container = await node.run(host, WAIT_FOREVER, linux=linux(network=node_mode("NODE"), pid=node_mode("CONTAINER")))
     assert node.config.bridge.encode() in (await node.execute(container, "ip -o link")).stdout
     await asyncio.gather(node.remove_sandbox(sandbox), node.remove_sandbox(host))
     assert node.leftovers() == NOTHING
-
-
-def node_mode(name: str) -> int:
-    from machinery.rpc.wire import CRI
-
-    return CRI.enum("runtime.v1.NamespaceMode")[name]
 
 
 async def test_removal_is_idempotent_and_what_is_absent_is_not_found(node: Node) -> None:
@@ -356,12 +349,4 @@ async def exit_file(node: Node, container: str) -> None:
     """Returns once conmon has written how the container ended."""
     async with asyncio.timeout(10):
         while not (node.config.exits / container).exists():
-            await asyncio.sleep(0.01)
-
-
-async def says(node: Node, sandbox: str, name: str, text: str) -> None:
-    """Returns once the container's log has the text."""
-    log = node.directory / "logs" / sandbox / f"{name}.log"
-    async with asyncio.timeout(10):
-        while not (log.exists() and text in log.read_text()):
             await asyncio.sleep(0.01)
