@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from controllers.daemonset import daemon_sets
 from controllers.cronjob import CRON_JOB
+from controllers.daemonset import daemon_sets
 from controllers.deployment import DEPLOYMENT
 from controllers.disruption import DISRUPTION
 from controllers.endpoints import endpoints
@@ -18,6 +18,7 @@ from controllers.node_lifecycle import NODE_LIFECYCLE
 from controllers.plan import Controller
 from controllers.pod_garbage import POD_GARBAGE
 from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
+from controllers.resource_quota import RESOURCE_QUOTA
 from controllers.root_ca import root_ca_publisher
 from controllers.service_cidrs import SERVICE_CIDRS
 from controllers.service_load_balancer import load_balancer
@@ -57,5 +58,6 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         CLAIM_PROTECTION,
         VOLUME_PROTECTION,
         EPHEMERAL_VOLUMES,
+        RESOURCE_QUOTA,
         root_ca_publisher(root_ca),
     )

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from apiserver.admission.chain import Admit, Review, admit
 from apiserver.cache_entry import KEY_PREFIX, Entry
+from apiserver.cache_view import CacheView
+from apiserver.quotas import Quotas
 from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.addresses import ClusterAddresses
 from apiserver.registry.apply import applied_owner
@@ -47,6 +49,7 @@ class Registry:
         self._cache = cache
         self._chain = chain
         self._addresses = addresses
+        self._quotas = Quotas(CacheView(cache))
         self._clock = clock
         self._event_lease = SharedLease(store, clock)
 
@@ -110,9 +113,10 @@ class Registry:
             for warning in strategy.rules(row).warnings(new):
                 call.warn(warning)
             final = completed(new, row)
-            if call.dry_run:
-                return None if self._cache.get(row, namespace, name) else final
-            result = await self._put(row, final, expected=0)
+            with self._quotas.hold(row, final):
+                if call.dry_run:
+                    return None if self._cache.get(row, namespace, name) else final
+                result = await self._put(row, final, expected=0)
             if not result.succeeded:
                 return None
             return _at(final, result.revision)
@@ -156,7 +160,8 @@ class Registry:
             converted = strategy.converted(new, resource)
             decided = await self._decide(call, converted, old, row, part)
             final = completed(decided, row)
-            result = await self._write(call, row, final, entry)
+            with self._quotas.hold(row, final, old):
+                result = await self._write(call, row, final, entry)
             if result is not None:
                 return from_stored(result, resource)
             if is_pinned:
