@@ -69,6 +69,12 @@ class Ports:
     last: int = 0
     name: str = ""
 
+    def hold(self, protocol: str, number: int, resident: Resident) -> bool:
+        """Whether they are meant when that port of that pod is reached."""
+        if self.name:
+            return NamedPort(self.name, self.protocol, number) in resident.ports and protocol == self.protocol
+        return protocol == self.protocol and (not self.first or self.first <= number <= self.last)
+
 
 @dataclass(frozen=True)
 class Rule:

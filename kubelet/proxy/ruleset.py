@@ -77,7 +77,7 @@ def _place(
     guarded = external
     if external and port.sources and port.load_balancer_ips:
         guarded = f"fw-{digest(port.key, port.protocol)}"
-        chains[guarded] = (f"ip saddr {{ {', '.join(port.sources)} }} goto {external}", "drop")
+        chains[guarded] = (f"ip saddr {{ {', '.join(port.sources)} }} goto {external}", "counter drop")
     balanced = [(address, guarded) for address in port.load_balancer_ips]
     for address, chain in [(port.cluster_ip, internal), *((ip, external) for ip in port.external_ips), *balanced]:
         name = "services" if chain else "no-endpoints"

@@ -65,9 +65,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     tree = _command(commands, "tree", "what an object owns and what owns it")
     tree.add_argument("object", metavar="KIND/NAME", help="an object, as deployment/nginx-deployment")
     tree.add_argument("-n", "--namespace", default="default")
-    explain = _command(commands, "explain-pending", "why a pod waits: node by node what refuses it and what would help")
-    explain.add_argument("pod", metavar="POD", help="the pod's name")
-    explain.add_argument("-n", "--namespace", default="default")
+    _explaining_commands(commands)
     _image_commands(commands)
     _simulate_command(commands)
     ctr = _command(commands, "ctr", "run containerd's own client, ctr, on this cluster's runtime")
@@ -75,6 +73,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     uninstall = _command(commands, "uninstall", "remove the cluster and all that it made on this machine")
     uninstall.add_argument("--yes", action="store_true", help="do not ask")
     return parser.parse_args(argv)
+
+
+def _explaining_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = _command(commands, "explain-pending", "why a pod waits: node by node what refuses it and what would help")
+    explain.add_argument("pod", metavar="POD", help="the pod's name")
+    explain.add_argument("-n", "--namespace", default="default")
+    service = _command(commands, "explain-service", "the rules behind a Service, and who drops its packets")
+    service.add_argument("service", metavar="NAME", help="the Service's name")
+    service.add_argument("-n", "--namespace", default="default")
 
 
 def _image_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,71 @@
+"""`explain-service NAME`: the rules behind a Service, and who drops its packets."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from kubelet.policy.policies import policy, residents
+from kubelet.proxy.explain import Observed, explain, said
+from kubelet.proxy.live import LiveTable, live_table
+from kubelet.proxy.shadows import claimed, present
+from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
+from machinery.api.views import SERVICE_NAME
+from machinery.linux import nft
+from minikube_py.api import Api, ApiError
+from minikube_py.cli.options import existing_config
+from minikube_py.cli.output import Output
+from minikube_py.config import Config, ConfigError
+from minikube_py.node import policy_table, proxy_config, runtime_config
+from runtime.network.rules import closed_chains
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config, output = existing_config(arguments), Output.of(arguments)
+    found = explain(observe(config, arguments.namespace, arguments.service.removeprefix("service/")))
+    if output.as_json:
+        output.say("", **asdict(found))
+    else:
+        output.say("\n".join(said(found)))
+    return 0
+
+
+def observe(config: Config, namespace: str, name: str) -> Observed:
+    """Objects by the API, rules by the kernel, listeners by /proc; raises ConfigError without the Service."""
+    api = Api(config)
+    try:
+        service = api.get(SERVICES.path(namespace, name))
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        raise ConfigError(f"there is no service {name!r} in namespace {namespace}") from None
+    pods = api.get(PODS.path())["items"]
+    slices = api.get(ENDPOINT_SLICES.path(namespace))["items"]
+    listed = nft.query("list ruleset")
+    shadows = present(claimed([service]))
+    return Observed(
+        service=service,
+        slices=[each for each in slices if (each["metadata"].get("labels") or {}).get(SERVICE_NAME) == name],
+        pods=[pod for pod in pods if pod["metadata"]["namespace"] == namespace],
+        node=config.node,
+        policies=[policy(each) for each in api.get(NETWORK_POLICIES.path())["items"]],
+        residents=residents(pods, api.get(NAMESPACES.path())["items"], {}),
+        services_table=_table(listed, proxy_config(config).table),
+        policies_table=_table(listed, policy_table(config)),
+        firewalls=_firewalls(config, listed),
+        shadows=[shadow.said(program) for shadow, program in shadows.items()],
+    )
+
+
+def _firewalls(config: Config, listed: list[dict[str, Any]]) -> list[str]:
+    if not config.has_runtime:
+        # The bridge is another runtime's, and so is its way through.
+        return []
+    closed = closed_chains(listed, runtime_config(config).table)
+    return [f"{each.family} {each.table} {each.name}" for each in closed]
+
+
+def _table(listed: list[dict[str, Any]], name: str) -> LiveTable | None:
+    mine = [entry for entry in listed if any(part.get("table") == name for part in entry.values())]
+    return live_table(mine, nft.run(f"list table ip {name}")) if mine else None
