@@ -67,6 +67,14 @@ class NodeProxy:
                 raise kubelet_error(pod, container, options, answer.status, text)
             yield answer.content.iter_any()
 
+    async def text(self, node: str, path: str) -> bytes:
+        """The body of the kubelet's answer; raises NotFound and InternalError."""
+        async with self._get(self.kubelet(node), path) as answer:
+            body = await answer.read()
+            if answer.status != 200:
+                raise InternalError(f"the kubelet of {node} answers {path} with {answer.status}")
+            return body
+
     def pod(self, namespace: str, name: str) -> Object:
         """Raises NotFound."""
         found = self._cache.get(PODS, namespace, name)

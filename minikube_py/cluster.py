@@ -28,6 +28,7 @@ from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
 from machinery.pki import Pki, PkiError, write_private
 from minikube_py import children, kubeconfig, node, systemd
+from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, State
 
@@ -82,6 +83,8 @@ async def _start(
         start("runtime", node.serve_runtime(config, runtime_ready, settled))
         # The server listens on the pods' bridge too, which the runtime makes.
         await runtime_ready.wait()
+    scraper = Scraper(server.cache, server.node_summary, SystemClock())
+    server.serve_metrics(scraper)
     say("apiserver", "starting")
     await server.start()
     start("apiserver", server.run())
@@ -99,20 +102,25 @@ async def _start(
     if "kubelet" in config.components:
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
-    state.ready_after = time.time() - state.started
-    state.phase, state.reason = "ready", ""
-    state.write(config.state_file)
-    systemd.notify("READY=1")
+    _say_ready(config, state)
     # What the start has made stays: no later pass of the collector need look at it.
     gc.freeze()
     _keep_systemd_told(server)
     settled.set()
     if "kubelet" in config.components:
-        # The node is Ready without it; the start need not wait for its library.
+        # The node is Ready without them; the start need not wait for their libraries.
         start("dns", node.dns(config, server))
         start("storage", node.storage(config, server))
+        start("metrics", node.metrics(server, scraper))
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
+
+
+def _say_ready(config: Config, state: State) -> None:
+    state.ready_after = time.time() - state.started
+    state.phase, state.reason = "ready", ""
+    state.write(config.state_file)
+    systemd.notify("READY=1")
 
 
 async def _controllers(server: ApiServer, pki: Pki) -> None:

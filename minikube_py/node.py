@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 from apiserver.server import ApiServer
 from kubelet.proxy.proxy import ProxyConfig
 from machinery.pki import Pki
 from minikube_py import containerd_link
+from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import CLUSTER_DOMAIN, Config, duration
 from runtime.config import RuntimeConfig
 
@@ -107,6 +109,14 @@ async def dns(config: Config, server: ApiServer) -> None:
         group.create_task(serving.run())
         await serving.ready.wait()
         await service.publish(client, config.cluster_dns, serving.address, serving.port)
+
+
+async def metrics(server: ApiServer, scraper: Scraper) -> None:
+    """What nodes and pods use, kept fresh for autoscalers."""
+    from minikube_py.addons.metrics import service
+
+    await service.publish(server.client("minikube-py:metrics", ("system:masters",)), datetime.now(UTC))
+    await scraper.run()
 
 
 async def storage(config: Config, server: ApiServer) -> None:

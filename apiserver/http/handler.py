@@ -36,13 +36,20 @@ class Handler:
     """What aiohttp's server calls for each request."""
 
     def __init__(
-        self, api: Api, authenticator: Authenticator, rbac: Rbac, resources: ResourceHandler, plain: Plain
+        self,
+        api: Api,
+        authenticator: Authenticator,
+        rbac: Rbac,
+        resources: ResourceHandler,
+        plain: Plain,
+        aggregated: Plain | None = None,
     ) -> None:
         self._api = api
         self._authenticator = authenticator
         self._rbac = rbac
         self._resources = resources
         self._plain = plain
+        self._aggregated = aggregated
 
     async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
         incoming = Incoming(raw)
@@ -73,7 +80,8 @@ class Handler:
         user = await self._user(incoming)
         path = resource_path(incoming.path)
         if path is None:
-            return await self._non_resource(incoming, user)
+            found = await self._aggregated(incoming, user) if self._aggregated is not None else None
+            return found if found is not None else await self._non_resource(incoming, user)
         is_watch = incoming.flag("watch")
         verb = path.verb(incoming.method, is_watch=is_watch)
         if path.is_legacy_watch and path.name:

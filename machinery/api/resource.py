@@ -95,7 +95,7 @@ class Resource:
 
     @property
     def is_stored(self) -> bool:
-        return "get" in self.verbs and self.plural != "componentstatuses"
+        return "get" in self.verbs and "create" in self.verbs
 
     @cached_property
     def storage_prefix(self) -> str:

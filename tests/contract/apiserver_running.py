@@ -12,14 +12,19 @@ from apiserver.server import ApiServer
 from apiserver.storage.sqlite import SqliteStore
 from apiserver.storage.store import Store
 from machinery.pki import Pki
+from machinery.usage import UsageSource
 
 
 @asynccontextmanager
-async def running(directory: Path, store: Store | None = None) -> AsyncIterator[ApiServer]:
+async def running(
+    directory: Path, store: Store | None = None, *, usage: UsageSource | None = None
+) -> AsyncIterator[ApiServer]:
     """Serves once the cluster's own objects are there; everything ends with the block, the store too."""
     if store is None:
         store = await SqliteStore.open(None)
     server = ApiServer(ApiServerConfig(data_dir=directory, pki=Pki.load_or_create(directory / "pki"), port=0), store)
+    if usage is not None:
+        server.serve_metrics(usage)
     await server.start()
     try:
         async with asyncio.TaskGroup() as group:
