@@ -11,6 +11,7 @@ from machinery.api.patch import merge_patch
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SERVICES
 from machinery.client.cache import Change
+from tests.known import Known
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CREATED = "2026-01-01T00:00:00Z"
@@ -50,68 +51,13 @@ def node(name: str = "node", zone: str = "") -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
-class World:
-    """A cache that does what plans say: objects get a revision, names are generated, changes are told."""
+class World(Known):
+    """Knows objects, and does what plans say."""
 
     def __init__(self, *objects: tuple[Resource, Object]) -> None:
-        self.revision = 0
-        self.objects: dict[Key, Object] = {}
+        super().__init__(*objects)
         self.writes = 0
         self.told: list[Record] = []
-        self._handlers: list[tuple[Resource, Callable[[Change], None]]] = []
-        for resource, obj in objects:
-            self.put(resource, obj)
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        return self.objects.get(Key(namespace, name, resource))
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        return [
-            obj for key, obj in self.objects.items() if key.resource == resource and namespace in ("", key.namespace)
-        ]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return []
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return [obj for obj in self.list(PODS) if obj["spec"].get("nodeName") == node]
-
-    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
-        return [obj for obj in self.list(resource, namespace) if obj["metadata"].get("labels", {}).get(key) == value]
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        self._handlers.append((resource, handler))
-        for obj in self.list(resource):
-            handler(Change(resource, None, obj))
-        return lambda: None
-
-    async def wait_for(self, revision: int) -> None:
-        return
-
-    def put(self, resource: Resource, obj: Object) -> None:
-        self.revision += 1
-        metadata = dict(obj["metadata"])
-        if "name" not in metadata:
-            metadata["name"] = f"{metadata['generateName']}{self.revision:05}"
-        metadata.setdefault("uid", f"uid-{self.revision}")
-        metadata["resourceVersion"] = str(self.revision)
-        self._tell(resource, {**obj, "metadata": metadata})
-
-    def remove(self, resource: Resource, namespace: str, name: str) -> None:
-        before = self.objects.pop(Key(namespace, name, resource))
-        self.revision += 1
-        self._say(Change(resource, before, None))
-
-    def _tell(self, resource: Resource, after: Object) -> None:
-        key = key_of(after)._replace(resource=resource)
-        before = self.objects.get(key)
-        self.objects[key] = after
-        self._say(Change(resource, before, after))
-
-    def _say(self, change: Change) -> None:
-        for resource, handler in self._handlers:
-            if resource == change.resource:
-                handler(change)
 
     def perform(self, action: Action) -> None:
         match action:

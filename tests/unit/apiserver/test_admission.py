@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -24,41 +23,12 @@ from machinery.api.resources import (
     PRIORITY_CLASSES,
     SERVICE_ACCOUNTS,
 )
-from machinery.client.cache import Change
+from tests.known import Known
 
-
-class Objects:
-    """A cache of what the test says."""
-
-    revision = 1
-
-    def __init__(self, *objects: tuple[Resource, Object]) -> None:
-        self._objects = objects
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        found = (each for row, each in self._objects if row == resource and each["metadata"]["name"] == name)
-        return next(found, None)
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        return [each for row, each in self._objects if row == resource]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return []
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return []
-
-    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
-        return []
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        return lambda: None
-
-    async def wait_for(self, revision: int) -> None:
-        return
-
-
-ACCOUNT = (SERVICE_ACCOUNTS, {"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]})
+ACCOUNT = (
+    SERVICE_ACCOUNTS,
+    {"metadata": {"name": "default", "namespace": "default"}, "imagePullSecrets": [{"name": "pull"}]},
+)
 HIGH = (PRIORITY_CLASSES, {"metadata": {"name": "high"}, "value": 9, "preemptionPolicy": "Never"})
 
 
@@ -75,7 +45,7 @@ def run(each: Admit, resource: Resource, obj: Object | None, *, operation: str =
 
 def test_a_pod_gets_its_account_token_and_pull_secrets() -> None:
     made = pod()
-    run(service_account(Objects(ACCOUNT)), PODS, made)
+    run(service_account(Known(ACCOUNT)), PODS, made)
     spec = made["spec"]
     assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
     assert spec["imagePullSecrets"] == [{"name": "pull"}]
@@ -86,14 +56,14 @@ def test_a_pod_gets_its_account_token_and_pull_secrets() -> None:
 
 @pytest.mark.parametrize("made", [pod(automountServiceAccountToken=False)])
 def test_a_pod_may_do_without_a_token(made: Object) -> None:
-    run(service_account(Objects(ACCOUNT)), PODS, made)
+    run(service_account(Known(ACCOUNT)), PODS, made)
     assert "volumes" not in made["spec"]
 
 
 def test_a_priority_class_becomes_a_number() -> None:
     made, plain = pod(priorityClassName="high"), pod()
-    run(priority(Objects(HIGH)), PODS, made)
-    run(priority(Objects(HIGH)), PODS, plain)
+    run(priority(Known(HIGH)), PODS, made)
+    run(priority(Known(HIGH)), PODS, plain)
     assert (made["spec"]["priority"], made["spec"]["preemptionPolicy"]) == (9, "Never")
     assert (plain["spec"]["priority"], plain["spec"]["preemptionPolicy"]) == (0, "PreemptLowerPriority")
 
@@ -124,13 +94,13 @@ ENDING = (NAMESPACES, {"metadata": {"name": "default", "deletionTimestamp": "202
 @pytest.mark.parametrize(
     ("each", "resource", "obj", "error", "said"),
     [
-        (service_account(Objects()), PODS, pod(), Forbidden,
+        (service_account(Known()), PODS, pod(), Forbidden,
          'pods "p" is forbidden: error looking up service account default/default: serviceaccount "default" not found'),
-        (priority(Objects()), PODS, pod(priorityClassName="none"), Forbidden,
+        (priority(Known()), PODS, pod(priorityClassName="none"), Forbidden,
          'pods "p" is forbidden: no PriorityClass with name none was found'),
-        (namespace_lifecycle(Objects()), CONFIG_MAPS, {"metadata": {"name": "c"}}, NotFound,
+        (namespace_lifecycle(Known()), CONFIG_MAPS, {"metadata": {"name": "c"}}, NotFound,
          'namespaces "default" not found'),
-        (namespace_lifecycle(Objects(ENDING)), CONFIG_MAPS, {"metadata": {"name": "c"}}, Forbidden,
+        (namespace_lifecycle(Known(ENDING)), CONFIG_MAPS, {"metadata": {"name": "c"}}, Forbidden,
          'configmaps "c" is forbidden: unable to create new content in namespace default because it is being '
          "terminated"),
     ],
@@ -145,4 +115,4 @@ def test_what_may_not_be_is_refused(
 
 def test_the_first_namespaces_never_end() -> None:
     with pytest.raises(Forbidden, match="this namespace may not be deleted"):
-        run(namespace_lifecycle(Objects()), NAMESPACES, None, operation="DELETE", name="kube-system")
+        run(namespace_lifecycle(Known()), NAMESPACES, None, operation="DELETE", name="kube-system")

@@ -19,6 +19,7 @@ from machinery.api.errors import Conflict, Forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS, REPLICA_SETS
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
+from tests.known import Known
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
@@ -144,26 +145,10 @@ def test_an_object_is_deleted_only_as_it_was_seen() -> None:
     assert (delete.uid, delete.resource_version) == ("p", "7")
 
 
-class Objects:
-    """A cache that holds what it is given, by resource."""
-
-    revision = 1
-
-    def __init__(self, **objects: Object) -> None:
-        self._objects = objects
-
-    def get(self, resource: Any, namespace: str, name: str) -> Object | None:
-        return self._objects.get(name)
-
-    def owned_by(self, resource: Any, uid: str) -> list[Object]:
-        return []
-
-
 def test_what_lies_outside_of_namespaces_is_not_collected_for_an_owner_inside_of_one() -> None:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "gone", "uid": "gone"}
     node = {"metadata": {"name": "n", "uid": "n", "ownerReferences": [owner]}}
-    cache: Any = Objects(n=node)
-    assert garbage.observe(cache, Key("", "n", NODES)) is None
+    assert garbage.observe(Known((NODES, node)), Key("", "n", NODES)) is None
 
 
 def test_a_failure_to_create_is_told_once_in_the_status_and_taken_back_by_success() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,45 +11,13 @@ from kubelet.environment import Surroundings, environment, expand, variables_of
 from kubelet.fieldrefs import ConfigurationError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
-from machinery.client.cache import Change
+from tests.known import Known
 
 AROUND = Surroundings(("10.244.0.5", "fd00::5"), "192.0.2.1", {"cpu": "4", "memory": "8Gi"})
 
 
-class Known:
-    """A cache that holds what a test gives it."""
-
-    def __init__(self) -> None:
-        self.objects: dict[tuple[Resource, str, str], Object] = {}
-
-    def put(self, resource: Resource, name: str, namespace: str = "ns", **fields: object) -> None:
-        metadata = {"name": name, "namespace": namespace}
-        self.objects[resource, namespace, name] = {"kind": resource.kind, "metadata": metadata, **fields}
-
-    @property
-    def revision(self) -> int:
-        return 1
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        return self.objects.get((resource, namespace, name))
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        return [obj for (kind, where, _), obj in self.objects.items() if kind == resource and where == namespace]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return []
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return []
-
-    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
-        return []
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        return lambda: None
-
-    async def wait_for(self, revision: int) -> None:
-        return
+def put(known: Known, resource: Resource, name: str, namespace: str = "ns", **fields: object) -> None:
+    known.put(resource, {"kind": resource.kind, "metadata": {"name": name, "namespace": namespace}, **fields})
 
 
 def encoded(text: str) -> str:
@@ -59,8 +26,8 @@ def encoded(text: str) -> str:
 
 def known() -> Known:
     cache = Known()
-    cache.put(CONFIG_MAPS, "m", data={"a": "from map", "b": "two"})
-    cache.put(SECRETS, "s", data={"k": encoded("hidden")})
+    put(cache, CONFIG_MAPS, "m", data={"a": "from map", "b": "two"})
+    put(cache, SECRETS, "s", data={"k": encoded("hidden")})
     return cache
 
 
@@ -198,10 +165,10 @@ def test_resources_in_units_of_the_divisor(reference: Object, wanted: str) -> No
 def _with_services() -> Known:
     cache = Known()
     ports = [{"name": "https", "port": 443, "protocol": "TCP"}]
-    cache.put(SERVICES, "kubernetes", "default", spec={"clusterIP": "10.96.0.1", "ports": ports})
-    cache.put(SERVICES, "my-db", spec={"clusterIP": "10.96.0.9", "ports": [{"port": 53, "protocol": "UDP"}]})
-    cache.put(SERVICES, "headless", spec={"clusterIP": "None", "ports": [{"port": 1}]})
-    cache.put(SERVICES, "elsewhere", "other", spec={"clusterIP": "10.96.0.8", "ports": [{"port": 1}]})
+    put(cache, SERVICES, "kubernetes", "default", spec={"clusterIP": "10.96.0.1", "ports": ports})
+    put(cache, SERVICES, "my-db", spec={"clusterIP": "10.96.0.9", "ports": [{"port": 53, "protocol": "UDP"}]})
+    put(cache, SERVICES, "headless", spec={"clusterIP": "None", "ports": [{"port": 1}]})
+    put(cache, SERVICES, "elsewhere", "other", spec={"clusterIP": "10.96.0.8", "ports": [{"port": 1}]})
     return cache
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,43 +16,12 @@ from kubelet.volumecontent import MountFailed, Sources, VolumeFailure, tokens_of
 from kubelet.volumes import set_up, take_down
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS
-from machinery.client.cache import Change
 from machinery.linux.mount import mount_points, unmount
+from tests.known import Known
 
 
-class Known:
-    """A cache that holds what a test gives it."""
-
-    def __init__(self) -> None:
-        self.objects: dict[tuple[Resource, str, str], Object] = {}
-
-    def put(self, resource: Resource, name: str, namespace: str = "ns", **fields: object) -> None:
-        self.objects[resource, namespace, name] = {"kind": resource.kind, "metadata": {"name": name}, **fields}
-
-    @property
-    def revision(self) -> int:
-        return 1
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        return self.objects.get((resource, namespace, name))
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        return [obj for (kind, where, _), obj in self.objects.items() if kind == resource and where == namespace]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return []
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return []
-
-    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
-        return []
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        return lambda: None
-
-    async def wait_for(self, revision: int) -> None:
-        return
+def put(known: Known, resource: Resource, name: str, **fields: object) -> None:
+    known.put(resource, {"kind": resource.kind, "metadata": {"name": name, "namespace": "ns"}, **fields})
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +59,7 @@ def failure(folder: Path, volume: Object, known: Known | None = None) -> str:
 
 def test_a_config_map_becomes_files(tmp_path: Path) -> None:
     known = Known()
-    known.put(CONFIG_MAPS, "m", data={"a": "one"}, binaryData={"b": base64.b64encode(b"two").decode()})
+    put(known, CONFIG_MAPS, "m", data={"a": "one"}, binaryData={"b": base64.b64encode(b"two").decode()})
     folder = put_up(tmp_path, {"configMap": {"name": "m", "defaultMode": 0o640}}, known)
     assert visible(folder) == {"a": "one", "b": "two"}
     assert os.readlink(folder / "a") == "..data/a"
@@ -99,7 +68,7 @@ def test_a_config_map_becomes_files(tmp_path: Path) -> None:
 
 def test_items_choose_path_and_mode(tmp_path: Path) -> None:
     known = Known()
-    known.put(SECRETS, "s", type="Opaque", data={"k": base64.b64encode(b"hidden").decode(), "other": ""})
+    put(known, SECRETS, "s", type="Opaque", data={"k": base64.b64encode(b"hidden").decode(), "other": ""})
     items = [{"key": "k", "path": "deep/file", "mode": 0o400}]
     folder = put_up(tmp_path, {"secret": {"secretName": "s", "items": items}}, known)
     assert [path.name for path in folder.iterdir() if not path.name.startswith("..")] == ["deep"]
@@ -109,12 +78,12 @@ def test_items_choose_path_and_mode(tmp_path: Path) -> None:
 
 def test_a_change_replaces_all_files_and_leaves_nothing_behind(tmp_path: Path) -> None:
     known = Known()
-    known.put(CONFIG_MAPS, "m", data={"a": "1", "gone": "x"})
+    put(known, CONFIG_MAPS, "m", data={"a": "1", "gone": "x"})
     folder = put_up(tmp_path, {"configMap": {"name": "m"}}, known)
     first = os.readlink(folder / "..data")
     put_up(tmp_path, {"configMap": {"name": "m"}}, known)
     assert os.readlink(folder / "..data") == first, "nothing has changed"
-    known.put(CONFIG_MAPS, "m", data={"a": "2", "new": "y"})
+    put(known, CONFIG_MAPS, "m", data={"a": "2", "new": "y"})
     put_up(tmp_path, {"configMap": {"name": "m"}}, known)
     assert visible(folder) == {"a": "2", "new": "y"}
     assert sorted(path.name for path in folder.iterdir()) == sorted(
@@ -136,7 +105,7 @@ def test_a_change_replaces_all_files_and_leaves_nothing_behind(tmp_path: Path) -
 )
 def test_what_lacks_is_told_in_the_words_of_failed_mount(tmp_path: Path, volume: Object, words: str) -> None:
     known = Known()
-    known.put(CONFIG_MAPS, "m", data={})
+    put(known, CONFIG_MAPS, "m", data={})
     assert failure(tmp_path, volume, known) == f'MountVolume.SetUp failed for volume "v" : {words}'
 
 
@@ -146,14 +115,14 @@ def test_what_is_optional_may_lack(tmp_path: Path) -> None:
 
 def test_a_path_out_of_the_volume_is_refused(tmp_path: Path) -> None:
     known = Known()
-    known.put(CONFIG_MAPS, "m", data={"k": "x"})
+    put(known, CONFIG_MAPS, "m", data={"k": "x"})
     items = [{"key": "k", "path": "../../out"}]
     assert "invalid path" in failure(tmp_path, {"configMap": {"name": "m", "items": items}}, known)
 
 
 def test_a_projected_volume_gathers_its_sources(tmp_path: Path) -> None:
     known = Known()
-    known.put(CONFIG_MAPS, "m", data={"ca.crt": "CA"})
+    put(known, CONFIG_MAPS, "m", data={"ca.crt": "CA"})
     sources = [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
         {"configMap": {"name": "m"}},
@@ -283,7 +252,7 @@ def test_an_empty_dir_in_memory_is_a_bounded_tmpfs_that_goes_with_the_pod(tmp_pa
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_secrets_and_tokens_stay_in_memory(tmp_path: Path) -> None:
     known = Known()
-    known.put(SECRETS, "s", data={"key": base64.b64encode(b"secret").decode()})
+    put(known, SECRETS, "s", data={"key": base64.b64encode(b"secret").decode()})
     for volume in ({"secret": {"secretName": "s"}}, {"projected": {"sources": [{"secret": {"name": "s"}}]}}):
         folder = put_up(tmp_path / "pod", volume, known)
         assert folder.is_mount() and visible(folder) == {"key": "secret"}

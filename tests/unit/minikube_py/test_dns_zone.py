@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
-from machinery.client.cache import Change
 from minikube_py.addons.dns.zone import EMPTY, NOWHERE, Addresses, Found, Record, Zone
+from tests.known import Known
 
 DOMAIN = "cluster.local"
 Made = tuple[Resource, Object]
-
-
-class Objects:
-    """A cache over objects that do not change."""
-
-    revision = 1
-
-    def __init__(self, *made: Made) -> None:
-        self._made = made
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        return next((obj for obj in self.list(resource, namespace) if obj["metadata"]["name"] == name), None)
-
-    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
-        found = [obj for row, obj in self._made if row == resource]
-        return [obj for obj in found if namespace in ("", obj["metadata"].get("namespace", ""))]
-
-    def labelled(self, resource: Resource, namespace: str, key: str, value: str) -> Sequence[Object]:
-        found = self.list(resource, namespace)
-        return [obj for obj in found if (obj["metadata"].get("labels") or {}).get(key) == value]
-
-    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
-        return ()
-
-    def on_node(self, node: str) -> Sequence[Object]:
-        return ()
-
-    def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
-        for obj in self.list(resource):
-            handler(Change(resource, None, obj))
-        return lambda: None
-
-    async def wait_for(self, revision: int) -> None:
-        return
 
 
 def namespace(name: str) -> Made:
@@ -65,7 +30,7 @@ def slice_of(name: str, *endpoints: dict[str, Any]) -> Made:
     return ENDPOINT_SLICES, {"metadata": metadata, "addressType": "IPv4", "endpoints": list(endpoints), "ports": ports}
 
 
-WORLD = Objects(
+WORLD = Known(
     namespace("d"),
     service("plain", clusterIP="10.96.0.9", clusterIPs=["10.96.0.9", "fd00::9"],
             ports=[{"name": "web", "port": 80, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]),
