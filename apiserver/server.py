@@ -16,12 +16,13 @@ from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
 from apiserver.cache_view import CacheView
 from apiserver.config import ApiServerConfig
-from apiserver.discovery import built_in
+from apiserver.discovery import Discovery, built_in
 from apiserver.http.handler import Handler
 from apiserver.http.listener import Listener
 from apiserver.http.plain import PlainPaths
 from apiserver.http.resources import ResourceHandler
 from apiserver.local import LocalClient
+from apiserver.metrics_group import NODE_METRICS, POD_METRICS, MetricsGroup
 from apiserver.node_proxy import NodeProxy
 from apiserver.registry.addresses import ClusterAddresses
 from apiserver.registry.api import Api
@@ -31,9 +32,11 @@ from apiserver.request import LOOPBACK, User
 from apiserver.reviews import Reviews
 from apiserver.storage.store import Store
 from apiserver.watchcache import WatchCache
+from machinery.api.resources import RESOURCES
 from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
 from machinery.pki import Pki
+from machinery.usage import UsageSource
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class ApiServer:
         self._listener: Listener | None = None
         self._plain: PlainPaths | None = None
         self._rbac: Rbac | None = None
+        self._nodes = NodeProxy(config.pki, self.cache)
+        self._usage: UsageSource | None = None
 
     @property
     def pki(self) -> Pki:
@@ -66,6 +71,14 @@ class ApiServer:
     def version(self) -> str:
         return self._config.version
 
+    def serve_metrics(self, source: UsageSource) -> None:
+        """Serves metrics.k8s.io out of `source`, from `start` on."""
+        self._usage = source
+
+    async def node_summary(self, node: str) -> bytes:
+        """The body of the statistics that the node's kubelet tells; raises StatusError where it can't be reached."""
+        return await self._nodes.text(node, "/stats/summary")
+
     async def start(self) -> None:
         """Loads the store and binds the sockets; raises OSError where an address is taken."""
         config = self._config
@@ -78,9 +91,12 @@ class ApiServer:
         subresources = Subresources(registry, reviews, self._watch_cache, self._clock)
         api = self._api = Api(registry, subresources, reviews, self._watch_cache, rbac)
         config.pki.serve(config.tls_sans, [str(addresses.first), config.advertise_address, *_ips(config)])
-        plain = self._plain = PlainPaths(built_in(), authenticator, config.version)
-        resources = ResourceHandler(api, NodeProxy(config.pki, self.cache))
-        handler = Handler(api, authenticator, rbac, resources, plain.answer)
+        metrics = MetricsGroup(self.cache, self._usage, api.authorize) if self._usage is not None else None
+        discovery = Discovery((*RESOURCES, NODE_METRICS, POD_METRICS)) if metrics is not None else built_in()
+        plain = self._plain = PlainPaths(discovery, authenticator, config.version)
+        resources = ResourceHandler(api, self._nodes)
+        aggregated = metrics.answer if metrics is not None else None
+        handler = Handler(api, authenticator, rbac, resources, plain.answer, aggregated)
         self._listener = Listener(handler, config.pki.ssl_context_server())
         await self._listener.start(config.bind, config.port)
 
