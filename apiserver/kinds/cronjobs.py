@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.cron_rules import cron_job_errors
+from apiserver.kinds.cron_rules import (
+    cron_job_errors,
+    cron_job_update_errors,
+    cron_job_update_warnings,
+    cron_job_warnings,
+)
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
@@ -21,5 +26,9 @@ RULES = Rules(
     prepare_create=drop_status,
     prepare_update=keep_status,
     validate=cron_job_errors,
+    validate_update=cron_job_update_errors,
+    rechecked="never",
+    warnings=cron_job_warnings,
+    update_warnings=cron_job_update_warnings,
     has_generation=True,
 )

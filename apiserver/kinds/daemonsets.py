@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import daemon_set_errors, immutable
+from apiserver.kinds.workload_rules import daemon_set_errors
+from apiserver.kinds.workload_status import daemon_set_status_errors
 from machinery.api.resource import Object
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -48,5 +50,6 @@ RULES = Rules(
     prepare_update=_next_generation,
     validate=daemon_set_errors,
     validate_update=immutable("spec.selector"),
+    validate_status=daemon_set_status_errors,
     has_generation=True,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import deployment_errors, immutable
+from apiserver.kinds.workload_rules import deployment_errors, name_warnings
+from apiserver.kinds.workload_status import deployment_status_errors
 from machinery.api.resource import Object
 
 
@@ -26,5 +28,7 @@ RULES = Rules(
     prepare_update=keep_status,
     validate=deployment_errors,
     validate_update=immutable("spec.selector"),
+    validate_status=deployment_status_errors,
+    warnings=name_warnings,
     has_generation=True,
 )

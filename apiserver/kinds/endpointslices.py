@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.field_errors import all_of, duplicate, invalid_value, not_supported, one_of, required, too_many
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import immutable
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

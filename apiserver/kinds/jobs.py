@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.job_rules import NAME, OLD_NAME, OLD_UID, UID, job_errors, job_update_errors, job_warnings
+from apiserver.kinds.job_status import job_status_errors
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import job_errors, job_update_errors
+from apiserver.kinds.workload_rules import name_warnings
 from machinery.api.resource import Object
-
-_UID, _NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 
 
 def default(job: Object) -> None:
@@ -46,10 +46,16 @@ def prepare_create(job: Object) -> None:
     metadata = spec.setdefault("template", {}).setdefault("metadata", {})
     labels, name = metadata.get("labels") or {}, job["metadata"].get("name", "")
     is_shared = job["metadata"].get("labels") is labels
-    metadata["labels"] = {**labels, _UID: uid, "controller-uid": uid, _NAME: name, "job-name": name}
+    # What the user said of these labels stays, to be refused where it's wrong.
+    metadata["labels"] = {OLD_NAME: name, NAME: name, OLD_UID: uid, UID: uid, **labels}
     if is_shared:
         job["metadata"]["labels"] = dict(metadata["labels"])
-    spec["selector"] = {"matchLabels": {_UID: uid}}
+    selector = spec["selector"] = dict(spec.get("selector") or {})
+    selector["matchLabels"] = {UID: uid, **(selector.get("matchLabels") or {})}
+
+
+def _warnings(job: Object) -> list[str]:
+    return [*name_warnings(job), *job_warnings(job.get("spec") or {})]
 
 
 RULES = Rules(
@@ -58,6 +64,9 @@ RULES = Rules(
     prepare_update=keep_status,
     validate=job_errors,
     validate_update=job_update_errors,
+    validate_status=job_status_errors,
+    warnings=_warnings,
+    update_warnings=lambda new, old: job_warnings(new.get("spec") or {}),
     has_generation=True,
     selectable_fields=("status.successful",),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_supported, required
-from apiserver.kinds.workload_rules import selector_errors
+from apiserver.kinds.label_rules import label_selector_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -22,7 +22,7 @@ _BAD_AT_END = ("/..", "/.")
 
 def policy_errors(policy: Object) -> list[Cause]:
     spec = policy.get("spec") or {}
-    errors = list(selector_errors(spec.get("podSelector") or {}, "spec.podSelector"))
+    errors = list(label_selector_errors(spec.get("podSelector") or {}, "spec.podSelector"))
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         for index, rule in enumerate(spec.get(direction) or []):
             path = f"spec.{direction}[{index}]"
@@ -74,7 +74,7 @@ def _peer_errors(peer: Object, path: str) -> Iterator[Cause]:
         if field == "ipBlock":
             yield from _block_errors(peer[field], f"{path}.ipBlock")
         else:
-            yield from selector_errors(peer[field], f"{path}.{field}")
+            yield from label_selector_errors(peer[field], f"{path}.{field}")
 
 
 def _block_errors(block: Object, path: str) -> Iterator[Cause]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import immutable, replica_set_errors
+from apiserver.kinds.workload_rules import name_warnings, replica_set_errors
+from apiserver.kinds.workload_status import replica_set_status_errors
 from machinery.api.resource import Object
 
 
@@ -21,5 +23,7 @@ RULES = Rules(
     prepare_update=keep_status,
     validate=replica_set_errors,
     validate_update=immutable("spec.selector"),
+    validate_status=replica_set_status_errors,
+    warnings=name_warnings,
     has_generation=True,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import controller_errors
+from apiserver.kinds.workload_rules import controller_errors, name_warnings
+from apiserver.kinds.workload_status import controller_status_errors
 from machinery.api.resource import Object
 
 
@@ -27,4 +28,6 @@ RULES = Rules(
     prepare_update=keep_status,
     has_generation=True,
     validate=controller_errors,
+    validate_status=controller_status_errors,
+    warnings=name_warnings,
 )

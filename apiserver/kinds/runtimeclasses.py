@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apiserver.kinds.field_errors import all_of, required
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import immutable
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

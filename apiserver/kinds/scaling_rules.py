@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from apiserver.kinds.field_errors import (
     all_of,
@@ -13,7 +12,8 @@ from apiserver.kinds.field_errors import (
     not_supported,
     required,
 )
-from apiserver.kinds.workload_rules import selector_errors, share_errors
+from apiserver.kinds.label_rules import label_selector_errors
+from apiserver.kinds.share_rules import more_than_all_errors, share_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
@@ -125,17 +125,12 @@ def budget_errors(budget: Object) -> list[Cause]:
     for field, value in (("minAvailable", least), ("maxUnavailable", most)):
         if value is not None:
             errors += share_errors(value, f"spec.{field}")
-            errors += _share_of_all(value, f"spec.{field}")
-    errors += selector_errors(spec.get("selector") or {}, "spec.selector")
+            errors += more_than_all_errors(value, f"spec.{field}")
+    errors += label_selector_errors(spec.get("selector"), "spec.selector")
     policy, known = spec.get("unhealthyPodEvictionPolicy"), ("AlwaysAllow", "IfHealthyBudget")
     if policy is not None and policy not in known:
         errors.append(not_supported("spec.unhealthyPodEvictionPolicy", policy, known))
     return errors
-
-
-def _share_of_all(value: Any, path: str) -> Iterator[Cause]:
-    if isinstance(value, str) and value.endswith("%") and value[:-1].isdigit() and int(value[:-1]) > 100:
-        yield invalid_value(path, value, "must not be greater than 100%")
 
 
 def _internal_budget(spec: Object) -> Object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.workload_rules import stateful_set_errors, stateful_set_update_errors
+from apiserver.kinds.stateful_rules import stateful_set_errors, stateful_set_update_errors, stateful_set_warnings
+from apiserver.kinds.workload_status import stateful_set_status_errors
 from machinery.api.resource import Object
 
 
@@ -34,5 +35,9 @@ RULES = Rules(
     prepare_update=keep_status,
     validate=stateful_set_errors,
     validate_update=stateful_set_update_errors,
+    rechecked="never",
+    validate_status=stateful_set_status_errors,
+    warnings=stateful_set_warnings,
+    update_warnings=lambda new, old: stateful_set_warnings(new),
     has_generation=True,
 )

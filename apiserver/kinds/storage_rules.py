@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_supported, one_of, required
-from apiserver.kinds.workload_rules import immutable
+from apiserver.kinds.immutability import immutable
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of

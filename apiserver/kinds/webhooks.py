@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.field_errors import duplicate, invalid_value, not_supported, required
-from apiserver.kinds.workload_rules import selector_errors
+from apiserver.kinds.label_rules import label_selector_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -61,7 +61,7 @@ def _webhook_errors(webhook: Object, path: str) -> Iterator[Cause]:
     if seconds is not None and not 1 <= seconds <= _LONGEST_WAIT:
         yield invalid_value(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
     for field in ("namespaceSelector", "objectSelector"):
-        yield from selector_errors(webhook.get(field) or {}, f"{path}.{field}")
+        yield from label_selector_errors(webhook.get(field) or {}, f"{path}.{field}")
     yield from _client_errors(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     yield from _review_version_errors(webhook.get("admissionReviewVersions") or [], f"{path}.admissionReviewVersions")
 

@@ -1,0 +1,46 @@
+"""Names that are more than one word: paths under a domain, whole domains, drivers (apimachinery's validation)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
+from machinery.api import names
+from machinery.api.errors import Cause
+
+_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
+_LONGEST_DRIVER = 63
+
+
+def domain_path_errors(text: str, path: str) -> Iterator[Cause]:
+    """`acme.io/foo`: each part is complained of by itself."""
+    domain, _, rest = text.partition("/")
+    if not text:
+        yield required(path)
+    elif not domain or not rest:
+        yield invalid_value(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from all_of(path, domain, names.dns_subdomain(domain))
+        if not re.fullmatch(_PATH, rest):
+            yield invalid_value(path, rest, f"Invalid path (regex used for validation is '{_PATH}')")
+
+
+def domain_errors(text: str, path: str, *, least: int, words: str) -> Iterator[Cause]:
+    """A domain of at least so many parts; a last dot is no part."""
+    bare = text.removesuffix(".")
+    if not text:
+        yield required(path)
+    elif complaints := names.dns_subdomain(bare):
+        yield from all_of(path, bare, complaints)
+    elif bare.count(".") + 1 < least:
+        yield invalid_value(path, bare, f"should be a domain with at least {words} segments separated by dots")
+
+
+def driver_errors(name: str, path: str) -> Iterator[Cause]:
+    """Names of CSI and of resource drivers, in any case."""
+    if not name:
+        yield required(path)
+    if len(name) > _LONGEST_DRIVER:
+        yield too_long(path, _LONGEST_DRIVER)
+    yield from all_of(path, name, names.dns_subdomain(name.lower()))
