@@ -1,14 +1,15 @@
-"""Pods: defaults, and the status with which a new one begins."""
+"""Pods: defaults, the status with which a new one begins, and the rules of each of their parts."""
 
 from __future__ import annotations
 
+from apiserver.kinds.pod_qos import qos_class
+from apiserver.kinds.pod_resize_rules import validate_resize
 from apiserver.kinds.pod_rules import validate_pod
 from apiserver.kinds.pod_spec import default_pod
-from apiserver.kinds.pod_update_rules import validate_pod_update
+from apiserver.kinds.pod_status_rules import prepare_status, validate_pod_status
+from apiserver.kinds.pod_update_rules import validate_ephemeral_containers, validate_pod_update
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
-
-_COMPUTED = ("Guaranteed", "Burstable", "BestEffort")
 
 
 def prepare_create(pod: Object) -> None:
@@ -33,23 +34,6 @@ def prepare_update(new: Object, old: Object) -> None:
     new["status"] = old.get("status", {})
 
 
-def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, by cpu and memory of all containers."""
-    from machinery.api.quantity import milli
-
-    guaranteed, burstable = True, False
-    for container in [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]:
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-        for name in ("cpu", "memory"):
-            limit, request = milli(str(limits.get(name, 0))), milli(str(requests.get(name, limits.get(name, 0))))
-            burstable |= bool(limit or request)
-            guaranteed &= bool(limit) and limit == request
-    if not burstable:
-        return _COMPUTED[2]
-    return _COMPUTED[0] if guaranteed else _COMPUTED[1]
-
-
 RULES = Rules(
     default=default_pod,
     prepare_create=prepare_create,
@@ -57,6 +41,9 @@ RULES = Rules(
     validate=validate_pod,
     validate_update=validate_pod_update,
     rechecked="never",
+    prepare_status=prepare_status,
+    validate_status=validate_pod_status,
+    validate_parts={"ephemeralcontainers": validate_ephemeral_containers, "resize": validate_resize},
     has_generation=True,
     selectable_fields=(
         "spec.nodeName",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -46,7 +46,8 @@ class Rules:
 
     `default` fills in what upstream's defaulting does. `prepare_create` and `prepare_update(new, old)` are upstream's
     strategies (dropping status, setting phases). `validate`, `validate_update(new, old)` and
-    `validate_status(new, old)`, which is asked where the status alone is written, return all errors.
+    `validate_status(new, old)`, which is asked where the status alone is written, return all errors;
+    `prepare_status(new, old)` comes before it.
     """
 
     default: Callable[[Object], None] = _nothing
@@ -54,7 +55,10 @@ class Rules:
     prepare_update: Callable[[Object, Object], None] = _unchanged
     validate: Callable[[Object], list[Cause]] = _valid
     validate_update: Callable[[Object, Object], list[Cause]] = _valid_update
+    prepare_status: Callable[[Object, Object], None] = _unchanged
     validate_status: Callable[[Object, Object], list[Cause]] = _valid_update
+    validate_parts: Mapping[str, Callable[[Object, Object], list[Cause]]] = field(default_factory=dict)
+    """The same for whatever else a sub-resource of that name writes."""
     rechecked: Literal["first", "last", "never"] = "first"
     """When an update is also held to the rules of a new object: before `validate_update`'s, after them, or not."""
     warnings: Callable[[Object], list[str]] = _no_warnings

@@ -61,46 +61,49 @@ def _with_annotations(metadata: Object, binding: Object) -> Object:
 
 
 def ephemeral(wanted: Object) -> Callable[[Object], Object]:
-    """The change that an update of `ephemeralcontainers` makes: those are added, nothing else moves."""
+    """The change that an update of `ephemeralcontainers` makes: of those containers alone."""
 
     def change(pod: Object) -> Object:
-        containers = (wanted.get("spec") or {}).get("ephemeralContainers") or []
-        there = {each["name"]: each for each in pod["spec"].get("ephemeralContainers") or []}
-        given = {each.get("name"): each for each in containers}
-        for name, each in there.items():
-            if name not in given or given[name] != each:
-                message = f'Forbidden: existing ephemeral containers "{name}" may not be ' + (
-                    "removed" if name not in given else "changed"
-                )
-                cause = Cause("FieldValueForbidden", message, "spec.ephemeralContainers")
-                raise invalid("Pod", pod["metadata"]["name"], [cause])
-        return {**pod, "spec": {**pod["spec"], "ephemeralContainers": containers}}
+        spec = {key: value for key, value in pod["spec"].items() if key != "ephemeralContainers"}
+        if containers := (wanted.get("spec") or {}).get("ephemeralContainers"):
+            spec["ephemeralContainers"] = containers
+        return {**pod, "spec": spec}
 
     return change
 
 
+_PARTS = ("containers", "initContainers")
+
+
 def resized(wanted: Object) -> Callable[[Object], Object]:
-    """The change that an update of `resize` makes: resources of containers alone."""
+    """The change that an update of `resize` makes: of resources and of how they are resized.
+
+    Containers that have come, gone or changed places stay as they are wanted, for the pod's rules to refuse.
+    """
 
     def change(pod: Object) -> Object:
-        spec, given = dict(pod["spec"]), wanted.get("spec") or {}
-        for field in ("containers", "initContainers"):
-            resources = {each.get("name"): each for each in given.get(field) or []}
-            if spec.get(field):
-                spec[field] = [_with_resources(each, resources.get(each["name"])) for each in spec[field]]
-        if "resources" in given:
+        given, spec = wanted.get("spec") or {}, dict(pod["spec"])
+        if any(len(given.get(part) or ()) != len(spec.get(part) or ()) for part in _PARTS):
+            return {**pod, "spec": given}
+        for part in _PARTS:
+            if spec.get(part):
+                spec[part] = _with_resources(spec[part], given[part])
+        spec.pop("resources", None)
+        if given.get("resources") is not None:
             spec["resources"] = given["resources"]
         return {**pod, "spec": spec}
 
     return change
 
 
-def _with_resources(container: Object, given: Object | None) -> Object:
-    if given is None:
-        return container
-    changed = {**container, "resources": given.get("resources") or {}}
-    if "resizePolicy" in given:
-        changed["resizePolicy"] = given["resizePolicy"]
+def _with_resources(containers: list[Object], given: list[Object]) -> list[Object]:
+    if [each.get("name") for each in containers] != [each.get("name") for each in given]:
+        return given
+    changed = []
+    for container, wanted in zip(containers, given, strict=True):
+        kept = {key: value for key, value in container.items() if key not in ("resources", "resizePolicy")}
+        taken = {key: wanted[key] for key in ("resources", "resizePolicy") if wanted.get(key) is not None}
+        changed.append({**kept, "resources": {}, **taken})
     return changed
 
 

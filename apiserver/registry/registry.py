@@ -171,14 +171,14 @@ class Registry:
     async def _decide(self, call: Call, new: Object, old: Object, row: Resource, part: Part) -> Object:
         target = call.target
         if part == "status":
-            new = strategy.prepare_status_update(new, old)
+            new = strategy.prepare_status_update(new, old, row)
         else:
             strategy.prepare_update(new, old, row, is_system=part == "all")
         await admit(self._chain, Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old))
         if part == "status":
             strategy.check_status_update(new, old, row)
         elif part == "all":
-            strategy.check_update(new, old, row, is_whole=False)
+            strategy.check_part_update(new, old, row, target.subresource)
         else:
             if row == SERVICES:
                 self._addresses.keep(new, old)

@@ -162,7 +162,7 @@ def prepare_update(new: Object, old: Object, resource: Resource, *, is_system: b
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def prepare_status_update(new: Object, old: Object) -> Object:
+def prepare_status_update(new: Object, old: Object, resource: Resource) -> Object:
     """The old object with the new one's status, and its metadata as far as clients may change that."""
     meta.keep_on_update(new["metadata"], old["metadata"])
     metadata = {**new["metadata"]}
@@ -172,20 +172,28 @@ def prepare_status_update(new: Object, old: Object) -> Object:
             metadata[field] = old["metadata"][field]
         else:
             metadata.pop(field, None)
-    return {**old, "metadata": metadata, "status": new.get("status", {})}
+    written = {**old, "metadata": metadata, "status": new.get("status", {})}
+    rules(resource).prepare_status(written, old)
+    return written
 
 
-def check_update(new: Object, old: Object, resource: Resource, *, is_whole: bool = True) -> None:
+def check_update(new: Object, old: Object, resource: Resource) -> None:
     """Raises Invalid with all that is wrong with an update."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    if is_whole:
-        kind_rules = rules(resource)
-        if kind_rules.rechecked == "first":
-            causes += kind_rules.validate(new)
-        causes += kind_rules.validate_update(new, old)
-        if kind_rules.rechecked == "last":
-            causes += kind_rules.validate(new)
+    kind_rules = rules(resource)
+    if kind_rules.rechecked == "first":
+        causes += kind_rules.validate(new)
+    causes += kind_rules.validate_update(new, old)
+    if kind_rules.rechecked == "last":
+        causes += kind_rules.validate(new)
     _raise(causes, new, resource)
+
+
+def check_part_update(new: Object, old: Object, resource: Resource, subresource: str) -> None:
+    """Raises Invalid with all that is wrong with what a sub-resource other than the status has changed."""
+    causes = meta.validate_update(new["metadata"], old["metadata"], resource)
+    part_errors = rules(resource).validate_parts.get(subresource)
+    _raise(causes + (part_errors(new, old) if part_errors is not None else []), new, resource)
 
 
 def check_status_update(new: Object, old: Object, resource: Resource) -> None:

@@ -56,7 +56,10 @@ async def test_a_resize_restarts_where_the_policy_asks_for_it(tmp_path: Path) ->
         policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
         await found.pod("p", {"resources": {"requests": {"cpu": "10m"}}, "resizePolicy": policy})
         await found.until("p", phase_is("Running"))
-        await found.patch("p", resources(cpu="20m"), "resize")
+        wanted = resources(cpu="20m")
+        # A merge patch replaces the list, and the policy may not go.
+        wanted["spec"]["containers"][0]["resizePolicy"] = policy
+        await found.patch("p", wanted, "resize")
         pod = await found.until("p", lambda pod: _requests(pod).get("cpu") == "20m")
         assert pod["status"]["containerStatuses"][0]["restartCount"] == 1
         event = await found.until_told("ResizeCompleted")
