@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from apiserver.kinds import storage_source_rules as storage
+from apiserver.kinds.claim_rules import claim_spec_errors
 from apiserver.kinds.field_errors import (
     all_of,
     choice,
@@ -149,9 +150,6 @@ _NOT_OF_TEMPLATES = (
 
 
 def _ephemeral_errors(source: Object, path: str) -> Iterator[Cause]:
-    # Claims are judged by their own kind, whose rules know pod templates: so it is only met when it is needed.
-    from apiserver.kinds.persistentvolumeclaims import claim_spec_errors
-
     template, where = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
     if template is None:
         yield required(where)
