@@ -37,6 +37,7 @@ class Create:
 class Update:
     resource: Resource
     obj: Object
+    subresource: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,33 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.client.work_queue import WorkQueue
 from machinery.contain import contain
+from machinery.usage import Usages
 
 LOG = logging.getLogger("controllers")
 _MOST_ODD = 512
 
 
-async def run(client_for: Callable[[str], Client], cache: Cache, clock: Clock, *, root_ca: str) -> None:
-    """Runs all controllers until cancelled; `client_for` gives a client of a ServiceAccount in kube-system."""
+async def run(
+    client_for: Callable[[str], Client],
+    cache: Cache,
+    clock: Clock,
+    *,
+    root_ca: str,
+    usages: Callable[[], Usages] = Usages,
+) -> None:
+    """Runs all controllers until cancelled; `client_for` gives a client of a ServiceAccount in kube-system.
+
+    `usages` gives what pods were last seen to use: nothing, where nobody looks.
+    """
+    await run_each(controllers(root_ca, usages), client_for, cache, clock)
+
+
+async def run_each(
+    controllers: Sequence[Controller], client_for: Callable[[str], Client], cache: Cache, clock: Clock
+) -> None:
+    """Runs these controllers until cancelled."""
     async with asyncio.TaskGroup() as group:
-        for controller in controllers(root_ca):
+        for controller in controllers:
             runner = Runner(controller, client_for(controller.account), cache, clock)
             for _ in range(controller.concurrency):
                 group.create_task(runner.work())
@@ -155,8 +173,8 @@ class Runner:
                 spec["finalizers"] = [name for name in spec["finalizers"] if name != "kubernetes"]
                 finalized = {**namespace, "spec": spec}
                 return _revision(await self._client.update(NAMESPACES, finalized, subresource="finalize"))
-            case Update(resource, obj):
-                return _revision(await self._client.update(resource, obj))
+            case Update(resource, obj, subresource):
+                return _revision(await self._client.update(resource, obj, subresource=subresource))
             case UpdateStatus(resource, obj):
                 return _revision(await self._client.update(resource, obj, subresource="status"))
             case Patch():

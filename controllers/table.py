@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from controllers.cronjob import CRON_JOB
 from controllers.daemonset import daemon_sets
 from controllers.deployment import DEPLOYMENT
@@ -11,6 +13,7 @@ from controllers.endpointslice import endpoint_slices
 from controllers.endpointslice_mirroring import ENDPOINT_SLICE_MIRRORING
 from controllers.ephemeral_volumes import EPHEMERAL_VOLUMES
 from controllers.garbage import GARBAGE
+from controllers.hpa import horizontal_pod_autoscaler
 from controllers.job import job
 from controllers.job_orphans import JOB_ORPHANS
 from controllers.namespace import NAMESPACE
@@ -28,10 +31,14 @@ from controllers.statefulset import stateful_sets
 from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
 from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
+from machinery.usage import Usages
 
 
-def controllers(root_ca: str) -> tuple[Controller, ...]:
-    """`root_ca` is the cluster's certificate authority (PEM), published to every namespace."""
+def controllers(root_ca: str, usages: Callable[[], Usages]) -> tuple[Controller, ...]:
+    """`root_ca` is the cluster's certificate authority (PEM), published to every namespace.
+
+    `usages` gives what pods were last seen to use.
+    """
     return (
         daemon_sets(),
         DEPLOYMENT,
@@ -46,6 +53,7 @@ def controllers(root_ca: str) -> tuple[Controller, ...]:
         job(),
         CRON_JOB,
         JOB_ORPHANS,
+        horizontal_pod_autoscaler(usages),
         TTL_AFTER_FINISHED,
         NAMESPACE,
         NODE_LIFECYCLE,

@@ -91,7 +91,7 @@ async def _start(
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
-        start("controllers", _controllers(server, pki))
+        start("controllers", _controllers(server, pki, scraper))
     if "scheduler" in config.components:
         from scheduler.loop import run as run_scheduler
 
@@ -123,7 +123,7 @@ def _say_ready(config: Config, state: State) -> None:
     systemd.notify("READY=1")
 
 
-async def _controllers(server: ApiServer, pki: Pki) -> None:
+async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
     """The controllers, and beside them what plays nodes that nobody runs."""
     from controllers.runner import run as run_controllers
     from minikube_py.simulation.kubelets import run as run_simulation
@@ -131,7 +131,13 @@ async def _controllers(server: ApiServer, pki: Pki) -> None:
     simulator = server.client("minikube-py:simulation", ("system:masters",))
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            run_controllers(server.controller_client, server.cache, SystemClock(), root_ca=pki.ca_pem.decode())
+            run_controllers(
+                server.controller_client,
+                server.cache,
+                SystemClock(),
+                root_ca=pki.ca_pem.decode(),
+                usages=lambda: scraper.latest,
+            )
         )
         group.create_task(run_simulation(simulator, server.cache, SystemClock()))
 

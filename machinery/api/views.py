@@ -75,6 +75,8 @@ class Pod(View):
     container_statuses: field[list[Object]] = field("status.containerStatuses", [])
     init_container_statuses: field[list[Object]] = field("status.initContainerStatuses", [])
     deletion_grace_seconds = field("metadata.deletionGracePeriodSeconds", 0)
+    resources: field[Object] = field("spec.resources", {})
+    start_time = field("status.startTime", "")
     priority = field("spec.priority", 0)
     scheduler_name = field("spec.schedulerName", "default-scheduler")
     scheduling_gates: field[list[Object]] = field("spec.schedulingGates", [])
@@ -232,6 +234,17 @@ class CronJob(View):
     active: field[list[Object]] = field("status.active", [])
     last_schedule_time = field("status.lastScheduleTime", "")
     last_successful_time = field("status.lastSuccessfulTime", "")
+
+
+class HorizontalPodAutoscaler(View):
+    target: field[Object] = field("spec.scaleTargetRef", {})
+    min_replicas = field("spec.minReplicas", 1)
+    max_replicas = field("spec.maxReplicas", 1)
+    metrics: field[list[Object]] = field("spec.metrics", [])
+    behavior: field[Object | None] = field("spec.behavior", None)
+    status: field[Object] = field("status", {})
+    desired_replicas = field("status.desiredReplicas", 0)
+    last_scale_time = field("status.lastScaleTime", "")
 
 
 class Node(View):
