@@ -90,16 +90,19 @@ class World:
 
     async def befall(self, data: st.DataObject) -> None:
         """One move of the user, of a node or of a pod."""
-        moves = ["image", "add", "schedule", "nothing"]
+        moves = ["image", "image", "add", "schedule", "settle", "settle", "nothing"]
         nodes, pods = self.nodes(), self.pods.all()
         moves += ["taint", "label", "remove"] if nodes else []
-        move = data.draw(st.sampled_from([*moves, *["pod"] * 2 * len(moves)] if pods else moves))
+        move = data.draw(st.sampled_from([*moves, *["pod"] * len(moves)] if pods else moves))
         if move == "image":
-            await self.use_image(data.draw(st.sampled_from(["i", "j", "k", "l"])))
+            await self.use_image(data.draw(st.sampled_from(["i", "j", "k"])))
         elif move == "add" and len(nodes) < 4:
             await self.add_node()
         elif move == "schedule":
             await self.schedule()
+        elif move == "settle":
+            await self.schedule()
+            await self.pods.play()
         elif move == "pod":
             await self._befall_pod(data)
         elif move in ("taint", "label", "remove"):
@@ -150,9 +153,11 @@ def test_any_death_is_repaired_and_nodes_stay_served(house: House, data: st.Data
 async def _any_death_is_repaired_and_nodes_stay_served(house: House, data: st.DataObject) -> None:
     world = World(house, await house.namespace())
     await world.create(data.draw(st.sampled_from(STRATEGIES)))
-    for _ in range(data.draw(st.integers(0, 3))):
+    for _ in range(data.draw(st.integers(0, 4))):
         await world.add_node()
     controller, key = Mortal(house.server, daemon_sets()), Key(world.namespace, "d")
+    if data.draw(st.booleans()):
+        await controller.at_rest(key, world.schedule, world.pods.play)
     for _ in range(data.draw(st.integers(1, 15))):
         before = world.served()
         await controller.look(key, data.draw(st.none() | st.integers(0, 6)))

@@ -19,7 +19,7 @@ from machinery.client.cache import Change
 from tests.mortal_controller import House, Mortal, served
 from tests.played_pods import PlayedPods
 
-KEPT = 2
+KEPT = 1
 """The history limit of the sets here."""
 
 
@@ -87,7 +87,8 @@ class World:
 
     async def befall(self, data: st.DataObject) -> None:
         """One move of the user or of the node."""
-        moves = ["scale", "image", "partition", "start", "retention", "strategy", "collect", "nothing"]
+        moves = ["scale", "scale", "image", "image", "partition", "start", "retention", "strategy", "collect"]
+        moves += ["settle", "settle", "settle", "nothing"]
         pods = self.pods.all()
         move = data.draw(st.sampled_from([*moves, *["pod"] * len(moves)] if pods else moves))
         if move == "pod":
@@ -95,7 +96,7 @@ class World:
         elif move == "scale":
             await self.change({"replicas": data.draw(st.integers(0, 4))})
         elif move == "image":
-            await self.use_image(data.draw(st.sampled_from(["i", "j", "k", "l", "m"])))
+            await self.use_image(data.draw(st.sampled_from(["i", "j", "k"])))
         elif move == "partition":
             rolling = {"partition": data.draw(st.integers(0, 3))}
             await self.change({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}})
@@ -108,6 +109,8 @@ class World:
             await self.change({"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}})
         elif move == "collect":
             await self.collect()
+        elif move == "settle":
+            await self.pods.play()
 
     async def _befall_pod(self, data: st.DataObject) -> None:
         pod = data.draw(st.sampled_from(self.pods.all()))
@@ -146,6 +149,8 @@ async def _any_death_is_repaired_and_order_is_kept(house: House, data: st.DataOb
     controller, key = Mortal(house.server, stateful_sets(several_unavailable=feature)), Key(world.namespace, "s")
     end = house.server.cache.subscribe(PODS, world.watch_order)
     try:
+        if data.draw(st.booleans()):
+            await controller.at_rest(key, world.pods.play, world.collect)
         for _ in range(data.draw(st.integers(1, 15))):
             await controller.look(key, data.draw(st.none() | st.integers(0, 7)))
             await world.befall(data)
