@@ -52,10 +52,10 @@ READY = [a_pod("a"), a_pod("b")]
         (READY, sampled(a=25, b=76), 50, 2),
         (READY, sampled(a=60, b=61), 50, 3),
         # Pods that have not told anything are busy on the way down, idle on the way up.
-        ([*READY, a_pod("x")], sampled(a=10, b=10), 50, 3),
+        ([*READY, a_pod("x")], sampled(a=10, b=10), 50, 2),
         ([*READY, a_pod("x")], sampled(a=100, b=100), 50, 4),
         ([*READY, a_pod("x", "Pending")], sampled(a=100, b=100), 50, 4),
-        ([*READY, a_pod("x", "Pending")], sampled(a=80, b=80), 50, 4),
+        ([*READY, a_pod("x", "Pending")], sampled(a=80, b=80), 50, 2),
         ([*READY, *(a_pod(f"x{n}", "Pending") for n in range(3))], sampled(a=100, b=100), 50, 2),
         ([*READY, a_pod("x", "Failed")], sampled(a=100, b=100), 50, 4),
         ([*READY, a_pod("x", deletionTimestamp=LATELY)], sampled(a=100, b=100, x=900), 50, 4),
@@ -297,10 +297,9 @@ def test_a_target_that_is_not_there_is_told() -> None:
 
 def remembered(*recommendations: tuple[int, int], changes: tuple[tuple[int, int], ...] = ()) -> Memory:
     """(seconds ago, replicas)."""
-    past = [
-        tuple((NOW - timedelta(seconds=ago), number) for ago, number in each) for each in (recommendations, changes)
-    ]
-    return Memory(*past)
+    past = ((NOW - timedelta(seconds=ago), replicas) for ago, replicas in recommendations)
+    changed = ((NOW - timedelta(seconds=ago), by) for ago, by in changes)
+    return Memory(tuple(past), tuple(changed))
 
 
 UP: Object = {"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": []}, "scaleDown": {}}
@@ -315,7 +314,7 @@ def policies(direction: str, *found: tuple[str, int, int], select: str = "Max", 
     ("behavior", "memory", "current", "desired", "expected", "reason"),
     [
         (None, Memory(), 2, 9, 4, "ScaleUpLimit"),
-        (None, Memory(), 5, 30, 10, "ScaleUpLimit"),
+        (None, Memory(), 4, 30, 8, "ScaleUpLimit"),
         (None, Memory(), 6, 30, 10, "TooManyReplicas"),
         (None, Memory(), 6, 0, 1, "TooFewReplicas"),
         (None, remembered((200, 5)), 6, 1, 5, "DesiredWithinRange"),
