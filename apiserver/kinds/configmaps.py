@@ -14,15 +14,23 @@ LIMIT = 1 << 20
 def validate(config_map: Object) -> list[Cause]:
     text, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
     errors: list[Cause] = []
-    for part, keys in (("data", text), ("binaryData", binary)):
-        for key in keys:
-            errors += all_of(f"{part}[{key}]", key, names.config_key(key))
-    errors += [
-        invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData") for key in text if key in binary
-    ]
-    size = sum(len(str(value).encode()) for value in text.values())
-    size += sum(len(value) * 3 // 4 for value in binary.values())
+    size = 0
+    for key, value in text.items():
+        if complaints := names.config_key(key):
+            errors += all_of(f"data[{key}]", key, complaints)
+        if key in binary:
+            errors.append(invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData"))
+        size += len(str(value).encode())
+    for key, value in binary.items():
+        if complaints := names.config_key(key):
+            errors += all_of(f"binaryData[{key}]", key, complaints)
+        size += decoded_size(value)
     return [*errors, too_long("", LIMIT)] if size > LIMIT else errors
+
+
+def decoded_size(encoded: str | None) -> int:
+    """How many bytes a text in base64 stands for."""
+    return len(encoded) // 4 * 3 - encoded.count("=") if encoded else 0
 
 
 def validate_update(new: Object, old: Object) -> list[Cause]:
@@ -41,4 +49,4 @@ def immutable_errors(new: Object, old: Object, parts: tuple[str, ...]) -> list[C
     ]
 
 
-RULES = Rules(validate=validate, validate_update=validate_update)
+RULES = Rules(validate=validate, validate_update=validate_update, rechecked="last")

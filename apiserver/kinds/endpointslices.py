@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from apiserver.kinds.addresses import ip_errors, ip_warnings, parse_ip, special_ip_errors
 from apiserver.kinds.defaulting import default_values
-from apiserver.kinds.field_errors import all_of, duplicate, invalid_value, not_supported, one_of, required, too_many
+from apiserver.kinds.field_errors import all_of, choice, duplicate, invalid_value, required, too_many
 from apiserver.kinds.immutability import immutable
+from apiserver.kinds.label_rules import label_errors
+from apiserver.kinds.name_rules import domain_errors
 from apiserver.kinds.rules import Rules
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _TYPES = ("FQDN", "IPv4", "IPv6")
-_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-_MOST_ENDPOINTS, _MOST_ADDRESSES, _MOST_PORTS = 1000, 100, 20000
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_MOST_ENDPOINTS, _MOST_ADDRESSES, _MOST_PORTS, _MOST_LABELS, _MOST_HINTS = 1000, 100, 20000, 16, 8
 
 
 def default(endpoint_slice: Object) -> None:
@@ -23,86 +25,66 @@ def default(endpoint_slice: Object) -> None:
         default_values(port, name="", protocol="TCP")
 
 
-def validate(endpoint_slice: Object) -> list[Cause]:
-    kind = endpoint_slice.get("addressType") or ""
-    errors: list[Cause] = []
-    if not kind:
-        errors.append(required("addressType"))
-    elif kind not in _TYPES:
-        errors.append(not_supported("addressType", kind, _TYPES))
-    errors += _endpoints_errors(endpoint_slice.get("endpoints") or [], kind)
+def _errors(endpoint_slice: Object, known: frozenset[str]) -> list[Cause]:
+    kind, endpoints = endpoint_slice.get("addressType") or "", endpoint_slice.get("endpoints") or []
+    errors = choice("addressType", kind, _TYPES)
+    if len(endpoints) > _MOST_ENDPOINTS:
+        errors.append(too_many("endpoints", len(endpoints), _MOST_ENDPOINTS))
+    else:
+        for index, endpoint in enumerate(endpoints):
+            errors += _endpoint_errors(endpoint, f"endpoints[{index}]", kind, known)
     return [*errors, *_ports_errors(endpoint_slice.get("ports") or [])]
 
 
-def _endpoints_errors(endpoints: list[Object], kind: str) -> Iterator[Cause]:
-    if len(endpoints) > _MOST_ENDPOINTS:
-        yield too_many("endpoints", len(endpoints), _MOST_ENDPOINTS)
+def _endpoint_errors(endpoint: Object, path: str, kind: str, known: frozenset[str]) -> Iterator[Cause]:
+    addresses = endpoint.get("addresses") or []
+    if not addresses:
+        yield required(f"{path}.addresses", "must contain at least 1 address")
+    elif len(addresses) > _MOST_ADDRESSES:
+        yield too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES)
+    for number, address in enumerate(addresses):
+        yield from _address_errors(address, kind, f"{path}.addresses", number, known)
+    if (node := endpoint.get("nodeName")) is not None:
+        yield from all_of(f"{path}.nodeName", node, names.dns_subdomain(node))
+    if topology := endpoint.get("deprecatedTopology"):
+        if len(topology) > _MOST_LABELS:
+            yield too_many(f"{path}.deprecatedTopology", len(topology), _MOST_LABELS)
+        yield from label_errors(topology, f"{path}.deprecatedTopology")
+    if (host := endpoint.get("hostname")) is not None:
+        yield from all_of(f"{path}.hostname", host, names.dns_label(host))
+    if hints := endpoint.get("hints"):
+        yield from _hint_errors(hints.get("forZones") or [], f"{path}.hints.forZones", names.label_value)
+        yield from _hint_errors(hints.get("forNodes") or [], f"{path}.hints.forNodes", names.dns_subdomain)
+
+
+def _hint_errors(hints: list[Object], path: str, check: Callable[[str], list[str]]) -> Iterator[Cause]:
+    if len(hints) > _MOST_HINTS:
+        yield too_many(path, len(hints), _MOST_HINTS)
         return
-    for index, endpoint in enumerate(endpoints):
-        path, addresses = f"endpoints[{index}]", endpoint.get("addresses") or []
-        if not addresses:
-            yield required(f"{path}.addresses", "must contain at least 1 address")
-        elif len(addresses) > _MOST_ADDRESSES:
-            yield too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES)
-        for number, address in enumerate(addresses):
-            yield from _address_errors(address, kind, f"{path}.addresses", number)
-        if endpoint.get("hostname") is not None:
-            yield from all_of(f"{path}.hostname", endpoint["hostname"], names.dns_label(endpoint["hostname"]))
-        for place, zone in enumerate((endpoint.get("hints") or {}).get("forZones") or []):
-            if not zone.get("name"):
-                yield required(f"{path}.hints.forZones[{place}].name")
+    seen: set[str] = set()
+    for index, hint in enumerate(hints):
+        where, name = f"{path}[{index}].name", hint.get("name") or ""
+        if name in seen:
+            yield duplicate(where, name)
+        seen.add(name)
+        if not name:
+            yield required(where)
+        yield from all_of(where, name, check(name))
 
 
-def _address_errors(address: str, kind: str, path: str, number: int) -> Iterator[Cause]:
+def _address_errors(address: str, kind: str, path: str, number: int, known: frozenset[str]) -> Iterator[Cause]:
     """Which family an address has is complained of at the list, everything else at its entry."""
     where = f"{path}[{number}]"
     if kind == "FQDN":
-        yield from _domain_errors(address, where)
-        return
+        yield from domain_errors(address, where, least=2, words="two")
     if kind not in ("IPv4", "IPv6"):
         return
+    yield from ip_errors(address, where, known)
     ip = parse_ip(address)
-    if ip is None:
-        yield invalid_value(where, address, _BAD_IP)
     if ip is None or ip.version != int(kind[-1]):
         yield invalid_value(path, address, f"must be an {kind} address")
     if ip is not None:
-        yield from special_ip_errors(address, ip, where)
-
-
-def _domain_errors(name: str, path: str) -> Iterator[Cause]:
-    if not name:
-        yield required(path)
-        return
-    bare = name.removesuffix(".")
-    if complaints := names.dns_subdomain(bare):
-        yield from all_of(path, bare, complaints)
-    elif "." not in bare:
-        yield invalid_value(path, bare, "should be a domain with at least two segments separated by dots")
-
-
-def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def special_ip_errors(text: str, ip: ipaddress.IPv4Address | ipaddress.IPv6Address, path: str) -> Iterator[Cause]:
-    """Addresses that no endpoint may have, as they'd lead into the node or nowhere."""
-    if ip.is_unspecified:
-        yield invalid_value(path, text, f"may not be unspecified ({text})")
-    if ip.is_loopback:
-        yield invalid_value(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    if ip.is_link_local:
-        yield invalid_value(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if ip.is_multicast and _is_link_local_multicast(ip):
-        yield invalid_value(path, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
-
-
-def _is_link_local_multicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    packed = ip.packed
-    return packed[:3] == b"\xe0\x00\x00" if ip.version == 4 else packed[1] & 0x0F == 0x02
+        yield from special_ip_errors(address, where)
 
 
 def _ports_errors(ports: list[Object]) -> Iterator[Cause]:
@@ -117,9 +99,33 @@ def _ports_errors(ports: list[Object]) -> Iterator[Cause]:
         if name in seen:
             yield duplicate(f"{path}.name", name)
         seen.add(name)
-        yield from one_of(f"{path}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+        yield from choice(f"{path}.protocol", port.get("protocol") or "", _PROTOCOLS)
         if port.get("appProtocol") is not None:
             yield from all_of(f"{path}.appProtocol", port["appProtocol"], names.qualified_name(port["appProtocol"]))
 
 
-RULES = Rules(default=default, validate=validate, validate_update=immutable("addressType"), has_generation=True)
+def _update_errors(new: Object, old: Object) -> list[Cause]:
+    """All of an update: addresses in old forms may stay."""
+    known = frozenset(ip for endpoint in old.get("endpoints") or () for ip in endpoint.get("addresses") or ())
+    return [*_errors(new, known), *immutable("addressType")(new, old)]
+
+
+def _warnings(endpoint_slice: Object) -> list[str]:
+    if endpoint_slice.get("addressType") == "FQDN":
+        return ["addressType: FQDN endpoints are deprecated"]
+    return [
+        said
+        for index, endpoint in enumerate(endpoint_slice.get("endpoints") or ())
+        for place, address in enumerate(endpoint.get("addresses") or ())
+        for said in ip_warnings(address, f"endpoints[{index}].addresses[{place}]")
+    ]
+
+
+RULES = Rules(
+    default=default,
+    validate=lambda endpoint_slice: _errors(endpoint_slice, frozenset()),
+    validate_update=_update_errors,
+    rechecked="never",
+    warnings=_warnings,
+    has_generation=True,
+)

@@ -1,6 +1,8 @@
-"""Events: where they may stand, and the fields that can be selected by."""
+"""Events: where they may stand, what those with an exact time must tell, and the fields that can be selected by."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from apiserver.kinds.field_errors import all_of, invalid_value, required
 from apiserver.kinds.rules import Rules
@@ -8,24 +10,35 @@ from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
-_NAMESPACES_OF_THE_CLUSTER = ("", "default")
+_LONGEST = (("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024))
 
 
 def validate(event: Object) -> list[Cause]:
     """An event stands beside what it is about; with an exact time it also says who saw what."""
     namespace = event["metadata"].get("namespace") or ""
     about = (event.get("involvedObject") or {}).get("namespace") or ""
+    is_exact = event.get("eventTime") is not None
+    of_cluster = ("default", "kube-system") if is_exact else ("", "default")
+    is_beside = namespace in of_cluster if not about else is_exact or namespace == about
     errors: list[Cause] = []
-    if about != namespace and (about or namespace not in _NAMESPACES_OF_THE_CLUSTER):
+    if not is_beside:
         errors.append(invalid_value("involvedObject.namespace", about, "does not match event.namespace"))
-    if event.get("eventTime") is not None:
-        controller = event.get("reportingComponent") or ""
-        if not controller:
-            errors.append(required("reportingController"))
-        else:
-            errors += all_of("reportingController", controller, names.qualified_name(controller))
-        errors += [required(field) for field in ("reportingInstance", "action", "reason") if not event.get(field)]
-    return errors
+    if is_exact:
+        errors += _exact_errors(event)
+    return errors + all_of("namespace", namespace, names.dns_subdomain(namespace))
+
+
+def _exact_errors(event: Object) -> Iterator[Cause]:
+    component = event.get("reportingComponent") or ""
+    if not component:
+        yield required("reportingComponent")
+    yield from all_of("reportingComponent", component, names.qualified_name(component))
+    for field, most in _LONGEST:
+        text = event.get(field) or ""
+        if not text and field != "message":
+            yield required(field)
+        if len(text.encode()) > most:
+            yield invalid_value(field, "", f"can have at most {most} characters")
 
 
 RULES = Rules(

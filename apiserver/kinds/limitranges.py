@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from apiserver.kinds.field_errors import duplicate, forbidden, invalid_value, required
+from apiserver.kinds.resource_rules import container_resource_name, resource_name_errors
 from apiserver.kinds.rules import Rules
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -36,6 +37,7 @@ def validate(limit_range: Object) -> list[Cause]:
         if kind in types:
             errors.append(duplicate(f"{path}.type", kind))
         types.add(kind)
+        errors += _name_errors(item, kind, path)
         errors += _item_errors(item, kind, path)
     return errors
 
@@ -45,6 +47,16 @@ def _type_errors(kind: str, path: str) -> Iterator[Cause]:
     yield from (invalid_value(path, kind, complaint) for complaint in complaints)
     if not complaints and "/" not in kind and kind not in _STANDARD:
         yield invalid_value(path, kind, "must be a standard limit type or fully qualified")
+
+
+def _name_errors(item: Object, kind: str, path: str) -> Iterator[Cause]:
+    """Pods and containers have resources of compute alone, everything else others as well."""
+    check = container_resource_name if kind in ("Pod", "Container") else resource_name_errors
+    for tier in _TIERS:
+        if kind == "Pod" and tier in ("default", "defaultRequest"):
+            continue
+        for name in item.get(tier) or ():
+            yield from check(name, f"{path}.{tier}[{name}]")
 
 
 def _item_errors(item: Object, kind: str, path: str) -> Iterator[Cause]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.field_errors import all_of, invalid_value
 from apiserver.kinds.rules import Rules
+from machinery.api import names
+from machinery.api.errors import Cause
 from machinery.api.resource import Object
+
+_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def default(namespace: Object) -> None:
@@ -23,9 +28,35 @@ def prepare_update(new: Object, old: Object) -> None:
     new["spec"], new["status"] = old.get("spec", {}), old.get("status", {})
 
 
+def validate(namespace: Object) -> list[Cause]:
+    path, errors = "spec.finalizers", []
+    for name in (namespace.get("spec") or {}).get("finalizers") or ():
+        errors += all_of(path, name, names.qualified_name(name))
+        if "/" not in name and name not in _FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid_value(path, name, detail))
+    return errors
+
+
+def validate_status(new: Object, old: Object) -> list[Cause]:
+    """A namespace ends when it is deleted, and not otherwise."""
+    phase, ends = (new.get("status") or {}).get("phase") or "", bool(new["metadata"].get("deletionTimestamp"))
+    if phase == ("Terminating" if ends else "Active"):
+        return []
+    detail = (
+        "may only be 'Terminating' if `deletionTimestamp` is not empty"
+        if ends
+        else "may only be 'Active' if `deletionTimestamp` is empty"
+    )
+    return [invalid_value("status.Phase", phase, detail)]
+
+
 RULES = Rules(
     default=default,
     prepare_create=prepare_create,
     prepare_update=prepare_update,
+    validate=validate,
+    rechecked="never",
+    validate_status=validate_status,
     selectable_fields=("status.phase", "name"),
 )

@@ -1,7 +1,8 @@
-"""PodTemplates: the template's defaults."""
+"""PodTemplates: the template's defaults, and what is wrong with it."""
 
 from __future__ import annotations
 
+from apiserver.kinds.pod_rules import template_errors
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
@@ -11,4 +12,8 @@ def default(template: Object) -> None:
     default_template(template.get("template"))
 
 
-RULES = Rules(default=default, has_generation=True)
+RULES = Rules(
+    default=default,
+    validate=lambda template: list(template_errors(template.get("template"), "template")),
+    has_generation=True,
+)

@@ -63,7 +63,7 @@ def _amount_errors(name: str, value: Any, path: str, tier: str, name_errors: Nam
     yield from name_errors(name, where)
     if amount < ZERO:
         yield invalid_value(where, str(amount), "must be greater than or equal to 0")
-    if amount.nanos % _WHOLE and (name in _COUNTED or is_extended(name)):
+    if amount.nanos % _WHOLE and is_counted(name):
         yield invalid_value(where, str(amount), "must be an integer")
     if name.startswith(_PAGES) and not _is_of_whole_pages(name, amount):
         yield invalid_value(where, str(amount), f"{amount} is not positive integer multiple of {name}")
@@ -98,6 +98,11 @@ def is_extended(name: str) -> bool:
     return not _is_native(name) and not name.startswith("requests.") and not names.qualified_name(f"requests.{name}")
 
 
+def is_counted(name: str) -> bool:
+    """Whether there are whole ones alone of what is so called."""
+    return name in _COUNTED or is_extended(name)
+
+
 def _is_of_whole_pages(name: str, amount: Quantity) -> bool:
     try:
         page = quantity.parse(name.removeprefix(_PAGES))
@@ -106,7 +111,7 @@ def _is_of_whole_pages(name: str, amount: Quantity) -> bool:
     return page > ZERO and page.nanos % _WHOLE == 0 and amount.integer % page.integer == 0
 
 
-def _resource_name_errors(name: str, path: str) -> Iterator[Cause]:
+def resource_name_errors(name: str, path: str) -> Iterator[Cause]:
     complaints = names.qualified_name(name)
     yield from all_of(path, name, complaints)
     is_standard = name in _STANDARD or name.startswith((_PAGES, f"requests.{_PAGES}"))
@@ -115,7 +120,7 @@ def _resource_name_errors(name: str, path: str) -> Iterator[Cause]:
 
 
 def container_resource_name(name: str, path: str) -> Iterator[Cause]:
-    yield from _resource_name_errors(name, path)
+    yield from resource_name_errors(name, path)
     if "/" not in name:
         if name not in _PLAIN and not name.startswith(_PAGES):
             yield invalid_value(path, name, "must be a standard resource for containers")
@@ -124,10 +129,15 @@ def container_resource_name(name: str, path: str) -> Iterator[Cause]:
 
 
 def _pod_resource_name(name: str, path: str) -> Iterator[Cause]:
-    wrong = list(_resource_name_errors(name, path))
+    wrong = list(resource_name_errors(name, path))
     yield from wrong
-    if not wrong and name not in _COMPUTE and not name.startswith(_PAGES):
+    if not wrong and not is_of_whole_pods(name):
         yield not_supported(path, name, _OF_PODS)
+
+
+def is_of_whole_pods(name: str) -> bool:
+    """Whether a pod can have the resource as a whole, for its containers to share."""
+    return name in _COMPUTE or name.startswith(_PAGES)
 
 
 def _claim_errors(wanted: list[Object], path: str, claims: frozenset[str]) -> Iterator[Cause]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import drop_status, keep_status
+from apiserver.kinds.quota_rules import quota_errors, quota_status_errors, quota_update_errors
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.scaling_rules import quota_errors, quota_update_errors
 
 RULES = Rules(
-    prepare_create=drop_status, prepare_update=keep_status, validate=quota_errors, validate_update=quota_update_errors
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=quota_errors,
+    validate_update=quota_update_errors,
+    validate_status=quota_status_errors,
 )

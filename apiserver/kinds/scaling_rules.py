@@ -142,32 +142,6 @@ def _internal_budget(spec: Object) -> Object:
     }
 
 
-def quota_errors(quota: Object) -> list[Cause]:
-    spec = quota.get("spec") or {}
-    errors: list[Cause] = []
-    for name, amount in (spec.get("hard") or {}).items():
-        path = f"spec.hard[{name}]"
-        complaints = names.qualified_name(name)
-        errors += all_of(path, name, complaints)
-        if of(amount) < ZERO:
-            errors.append(invalid_value(path, amount, "must be greater than or equal to 0"))
-        if _is_counted(name) and of(amount).milli % 1000:
-            errors.append(invalid_value(path, amount, "must be an integer"))
-    return errors
-
-
-def _is_counted(name: str) -> bool:
-    plain = ("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps")
-    return name in plain or name.startswith("count/") or name in ("persistentvolumeclaims", "services.nodeports")
-
-
-def quota_update_errors(new: Object, old: Object) -> list[Cause]:
-    scopes, before = ((obj.get("spec") or {}).get("scopes") or [] for obj in (new, old))
-    if set(scopes) == set(before):
-        return []
-    return [invalid_value("spec.scopes", scopes, "field is immutable")]
-
-
 def priority_class_errors(priority_class: Object) -> list[Cause]:
     name, value = priority_class["metadata"].get("name") or "", priority_class.get("value") or 0
     errors: list[Cause] = []

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 
-from apiserver.kinds.configmaps import LIMIT, immutable_errors
+from apiserver.kinds.configmaps import LIMIT, decoded_size, immutable_errors
 from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
+from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.secret_warnings import secret_warnings
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
-_REQUIRED = {
-    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
-    "kubernetes.io/dockercfg": (".dockercfg",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-}
+_DOCKER = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
+_TLS = ("tls.crt", "tls.key")
+_BASIC = ("username", "password")
+_ACCOUNT = "kubernetes.io/service-account.name"
 _REDACTED = "<secret contents redacted>"
 
 
@@ -33,26 +34,47 @@ def validate(secret: Object) -> list[Cause]:
     data, kind = secret.get("data") or {}, secret.get("type") or ""
     errors: list[Cause] = []
     for key in data:
-        errors += all_of(f"data[{key}]", key, names.config_key(key))
-    if sum(len(value or "") * 3 // 4 for value in data.values()) > LIMIT:
+        if complaints := names.config_key(key):
+            errors += all_of(f"data[{key}]", key, complaints)
+    if sum(map(decoded_size, data.values())) > LIMIT:
         errors.append(too_long("data", LIMIT))
-    errors += [required(f"data[{key}]") for key in _REQUIRED.get(kind, ()) if key not in data]
-    for key in (".dockerconfigjson", ".dockercfg"):
-        if key in _REQUIRED.get(kind, ()) and key in data:
-            errors += _json_errors(f"data[{key}]", base64.b64decode(data[key] or ""))
-    if kind == "kubernetes.io/service-account-token":
-        name = (secret["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name")
-        if not name:
-            errors.append(required("metadata.annotations[kubernetes.io/service-account.name]"))
+    if kind != "Opaque":
+        errors += _type_errors(secret, kind, data)
     return errors
 
 
-def _json_errors(path: str, content: bytes) -> list[Cause]:
+def _type_errors(secret: Object, kind: str, data: Object) -> Iterator[Cause]:
+    """What each type of Secret must hold."""
+    annotations = secret["metadata"].get("annotations") or {}
+    if kind == "kubernetes.io/service-account-token" and not annotations.get(_ACCOUNT):
+        yield required(f"metadata.annotations[{_ACCOUNT}]")
+    elif kind in _DOCKER:
+        key = _DOCKER[kind]
+        if key in data:
+            yield from _json_errors(f"data[{key}]", base64.b64decode(data[key] or ""))
+        else:
+            yield required(f"data[{key}]")
+    elif kind == "kubernetes.io/basic-auth" and not any(key in data for key in _BASIC):
+        yield from (required(f"data[{key}]") for key in _BASIC)
+    elif kind == "kubernetes.io/ssh-auth" and not data.get("ssh-privatekey"):
+        yield required("data[ssh-privatekey]")
+    elif kind == "kubernetes.io/tls":
+        yield from (required(f"data[{key}]") for key in _TLS if key not in data)
+
+
+_JSON_KINDS = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+
+
+def _json_errors(path: str, content: bytes) -> Iterator[Cause]:
     try:
-        json.loads(content)
+        value = json.loads(content)
     except ValueError:
-        return [invalid_value(path, _REDACTED, _go_json_words(content.decode(errors="replace")))]
-    return []
+        yield invalid_value(path, _REDACTED, _go_json_words(content.decode(errors="replace")))
+        return
+    if value is not None and not isinstance(value, dict):
+        kind = _JSON_KINDS[type(value)]
+        detail = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        yield invalid_value(path, _REDACTED, detail)
 
 
 def _go_json_words(text: str) -> str:
@@ -71,10 +93,15 @@ def _go_json_words(text: str) -> str:
 
 
 def validate_update(new: Object, old: Object) -> list[Cause]:
-    errors = immutable_errors(new, old, ("data",))
-    if new.get("type") != old.get("type"):
-        errors.append(invalid_value("type", new.get("type"), "field is immutable"))
-    return errors
+    return [*immutable("type")(new, old), *immutable_errors(new, old, ("data",))]
 
 
-RULES = Rules(default=default, validate=validate, validate_update=validate_update, selectable_fields=("type",))
+RULES = Rules(
+    default=default,
+    validate=validate,
+    validate_update=validate_update,
+    rechecked="last",
+    warnings=secret_warnings,
+    update_warnings=lambda new, old: secret_warnings(new),
+    selectable_fields=("type",),
+)
