@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from apiserver.admission.certificates import certificate_requester
+from apiserver.admission.certificates import certificate_requester, certificate_rights, certificate_subject
 from apiserver.admission.chain import Admit
 from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
@@ -28,11 +28,12 @@ from apiserver.registry.addresses import ClusterAddresses
 from apiserver.registry.api import Api
 from apiserver.registry.registry import Registry
 from apiserver.registry.subresources import Subresources
-from apiserver.request import LOOPBACK, User
+from apiserver.request import LOOPBACK, Attributes, User
 from apiserver.reviews import Reviews
 from apiserver.storage.store import Store
 from apiserver.watchcache import WatchCache
-from machinery.api.resources import RESOURCES
+from machinery.api.resource import Object
+from machinery.api.resources import CERTIFICATE_SIGNING_REQUESTS, RESOURCES
 from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
 from machinery.pki import Pki
@@ -87,7 +88,7 @@ class ApiServer:
         authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
         reviews = Reviews(authenticator, rbac, self.cache)
         addresses = ClusterAddresses(self._watch_cache, config.service_cidr, config.node_ports)
-        registry = Registry(self._store, self._watch_cache, self._chain(), addresses, self._clock)
+        registry = Registry(self._store, self._watch_cache, self._chain(rbac), addresses, self._clock)
         subresources = Subresources(registry, reviews, self._watch_cache, self._clock)
         api = self._api = Api(registry, subresources, reviews, self._watch_cache, rbac)
         config.pki.serve(config.tls_sans, [str(addresses.first), config.advertise_address, *_ips(config)])
@@ -100,7 +101,7 @@ class ApiServer:
         self._listener = Listener(handler, config.pki.ssl_context_server())
         await self._listener.start(config.bind, config.port)
 
-    def _chain(self) -> tuple[Admit, ...]:
+    def _chain(self, rbac: Rbac) -> tuple[Admit, ...]:
         # In upstream's order; what else it has on by default comes between.
         return (
             namespace_lifecycle(self.cache),
@@ -113,6 +114,8 @@ class ApiServer:
             protect_volumes,
             claim_resize(self.cache),
             certificate_requester,
+            certificate_subject,
+            certificate_rights(rbac),
         )
 
     async def run(self) -> None:
@@ -143,6 +146,16 @@ class ApiServer:
         user = f"system:serviceaccount:kube-system:{name}"
         groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
         return self.client(user, groups)
+
+    def may_request_certificate(self, requester: Object, subresource: str) -> bool:
+        """Whether the user that a CertificateSigningRequest's spec names may create that sub-resource of requests."""
+        assert self._rbac is not None, "start comes first"
+        extra = {key: tuple(values or ()) for key, values in (requester.get("extra") or {}).items()}
+        groups = tuple(requester.get("groups") or ())
+        user = User(requester.get("username") or "", groups, requester.get("uid") or "", extra)
+        row = CERTIFICATE_SIGNING_REQUESTS
+        asked = Attributes(user, "create", row.group, row.version, row.plural, subresource)
+        return self._rbac.authorize(asked).allowed
 
     async def stop(self) -> None:
         """Closes the sockets; the store is its owner's to close."""

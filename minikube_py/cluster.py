@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,14 @@ def _say_ready(config: Config, state: State) -> None:
 
 async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
     """The controllers, and beside them what plays nodes that nobody runs."""
+    from controllers.certificates import certificate_controllers
     from controllers.runner import run as run_controllers
+    from controllers.runner import run_each
+    from machinery.signing import signed
     from minikube_py.simulation.kubelets import run as run_simulation
 
     simulator = server.client("minikube-py:simulation", ("system:masters",))
+    certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
     async with asyncio.TaskGroup() as group:
         group.create_task(
             run_controllers(
@@ -139,6 +144,7 @@ async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
                 usages=lambda: scraper.latest,
             )
         )
+        group.create_task(run_each(certificates, server.controller_client, server.cache, SystemClock()))
         group.create_task(run_simulation(simulator, server.cache, SystemClock()))
 
 
