@@ -28,7 +28,7 @@ from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
 from machinery.pki import Pki, PkiError, write_private
-from minikube_py import children, kubeconfig, node, systemd
+from minikube_py import children, kubeconfig, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, State
@@ -40,7 +40,7 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
     """Runs the cluster until `ending` is set; True there ends the pods by their grace first."""
     async with asyncio.TaskGroup() as group:
         keepers = [group.create_task(_child(config, *child)) for child in _children(config)]
-        keepers.append(group.create_task(loop_lag.watch()))
+        keepers += [group.create_task(loop_lag.watch()), group.create_task(memory.keep_trimmed())]
         async with _store(config, state) as store:
             pki = _pki(config)
             _write_kubeconfig(config, pki)
