@@ -231,7 +231,7 @@ def _related(cache: Cache, change: Change) -> Iterable[Key]:
         return
     for found in cache.list(DAEMON_SETS):
         daemon_set = DaemonSet(found)
-        was, is_now = (wants(daemon_set, node) if node is not None else None for node in (before, after))
+        was, is_now = (wants(daemon_set, node) if node is not None else Wants.NO_POD for node in (before, after))
         if was is not is_now:
             yield key_of(found)
 
