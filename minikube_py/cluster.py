@@ -284,13 +284,13 @@ def _write_kubeconfig(config: Config, pki: Pki) -> None:
 
 
 def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
-    binds = dict.fromkeys([*config.bind, *([config.gateway] if config.has_runtime else [])])
+    binds = dict.fromkeys([*config.bind, *([node.pods_way(config)] if "kubelet" in config.components else [])])
     return ApiServerConfig(
         data_dir=config.data_dir,
         bind=tuple(binds),
         port=config.port,
         service_cidr=config.service_cidr,
-        # What pods reach: the bridge's address, where the server listens whatever else it is bound to.
-        advertise_address=config.gateway if config.has_runtime else node.address(),
+        # What pods reach: the server listens there whatever else it is bound to.
+        advertise_address=node.pods_way(config),
         pki=pki,
     )

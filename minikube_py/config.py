@@ -30,7 +30,10 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """`bind` are addresses that the API server listens on; the pod bridge's gateway is added at the start."""
+    """`bind` are addresses that the API server listens on; one that pods reach is added at the start.
+
+    A network configuration in `cni_conf_dir` replaces the built-in network; without a folder nothing does.
+    """
 
     profile: str = DEFAULT_PROFILE
     data_dir: Path = DEFAULT_DATA_DIR
@@ -45,6 +48,7 @@ class Config:
     etcd_keyfile: str = ""
     etcd_prefix: str = ""
     container_runtime_endpoint: str = ""
+    cni_conf_dir: str = "/etc/cni/net.d"
     registry_mirror: tuple[str, ...] = ()
     components: tuple[str, ...] = ALL_COMPONENTS
     pod_cidr: str = "10.244.0.0/16"
@@ -140,6 +144,8 @@ def for_profile(name: str) -> Config:
         kubelet_port=20001 + number % 5000 * 2,
         pod_cidr=f"10.{128 + number % 64}.0.0/16",
         service_cidr=f"10.{192 + number % 60}.0.0/16",
+        # The machine's own is for the cluster that has the machine to itself.
+        cni_conf_dir="",
     )
 
 
@@ -163,8 +169,12 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
     if not 0 <= config.image_gc_low_threshold < config.image_gc_high_threshold <= 100:
         raise ConfigError("--image-gc-low-threshold must be below --image-gc-high-threshold, both within 0 and 100")
     duration(config.image_maximum_gc_age)
-    # The process that reads the file stands in another directory.
-    return replace(config, scheduler_config=config.scheduler_config and str(Path(config.scheduler_config).absolute()))
+    # The process that reads the files stands in another directory.
+    return replace(
+        config,
+        scheduler_config=config.scheduler_config and str(Path(config.scheduler_config).absolute()),
+        cni_conf_dir=config.cni_conf_dir and str(Path(config.cni_conf_dir).absolute()),
+    )
 
 
 def duration(text: str) -> timedelta:

@@ -28,6 +28,18 @@ def address() -> str:
         return found
 
 
+def pods_way(config: Config) -> str:
+    """The address by which pods reach this machine: the bridge's, or its own where they have another network."""
+    return config.gateway if uses_bridge(config) else address()
+
+
+def uses_bridge(config: Config) -> bool:
+    """Whether pods get the built-in network: neither another runtime's nor one of the user's."""
+    from runtime.network.selection import has_own
+
+    return config.has_runtime and not has_own(runtime_config(config))
+
+
 def runtime_config(config: Config) -> RuntimeConfig:
     return RuntimeConfig(
         root=config.data_dir / "runtime",
@@ -38,6 +50,7 @@ def runtime_config(config: Config) -> RuntimeConfig:
         bridge=config.bridge,
         mirrors=mirrors(config.registry_mirror),
         archives=config.data_dir / "images",
+        cni=Path(config.cni_conf_dir) if config.cni_conf_dir else None,
     )
 
 
@@ -102,8 +115,7 @@ async def dns(config: Config, server: ApiServer) -> None:
     from minikube_py.addons.dns import service
     from minikube_py.addons.dns.server import DnsServer
 
-    # Pods reach the bridge's address; of another runtime's network only the machine's own is known.
-    serving = DnsServer(server.cache, CLUSTER_DOMAIN, config.gateway if config.has_runtime else address())
+    serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config))
     client = server.client("minikube-py:dns", ("system:masters",))
     async with asyncio.TaskGroup() as group:
         group.create_task(serving.run())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from minikube_py.config import DEFAULT_PROFILE
 
 CLUSTER_OPTIONS = (
-    ("--bind", "ADDRESS,…", "addresses of the API server (default 127.0.0.1 and the pod bridge)"),
+    ("--bind", "ADDRESS,…", "addresses of the API server (default 127.0.0.1 and one that pods reach)"),
     ("--tls-san", "NAME,…", "further names and addresses in the API server's certificate"),
     ("--port", "PORT", "port of the API server (default 6443)"),
     ("--kubelet-port", "PORT", "port of the kubelet (default 10250)"),
@@ -20,6 +20,7 @@ CLUSTER_OPTIONS = (
     ("--etcd-keyfile", "FILE", "key of that certificate"),
     ("--etcd-prefix", "PREFIX", "prefix of all keys in it"),
     ("--container-runtime-endpoint", "URL", "CRI socket of another runtime, as unix:///run/containerd/containerd.sock"),
+    ("--cni-conf-dir", "DIR", "a CNI configuration here replaces the built-in network (default /etc/cni/net.d)"),
     ("--registry-mirror", "HOST=URL,…", "ask URL first for images of HOST (a URL alone: docker.io)"),
     ("--components", "NAME,…", "run these of apiserver,controllers,scheduler,kubelet"),
     ("--pod-cidr", "RANGE", "addresses of pods (default 10.244.0.0/16)"),
@@ -68,6 +69,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _explaining_commands(commands)
     _image_commands(commands)
     _simulate_command(commands)
+    cni = _command(commands, "cni", "print a CNI configuration for the pods of another runtime, as containerd")
+    _cluster_options(cni)
     ctr = _command(commands, "ctr", "run containerd's own client, ctr, on this cluster's runtime")
     ctr.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what ctr is told: containers list")
     uninstall = _command(commands, "uninstall", "remove the cluster and all that it made on this machine")
