@@ -104,6 +104,15 @@ def _app_armor_errors(key: str, profile: str, spec: Object, path: str) -> Iterat
         yield invalid_value(path, profile, f'invalid AppArmor profile name: "{profile}"')
 
 
+def app_armor_field(profile: str) -> Object | None:
+    """The field that says the same as an annotation, None where there's none."""
+    local = profile.removeprefix(_LOCAL) if profile.startswith(_LOCAL) else ""
+    if local:
+        return {"type": "Localhost", "localhostProfile": local}
+    kind = {_UNCONFINED: "Unconfined", _DEFAULT: "RuntimeDefault"}.get(profile)
+    return {"type": kind} if kind else None
+
+
 def disagreements(annotations: Mapping[str, Any], spec: Object, path: str) -> Iterator[Cause]:
     """Where a new pod's annotations and fields say different things of the same profile."""
     of_pod = spec.get("securityContext") or {}

@@ -118,12 +118,14 @@ def _common_errors(container: Object, path: str, around: Surroundings) -> Iterat
         yield from all_of(f"{path}.name", name, complaints) if name else [required(f"{path}.name")]
     if not container.get("image"):
         yield required(f"{path}.image")
-    yield from choice(f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _MESSAGES)
+    if container.get("terminationMessagePolicy") not in _MESSAGES:
+        yield from choice(f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _MESSAGES)
     for field, errors in _BEFORE_MOUNTS:
         if value := container.get(field):
             yield from errors(value, f"{path}.{field}", around)
     yield from mount_errors(container, path, around.volumes)
-    yield from choice(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
+    if container.get("imagePullPolicy") not in PULL_POLICIES:
+        yield from choice(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
     for field, errors in _AFTER_MOUNTS:
         if value := container.get(field):
             yield from errors(value, f"{path}.{field}", around)

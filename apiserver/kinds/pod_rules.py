@@ -6,6 +6,7 @@ Each part of the spec has a file of rules of its own; here stands in which order
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from apiserver.kinds.annotation_rules import MIRROR, annotation_errors, disagreements
@@ -42,7 +43,7 @@ from apiserver.kinds.resource_rules import pod_resource_errors, resource_errors
 from apiserver.kinds.security_rules import pod_security_errors
 from apiserver.kinds.surroundings import Surroundings
 from apiserver.kinds.volume_rules import volume_errors
-from apiserver.kinds.windows_rules import containers_with_paths, host_process_errors, host_users_errors, os_errors
+from apiserver.kinds.windows_rules import host_process_errors, host_users_errors, os_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -232,10 +233,15 @@ def _dns(policy: str, path: str, spec: Object) -> Iterable[Cause]:
 
 
 def _host_processes(containers: Any, path: str, spec: Object) -> Iterable[Cause]:
-    holders = [spec, *(container for container, _ in containers_with_paths(spec, ""))]
-    if any((holder.get("securityContext") or {}).get("windowsOptions") for holder in holders):
+    holders = chain((spec,), containers, spec.get("initContainers") or (), spec.get("ephemeralContainers") or ())
+    contexts = (holder.get("securityContext") for holder in holders)
+    if any(context.get("windowsOptions") for context in contexts if context):
         return host_process_errors(spec, _above(path))
     return ()
+
+
+def _security(context: Object, path: str, spec: Object) -> Iterable[Cause]:
+    return pod_security_errors(context, spec, path) if context or spec.get("shareProcessNamespace") else ()
 
 
 def _host_users(are_hosts: Any, path: str, spec: Object) -> Iterable[Cause]:
@@ -248,7 +254,7 @@ def _above(path: str) -> str:
 
 _BY_FIELD: tuple[tuple[str, Rule], ...] = (
     ("nodeSelector", _alone(label_errors)),
-    ("securityContext", lambda context, path, spec: pod_security_errors(context, spec, path)),
+    ("securityContext", _security),
     ("affinity", _alone(affinity_errors)),
     ("dnsPolicy", _dns),
     ("readinessGates", _alone(readiness_gate_errors)),

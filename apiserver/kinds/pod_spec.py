@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.kinds.resource_rules import aggregate, is_of_whole_pods
 from machinery.api.resource import Object
 
 DEFAULT_MODE = 0o644
@@ -25,6 +26,10 @@ def default_pod(pod: Object) -> None:
             if resources.get("requests") is None:
                 resources["requests"] = {}
             resources["requests"].setdefault(name, quantity)
+        for port in (container.get("ports") or ()) if spec.get("hostNetwork") else ():
+            port["hostPort"] = port.get("hostPort") or port.get("containerPort")
+    if (whole := spec.get("resources")) is not None:
+        default_pod_resources(spec, whole)
 
 
 def default_pod_spec(spec: Object) -> None:
@@ -44,29 +49,55 @@ def default_pod_spec(spec: Object) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"]
     elif spec.get("serviceAccountName"):
         spec["serviceAccount"] = spec["serviceAccountName"]
+    # Behind a gate that is off.
+    spec.pop("schedulingGroup", None)
     for part in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(part) or []:
-            default_container(container, host_network=bool(spec.get("hostNetwork")))
+            default_container(container)
     for volume in spec.get("volumes") or []:
         default_volume(volume)
 
 
-def default_container(container: Object, *, host_network: bool = False) -> None:
+def default_pod_resources(spec: Object, whole: Object) -> None:
+    """What a pod has as a whole follows from what is said of it and of its containers (KEP-2837)."""
+    limits, requests = whole.get("limits") or {}, whole.get("requests") or {}
+    if not limits and not requests:
+        return
+    for name, amount in aggregate(spec, "limits").items():
+        if name.startswith("hugepages-") and name not in requests:
+            limits = {name: str(amount), **limits}
+    if not limits:
+        return
+    for name, amount in aggregate(spec, "requests").items():
+        if name in ("cpu", "memory"):
+            requests = {name: str(amount), **requests}
+    whole["limits"] = limits
+    whole["requests"] = {**{name: value for name, value in limits.items() if is_of_whole_pods(name)}, **requests}
+
+
+def default_container(container: Object) -> None:
     if not container.get("imagePullPolicy"):
-        container["imagePullPolicy"] = "Always" if _is_latest(container.get("image") or "") else "IfNotPresent"
+        container["imagePullPolicy"] = _pull_policy(container.get("image") or "")
     for key, value in (("terminationMessagePath", "/dev/termination-log"), ("terminationMessagePolicy", "File")):
         if not container.get(key):
             container[key] = value
     for port in container.get("ports") or []:
         port.setdefault("protocol", "TCP")
-        if host_network and not port.get("hostPort"):
-            port["hostPort"] = port.get("containerPort")
     for entry in container.get("env") or []:
         default_field_ref((entry.get("valueFrom") or {}).get("fieldRef"))
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(probe) is not None:
             _default_probe(container[probe])
-    for hook in (container.get("lifecycle") or {}).values():
+    if (lifecycle := container.get("lifecycle")) is not None:
+        _default_lifecycle(container, lifecycle)
+
+
+def _default_lifecycle(container: Object, lifecycle: Object) -> None:
+    # Stop signals stand behind a gate that is off, and a lifecycle that had nothing else goes with them.
+    if lifecycle.pop("stopSignal", None) is not None and not any(lifecycle.values()):
+        del container["lifecycle"]
+        return
+    for hook in lifecycle.values():
         _default_http_get((hook or {}).get("httpGet"))
 
 
@@ -91,6 +122,10 @@ def _default_http_get(action: Object | None) -> None:
         action["scheme"] = action.get("scheme") or "HTTP"
 
 
+def _pull_policy(image: str) -> str:
+    return "Always" if _is_latest(image) else "IfNotPresent"
+
+
 def _is_latest(image: str) -> bool:
     """Whether the image's tag is `latest`, said or implied; a digest without a tag has none."""
     name, _, digest = image.partition("@")
@@ -111,6 +146,8 @@ def default_volume(volume: Object) -> None:
         default_field_ref(item.get("fieldRef"))
     for projection in (volume.get("projected") or {}).get("sources") or []:
         _default_projection(projection)
+    if (image := volume.get("image")) is not None and not image.get("pullPolicy"):
+        image["pullPolicy"] = _pull_policy(image.get("reference") or "")
     claim = ((volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}).get("spec")
     if claim is not None:
         claim.setdefault("volumeMode", "Filesystem")
@@ -120,6 +157,8 @@ def default_volume(volume: Object) -> None:
 
 
 def _default_projection(projection: Object) -> None:
+    for gated in ("clusterTrustBundle", "podCertificate"):
+        projection.pop(gated, None)
     if projection.get("serviceAccountToken") is not None:
         projection["serviceAccountToken"].setdefault("expirationSeconds", 3600)
     for item in (projection.get("downwardAPI") or {}).get("items") or []:

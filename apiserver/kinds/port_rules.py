@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from apiserver.kinds.field_errors import all_of, choice, duplicate, invalid_value, required
@@ -16,21 +17,34 @@ _PROTOCOLS = ("SCTP", "TCP", "UDP")
 def port_errors(ports: list[Object], path: str) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, port in enumerate(ports):
-        where, name = f"{path}[{index}]", port.get("name") or ""
+        name, number, host_port = port.get("name") or "", port.get("containerPort") or 0, port.get("hostPort") or 0
+        if name in seen or not _is_sound(name, number, host_port, port.get("protocol")):
+            yield from _one_port_errors(port, f"{path}[{index}]", seen)
         if name:
-            complaints = names.port_name(name)
-            yield from all_of(f"{where}.name", name, complaints)
-            if not complaints and name in seen:
-                yield duplicate(f"{where}.name", name)
             seen.add(name)
-        number, host_port = port.get("containerPort") or 0, port.get("hostPort") or 0
-        if number:
-            yield from all_of(f"{where}.containerPort", number, names.port_number(number))
-        else:
-            yield required(f"{where}.containerPort")
-        if host_port:
-            yield from all_of(f"{where}.hostPort", host_port, names.port_number(host_port))
-        yield from choice(f"{where}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+@lru_cache(maxsize=4096)
+def _is_sound(name: str, number: int, host_port: int, protocol: str | None) -> bool:
+    # The same few ports come again and again.
+    port = {"name": name, "containerPort": number, "hostPort": host_port, "protocol": protocol}
+    return not list(_one_port_errors(port, "", set()))
+
+
+def _one_port_errors(port: Object, path: str, seen: set[str]) -> Iterator[Cause]:
+    name, number, host_port = port.get("name") or "", port.get("containerPort") or 0, port.get("hostPort") or 0
+    if name:
+        complaints = names.port_name(name)
+        yield from all_of(f"{path}.name", name, complaints)
+        if not complaints and name in seen:
+            yield duplicate(f"{path}.name", name)
+    if number:
+        yield from all_of(f"{path}.containerPort", number, names.port_number(number))
+    else:
+        yield required(f"{path}.containerPort")
+    if host_port:
+        yield from all_of(f"{path}.hostPort", host_port, names.port_number(host_port))
+    yield from choice(f"{path}.protocol", port.get("protocol"), _PROTOCOLS)
 
 
 def host_port_conflicts(containers: list[Object], path: str) -> Iterator[Cause]:

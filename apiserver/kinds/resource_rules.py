@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from apiserver.kinds.field_errors import (
@@ -46,34 +47,41 @@ def resource_errors(resources: Object, path: str, claims: frozenset[str] | None 
 def _amounts_errors(resources: Object, path: str, name_errors: NameRule) -> Iterator[Cause]:
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for name, value in limits.items():
-        yield from _amount_errors(name, value, path, "limits", name_errors)
+        if not _is_plain(name, value):
+            yield from _amount_errors(name, value, f"{path}.limits[{name}]", name_errors)
     for name, value in requests.items():
-        yield from _amount_errors(name, value, path, "requests", name_errors)
-        yield from _overcommit_errors(name, value, limits, path)
-    told = {*limits, *requests}
-    if told.isdisjoint(_COMPUTE) and any(name.startswith(_PAGES) for name in told):
+        if not _is_plain(name, value):
+            yield from _amount_errors(name, value, f"{path}.requests[{name}]", name_errors)
+        if name not in _PLAIN or limits.get(name, value) != value:
+            yield from _overcommit_errors(name, value, limits, path)
+    if "cpu" in limits or "memory" in limits or "cpu" in requests or "memory" in requests:
+        return
+    if any(name.startswith(_PAGES) for name in (*limits, *requests)):
         yield forbidden(path, "HugePages require cpu or memory")
 
 
-def _amount_errors(name: str, value: Any, path: str, tier: str, name_errors: NameRule) -> Iterator[Cause]:
+@lru_cache(maxsize=4096)
+def _is_plain(name: str, value: str | int) -> bool:
+    """Whether there's nothing to say of it, as with most."""
+    return name in _PLAIN and quantity.of(value) >= ZERO
+
+
+def _amount_errors(name: str, value: Any, path: str, name_errors: NameRule) -> Iterator[Cause]:
     amount = quantity.of(value)
-    if name in _PLAIN and amount.nanos >= 0:
-        return
-    where = f"{path}.{tier}[{name}]"
-    yield from name_errors(name, where)
+    yield from name_errors(name, path)
     if amount < ZERO:
-        yield invalid_value(where, str(amount), "must be greater than or equal to 0")
-    if amount.nanos % _WHOLE and is_counted(name):
-        yield invalid_value(where, str(amount), "must be an integer")
+        yield invalid_value(path, str(amount), "must be greater than or equal to 0")
+    if amount.nanos % _WHOLE and (name in _COUNTED or is_extended(name)):
+        yield invalid_value(path, str(amount), "must be an integer")
     if name.startswith(_PAGES) and not _is_of_whole_pages(name, amount):
-        yield invalid_value(where, str(amount), f"{amount} is not positive integer multiple of {name}")
+        yield invalid_value(path, str(amount), f"{amount} is not positive integer multiple of {name}")
 
 
 _WHOLE = 10**9
 
 
 def _overcommit_errors(name: str, value: Any, limits: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    may_overcommit = name in _PLAIN or _may_overcommit(name)
+    may_overcommit = _is_native(name) and not name.startswith(_PAGES)
     if name not in limits:
         if not may_overcommit:
             yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
@@ -87,10 +95,6 @@ def _overcommit_errors(name: str, value: Any, limits: Mapping[str, Any], path: s
 
 def _is_native(name: str) -> bool:
     return "/" not in name or "kubernetes.io/" in name
-
-
-def _may_overcommit(name: str) -> bool:
-    return _is_native(name) and not name.startswith(_PAGES)
 
 
 def is_extended(name: str) -> bool:

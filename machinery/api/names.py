@@ -19,6 +19,7 @@ _SEARCH = _SEARCH_LABEL + r"(\." + _SEARCH_LABEL + ")*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = "(" + _QUALIFIED + ")?"
+_PORT = "(?=.*[a-z])(?!.*--)(?!-)[-a-z0-9]{1,15}(?<!-)"
 _PERCENT = "[0-9]+%"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
@@ -152,6 +153,8 @@ def c_identifier(name: str) -> list[str]:
 
 def port_name(name: str) -> list[str]:
     """IANA_SVC_NAME: container ports and named target ports."""
+    if _matches(_PORT, name):
+        return []
     complaints: list[str] = []
     if len(name) > 15:
         complaints.append("must be no more than 15 characters")
