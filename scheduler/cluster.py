@@ -28,7 +28,7 @@ from scheduler.node_infos import NodeInfos
 from scheduler.pod_info import PodInfo, Shapes
 from scheduler.snapshot import Claim, Snapshot
 
-FOLLOWED = (NAMESPACES, NODES, PODS)
+FOLLOWED = (PODS, NODES, NAMESPACES)
 """The resources of which every change must be seen."""
 
 _OWNERS = {each.kind: each for each in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
@@ -57,7 +57,9 @@ class Cluster:
 
     def see(self, change: Change) -> None:
         metadata = change.object["metadata"]
-        if change.resource == NODES:
+        if change.resource == PODS:
+            self._see_pod(change.before, change.after)
+        elif change.resource == NODES:
             if change.after is not None:
                 self.infos.put_node(change.after)
             else:
@@ -68,8 +70,6 @@ class Cluster:
             others = {name: labels for name, labels in self._namespaces.items() if name != metadata["name"]}
             labels = metadata.get("labels") or {}
             self._namespaces = others if change.after is None else {**others, metadata["name"]: labels}
-        elif change.resource == PODS:
-            self._see_pod(change.before, change.after)
 
     def _see_pod(self, before: Object | None, after: Object | None) -> None:
         if before is not None and after is not None and before["metadata"]["uid"] != after["metadata"]["uid"]:
@@ -114,6 +114,7 @@ class Cluster:
         return Snapshot(
             nodes=self.infos.view(),
             marks=self.infos.marks,
+            stamp=self.infos.stamp,
             claims=claims,
             volumes=self._volumes(claims),
             namespaces=self._namespaces,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
 from scheduler.framework import OnlyNodes, Plugin, Profile, Refusal
+from scheduler.memo import Answers, Nodes
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
+from scheduler.pod_terms import HOSTNAME
 from scheduler.snapshot import Snapshot
 
 _FEWEST, _LEAST_PERCENT = 100, 5
@@ -52,6 +55,16 @@ class Check:
         """What those say that look at where the node stands among the others."""
         return _first(self.others, self.pod, info) if self.others else None
 
+    @property
+    def topology_keys(self) -> tuple[str, ...] | None:
+        """The labels of nodes on which alone `among` depends, None where it asks for more or each node has its own."""
+        keys: set[str] = set()
+        for plugin, state in self.others:
+            if plugin.topology_keys is None:
+                return None
+            keys.update(plugin.topology_keys(state))
+        return None if HOSTNAME in keys else tuple(sorted(keys))
+
 
 def _first(filters: Sequence[tuple[Plugin, Any]], pod: PodInfo, info: NodeInfo) -> Refusal | None:
     for plugin, state in filters:
@@ -66,8 +79,46 @@ def _first(filters: Sequence[tuple[Plugin, Any]], pod: PodInfo, info: NodeInfo) 
 class Fit:
     """Nodes that every filter lets pass, with the points that they have whatever the others are."""
 
-    infos: list[NodeInfo]
-    points: list[int]
+    infos: Sequence[NodeInfo]
+    points: Sequence[int]
+
+
+class _Verdicts(Answers):
+    """What follows for each node from itself alone: a refusal or points. Both are in the order of the nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: dict[str, int] = {}
+        self.refused: dict[str, Refusal] = {}
+        self._is_disordered = False
+
+    def follow(self, at: Nodes, answer: Callable[[NodeInfo], Any]) -> None:
+        super().follow(at, answer)
+        if self._is_disordered:
+            self.points = {name: self.points[name] for name in at.nodes}
+            self._is_disordered = False
+
+    def fit(self, nodes: Mapping[str, NodeInfo], others: Mapping[str, Refusal]) -> tuple[Fit, dict[str, Refusal]]:
+        """The nodes that neither are refused alone nor are among `others`, and those that are."""
+        refused = {**others, **self.refused}
+        if not refused:
+            return Fit(list(nodes.values()), list(self.points.values())), refused
+        fitting = [name for name in self.points if name not in refused]
+        return Fit([nodes[name] for name in fitting], [self.points[name] for name in fitting]), refused
+
+    def _put(self, name: str, found: tuple[Refusal | None, int]) -> None:
+        self.of[name] = found
+        refusal, points = found
+        self._is_disordered = self._is_disordered or name not in self.points
+        self.points[name] = points
+        if refusal is None:
+            self.refused.pop(name, None)
+        else:
+            self.refused[name] = refusal
+
+    def _take(self, name: str) -> None:
+        del self.of[name], self.points[name]
+        self.refused.pop(name, None)
 
 
 def enough_nodes(total: int, percentage: int = 0) -> int:
@@ -79,20 +130,54 @@ def enough_nodes(total: int, percentage: int = 0) -> int:
 
 
 def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, dict[str, Refusal]]:
-    """The first nodes, as many as suffice, that fit, from where the last look ended; and those that do not."""
+    """The nodes that fit, and those that do not.
+
+    Where each node decides for itself, or with those in its domain, all of them: what is known of them is kept up from
+    pod to pod. Else the first from where the last look ended, as many as suffice.
+    """
+    answer = partial(_alone, check, snapshot, profile)
+    verdicts = snapshot.memo.table(_Verdicts, (profile.name, check.pod.shape), snapshot, answer)
+    if not snapshot.nominated and check.only is None and not profile.percentage_of_nodes:
+        keys = check.topology_keys
+        if keys is not None:
+            return verdicts.fit(snapshot.nodes, _refused_places(check, keys, snapshot))
+    refused: dict[str, Refusal] = {}
+    in_turn = _in_turn(check, snapshot, refused)
+    return _sample(check, snapshot, profile, in_turn, verdicts.of, refused), refused
+
+
+def _refused_places(check: Check, keys: tuple[str, ...], snapshot: Snapshot) -> dict[str, Refusal]:
+    """The nodes that are refused for the domains in which they are: one of each place is asked."""
+    if not keys:
+        return {}
+    places = snapshot.memo.answers(("place", keys), snapshot, partial(_place, keys))
+    examples = {places[name]: info for name, info in snapshot.nodes.items()}
+    refused = {place: refusal for place, info in examples.items() if (refusal := check.among(info))}
+    return {name: refused[place] for name, place in places.items() if place in refused} if refused else {}
+
+
+def _place(keys: tuple[str, ...], info: NodeInfo) -> Hashable:
+    return tuple([info.node.labels.get(key) for key in keys])
+
+
+def _sample(
+    check: Check,
+    snapshot: Snapshot,
+    profile: Profile,
+    in_turn: Iterable[tuple[str, NodeInfo]],
+    known: Mapping[str, tuple[Refusal | None, int]],
+    refused: dict[str, Refusal],
+) -> Fit:
     infos: list[NodeInfo] = []
     points: list[int] = []
-    refused: dict[str, Refusal] = {}
     enough = enough_nodes(len(snapshot.nodes), profile.percentage_of_nodes)
-    table = snapshot.memo.table((profile.name, check.pod.shape))
-    nominated, others = snapshot.nominated, check.others
-    for name, info in _in_turn(check, snapshot, refused):
-        known = table.get(name)
-        if known is None or known[0] is not info:
-            known = table[name] = (info, _alone(check, info, snapshot, profile))
-        refusal, sum_of_points = known[1]
-        if refusal is None and others:
-            refusal = check.among(info)
+    nominated, among = snapshot.nominated, check.among if check.others else None
+    # What is asked about other states of the nodes meanwhile changes the table.
+    verdicts = dict(known) if nominated else known
+    for name, info in in_turn:
+        refusal, sum_of_points = verdicts[name]
+        if refusal is None and among is not None:
+            refusal = among(info)
         if refusal is None and name in nominated:
             refusal = refuse_beside_nominated(check.pod, info, snapshot, profile)
         if refusal is not None:
@@ -102,10 +187,10 @@ def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, d
         points.append(sum_of_points)
         if len(infos) >= enough:
             break
-    return Fit(infos, points), refused
+    return Fit(infos, points)
 
 
-def _alone(check: Check, info: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[Refusal | None, int]:
+def _alone(check: Check, snapshot: Snapshot, profile: Profile, info: NodeInfo) -> tuple[Refusal | None, int]:
     """What follows from the pod's shape and the NodeInfo alone: a refusal, or points."""
     refusal = check.alone(info)
     if refusal is not None:
@@ -118,7 +203,7 @@ def _alone(check: Check, info: NodeInfo, snapshot: Snapshot, profile: Profile) -
     return None, points
 
 
-def _in_turn(check: Check, snapshot: Snapshot, refused: dict[str, Refusal]) -> Any:
+def _in_turn(check: Check, snapshot: Snapshot, refused: dict[str, Refusal]) -> Iterable[tuple[str, NodeInfo]]:
     nodes = snapshot.nodes
     if check.only is not None:
         named = f"node(s) didn't satisfy plugin(s) [{' '.join(check.narrowed_by)}]"

@@ -6,7 +6,7 @@ get for each node; None says that the plugin has nothing to say about this pod, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -92,6 +92,7 @@ PreFilter = Callable[[PodInfo, Snapshot], Any]
 Filter = Callable[[Any, PodInfo, NodeInfo], Refusal | None]
 PreScore = Callable[[PodInfo, Snapshot, Sequence[NodeInfo]], Any]
 Score = Callable[[Any, PodInfo, NodeInfo], int]
+Scores = Callable[[Any, PodInfo, Sequence[NodeInfo]], Sequence[int]]
 Normalize = Callable[[Any, Sequence[int]], Sequence[int]]
 Helps = Callable[[PodInfo, ClusterEvent], bool]
 PostFilter = Callable[[PodInfo, Snapshot, Decision, "Profile"], Generator[None, None, Outcome]]
@@ -130,18 +131,24 @@ def as_is(state: Any, found: Sequence[int]) -> Sequence[int]:
 
 @dataclass(frozen=True)
 class Plugin:
-    """`is_local`: all it says follows from the pod's shape and the NodeInfo alone, and is remembered."""
+    """`is_local`: all it says follows from the pod's shape and the NodeInfo alone, and is remembered.
+
+    `scores` is `score` for many nodes at once, where that is quicker. `topology_keys` names, for a state, the labels of
+    nodes on which alone `filter` depends.
+    """
 
     name: str
     pre_filter: PreFilter = applies
     filter: Filter | None = None
     pre_score: PreScore = scores
     score: Score | None = None
+    scores: Scores | None = None
     normalize: Normalize = as_is
     post_filter: PostFilter | None = None
     reserve: Reserve | None = None
     permit: Permit | None = None
     is_local: bool = False
+    topology_keys: Callable[[Any], Collection[str]] | None = None
     hint: Hint | None = None
 
     @property

@@ -80,9 +80,10 @@ class Scheduler:
         if change.resource == PODS:
             with contain("scheduling queue", about=about):
                 self._on_pod(change)
-        with contain("cluster events", about=about):
-            for event in events_of(change):
-                self._queue.happened(event)
+        if self._queue.is_any_aside:
+            with contain("cluster events", about=about):
+                for event in events_of(change):
+                    self._queue.happened(event)
 
     def _on_pod(self, change: Change) -> None:
         pod = Pod(change.object)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from scheduler.keys import PodKey
+from scheduler.memo import ChangeLog, Stamp
 from scheduler.node_info import Marks, NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo, Shapes
 
@@ -31,6 +32,7 @@ class NodeInfos:
         self._homeless: dict[str, dict[PodKey, PodInfo]] = {}
         self._places: dict[PodKey, _Place] = {}
         self._generation = 0
+        self._log = ChangeLog()
         self._view: dict[str, NodeInfo] | None = None
         self.marks = Marks()
 
@@ -44,6 +46,11 @@ class NodeInfos:
         if self._view is None:
             self._view = dict(self._infos)
         return self._view
+
+    @property
+    def stamp(self) -> Stamp:
+        """Which state `view` gives."""
+        return Stamp(self._log, self._log.version)
 
     def put_node(self, obj: Object) -> None:
         """A node that can't be read counts as one that is not there; what is wrong with it is raised."""
@@ -67,6 +74,7 @@ class NodeInfos:
         if info is None:
             return
         self._next()
+        self._log.note(name)
         self._view = None
         self.marks = self.marks.without(name)
         if info.pods:
@@ -130,6 +138,7 @@ class NodeInfos:
 
     def _set(self, name: str, info: NodeInfo) -> None:
         self._infos[name] = info
+        self._log.note(name)
         self._view = None
         self.marks = self.marks.having(info)
 

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from machinery.client.clock import Clock
 from machinery.client.work_queue import WorkQueue
@@ -25,10 +25,8 @@ FLUSH = 300.0
 AT_ONCE = 256
 
 
-@dataclass(order=True)
-class _Entry:
-    order: tuple[int, str, int]
-    key: PodKey = field(compare=False)
+_Entry = tuple[int, str, int, PodKey]
+"""Less important ones later, then younger ones, then what came later; the number is also what tells entries apart."""
 
 
 @dataclass
@@ -98,6 +96,11 @@ class SchedulingQueue:
             waiting.is_aside = True
             self._bring_back(waiting)
 
+    @property
+    def is_any_aside(self) -> bool:
+        """Whether there is a pod that an event could help."""
+        return any(self._aside.values())
+
     def happened(self, event: ClusterEvent) -> None:
         """Pods that the event may help are tried again, once their back-off has passed."""
         for plugin, keys in self._aside.items():
@@ -144,9 +147,9 @@ class SchedulingQueue:
     async def pop(self) -> PodInfo:
         while True:
             while self._active:
-                entry = heapq.heappop(self._active)
-                waiting = self._pods.get(entry.key)
-                if waiting is not None and waiting.queued == entry.order[2]:
+                *_, number, key = heapq.heappop(self._active)
+                waiting = self._pods.get(key)
+                if waiting is not None and waiting.queued == number:
                     waiting.queued = 0
                     return waiting.pod
             self._wake.clear()
@@ -175,8 +178,7 @@ class SchedulingQueue:
         self._unset(waiting)
         self._count += 1
         waiting.queued = self._count
-        order = (-waiting.pod.priority, waiting.created, self._count)
-        heapq.heappush(self._active, _Entry(order, waiting.pod.key))
+        heapq.heappush(self._active, (-waiting.pod.priority, waiting.created, self._count, waiting.pod.key))
         self._idle.clear()
         self._wake.set()
 

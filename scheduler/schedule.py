@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 
 from scheduler.diagnosis import failure_message
 from scheduler.filtering import Check, Fit, feasible
-from scheduler.framework import Decision, Outcome, Profile, Refusal, Reservation
+from scheduler.framework import Decision, Outcome, Plugin, Profile, Refusal, Reservation
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
 from scheduler.profile import DEFAULT
@@ -66,15 +67,21 @@ def _best(pod: PodInfo, snapshot: Snapshot, profile: Profile, fit: Fit) -> NodeI
     return fit.infos[best[snapshot.turn % len(best)]]
 
 
-def totals_of(pod: PodInfo, snapshot: Snapshot, profile: Profile, fit: Fit) -> list[int]:
+def totals_of(pod: PodInfo, snapshot: Snapshot, profile: Profile, fit: Fit) -> Sequence[int]:
     totals = fit.points
     for plugin, weight in profile.other_scorers:
         state = plugin.pre_score(pod, snapshot, fit.infos)
         if state is None:
             continue
-        score = plugin.score
-        assert score is not None
-        found = [score(state, pod, info) for info in fit.infos]
+        found = _scores(plugin, state, pod, fit.infos)
         points = plugin.normalize(state, found)
         totals = [total + weight * each for total, each in zip(totals, points, strict=True)]
     return totals
+
+
+def _scores(plugin: Plugin, state: Any, pod: PodInfo, infos: Sequence[NodeInfo]) -> Sequence[int]:
+    if plugin.scores is not None:
+        return plugin.scores(state, pod, infos)
+    score = plugin.score
+    assert score is not None
+    return [score(state, pod, info) for info in infos]

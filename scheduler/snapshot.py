@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector
 from machinery.api.views import Pod
-from scheduler.memo import Memo
+from scheduler.memo import Memo, Stamp
 from scheduler.node_info import Marks, NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo, Shapes
 
@@ -53,6 +53,8 @@ class Snapshot:
     """Grows with every attempt: equally good nodes are taken in turns."""
     start: int = 0
     """Where the look over a large number of nodes begins."""
+    stamp: Stamp | None = field(default=None, compare=False, repr=False)
+    """Which of all states of the nodes this is, where that is known."""
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     @classmethod
@@ -73,9 +75,6 @@ class Snapshot:
 
     def having(self, info: NodeInfo) -> Snapshot:
         """As it would be with this node in another state."""
-        return replace(self, nodes={**self.nodes, info.node.name: info}, marks=self.marks.having(info))
-
-    @property
-    def affine(self) -> list[NodeInfo]:
-        """The nodes with pods that name others to be near to or away from."""
-        return [self.nodes[name] for name in self.marks.affine]
+        name = info.node.name
+        stamp = self.stamp.having(name) if self.stamp is not None else None
+        return replace(self, nodes={**self.nodes, name: info}, marks=self.marks.having(info), stamp=stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 from machinery.api.selectors import LabelSelector
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import BEST, Hint, Plugin, Refusal
-from scheduler.memo import Memo
+from scheduler.memo import Share
 from scheduler.node_info import NodeInfo
 from scheduler.plugins.node_affinity import fits
 from scheduler.plugins.taints import untolerated
@@ -25,15 +26,18 @@ _UNLABELLED = Refusal(("node(s) didn't match pod topology spread constraints (mi
 
 def matching(namespace: str, selector: LabelSelector, info: NodeInfo) -> int:
     """How many pods on the node are selected; those on their way out are not counted."""
+    shapes = Counter([pod.shape for pod in info.pods.values() if not pod.is_going])
     return sum(
-        pod.key.namespace == namespace and not pod.is_going and selector.matches(pod.shape.labels)
-        for pod in info.pods.values()
+        count
+        for shape, count in shapes.items()
+        if shape.example.namespace == namespace and selector.matches(shape.labels)
     )
 
 
-def _counts(pod: PodInfo, constraint: SpreadConstraint, memo: Memo, infos: Sequence[NodeInfo]) -> list[int]:
+def _counts(pod: PodInfo, constraint: SpreadConstraint, snapshot: Snapshot) -> Mapping[str, int]:
+    """By node."""
     namespace, selector = pod.key.namespace, constraint.selector
-    return memo.each(("spread", namespace, selector), infos, partial(matching, namespace, selector))
+    return snapshot.memo.answers(("spread", namespace, selector), snapshot, partial(matching, namespace, selector))
 
 
 def _included(pod: PodInfo, constraint: SpreadConstraint, info: NodeInfo) -> bool:
@@ -43,25 +47,23 @@ def _included(pod: PodInfo, constraint: SpreadConstraint, info: NodeInfo) -> boo
     return not constraint.honors_taints or untolerated(pod, info.node) is None
 
 
-def _counted(pod: PodInfo, constraint: SpreadConstraint, info: NodeInfo) -> tuple[str, int] | None:
-    """(value of the topology key, selected pods), None where the node does not count."""
-    if not _included(pod, constraint, info):
-        return None
+def _counted(pod: PodInfo, constraint: SpreadConstraint, keys: frozenset[str], info: NodeInfo) -> tuple[Share, ...]:
+    """The selected pods on a node that counts: one that has all the labels."""
+    if not keys <= info.node.labels.keys() or not _included(pod, constraint, info):
+        return ()
     count = matching(pod.key.namespace, constraint.selector, info)
-    return info.node.labels.get(constraint.topology_key, ""), count
+    return ((constraint.topology_key, info.node.labels.get(constraint.topology_key, ""), count),)
 
 
-def _over(
-    pod: PodInfo, constraint: SpreadConstraint, memo: Memo, infos: Sequence[NodeInfo]
-) -> list[tuple[str, int] | None]:
-    """What each node counts for."""
-    return memo.each(("over", pod.shape, constraint), infos, partial(_counted, pod, constraint))
+def _domains(pod: PodInfo, constraint: SpreadConstraint, keys: frozenset[str], snapshot: Snapshot) -> Mapping[str, int]:
+    """How many selected pods are in each domain of the nodes that have these labels."""
+    question = ("over", pod.shape, constraint, keys)
+    sums = snapshot.memo.sums(question, snapshot, partial(_counted, pod, constraint, keys))
+    return dict(sums.get(constraint.topology_key, {}))
 
 
-def _labelled(constraints: Iterable[SpreadConstraint], infos: Iterable[NodeInfo]) -> list[NodeInfo]:
-    """Nodes that have the label of every constraint."""
-    keys = {constraint.topology_key for constraint in constraints}
-    return [info for info in infos if keys <= info.node.labels.keys()]
+def _keys(constraints: Iterable[SpreadConstraint]) -> frozenset[str]:
+    return frozenset(constraint.topology_key for constraint in constraints)
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,11 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
     constraints = pod.shape.hard_spread
     if not constraints:
         return None
-    infos = _labelled(constraints, snapshot.nodes.values())
-    return [_limit(pod, constraint, snapshot.memo, infos) for constraint in constraints]
+    keys = _keys(constraints)
+    return [_limit(pod, constraint, _domains(pod, constraint, keys, snapshot)) for constraint in constraints]
 
 
-def _limit(pod: PodInfo, constraint: SpreadConstraint, memo: Memo, infos: Sequence[NodeInfo]) -> _Limit:
-    domains: dict[str, int] = {}
-    for counted in _over(pod, constraint, memo, infos):
-        if counted is not None:
-            domains[counted[0]] = domains.get(counted[0], 0) + counted[1]
+def _limit(pod: PodInfo, constraint: SpreadConstraint, domains: Mapping[str, int]) -> _Limit:
     fewest = 0 if len(domains) < constraint.min_domains else min(domains.values())
     itself = constraint.selector.matches(pod.shape.labels)
     return _Limit(constraint.topology_key, domains, constraint.max_skew + fewest - itself)
@@ -99,6 +97,10 @@ def _filter(state: list[_Limit], pod: PodInfo, info: NodeInfo) -> Refusal | None
         if limit.domains.get(value, 0) > limit.most:
             return _SKEWED
     return None
+
+
+def _limited(state: list[_Limit]) -> list[str]:
+    return [limit.topology_key for limit in state]
 
 
 @dataclass(frozen=True)
@@ -122,38 +124,44 @@ def _pre_score(
         return None
     # Where nobody said anything, nodes without zones are spread over nevertheless.
     is_strict = has_own or defaults is not SYSTEM_DEFAULTS
-    counted = _labelled(constraints, nodes) if is_strict else list(nodes)
-    everywhere = list(snapshot.nodes.values())
-    everywhere = _labelled(constraints, everywhere) if is_strict else everywhere
+    keys = _keys(constraints) if is_strict else frozenset()
+    counted = [info for info in nodes if keys <= info.node.labels.keys()] if keys else list(nodes)
     found: list[tuple[SpreadConstraint, Mapping[str, int], float]] = []
     for constraint in constraints:
         if constraint.topology_key == HOSTNAME:
-            counts = _counts(pod, constraint, snapshot.memo, counted)
-            by_name = {info.node.name: count for info, count in zip(counted, counts, strict=True)}
-            found.append((constraint, by_name, math.log(len(counted) + 2)))
+            found.append((constraint, _counts(pod, constraint, snapshot), math.log(len(counted) + 2)))
             continue
-        domains = {info.node.labels.get(constraint.topology_key, ""): 0 for info in counted}
-        for of_node in _over(pod, constraint, snapshot.memo, everywhere):
-            if of_node is not None and of_node[0] in domains:
-                domains[of_node[0]] += of_node[1]
+        key, everywhere = constraint.topology_key, _domains(pod, constraint, keys, snapshot)
+        domains = {value: everywhere.get(value, 0) for value in {info.node.labels.get(key, "") for info in counted}}
         found.append((constraint, domains, math.log(len(domains) + 2)))
     there = {info.node.name for info in counted}
     order = tuple(info.node.name for info in nodes)
     return _Spreading(tuple(found), frozenset(name for name in order if name not in there), order)
 
 
-def _score(state: _Spreading, pod: PodInfo, info: NodeInfo) -> int:
+def _scores(state: _Spreading, pod: PodInfo, infos: Sequence[NodeInfo]) -> Sequence[int]:
     """How many selected pods are where this one would come, few domains weighing less; fewer is better."""
-    if info.node.name in state.ignored:
-        return 0
-    total = 0.0
+    nodes = [info.node for info in infos]
+    totals = [0.0] * len(nodes)
     for constraint, domains, weight in state.constraints:
-        value = info.node.labels.get(constraint.topology_key)
-        if value is None:
-            continue
-        count = domains[info.node.name if constraint.topology_key == HOSTNAME else value]
-        total += count * weight + constraint.max_skew - 1
-    return math.floor(total + 0.5)
+        key, more = constraint.topology_key, constraint.max_skew - 1
+        worth: dict[str | None, float] = {value: count * weight + more for value, count in domains.items()}
+        if key == HOSTNAME:
+            # Counted by the node, whatever it is called; one without the label takes no part.
+            totals = [
+                total + worth[node.name] if key in node.labels else total
+                for total, node in zip(totals, nodes, strict=True)
+            ]
+        else:
+            worth[None] = 0.0
+            totals = [total + worth[node.labels.get(key)] for total, node in zip(totals, nodes, strict=True)]
+    if state.ignored:
+        totals = [0.0 if node.name in state.ignored else total for total, node in zip(totals, nodes, strict=True)]
+    return [math.floor(total + 0.5) for total in totals]
+
+
+def _score(state: _Spreading, pod: PodInfo, info: NodeInfo) -> int:
+    return _scores(state, pod, (info,))[0]
 
 
 def _normalize(state: _Spreading, found: Sequence[int]) -> Sequence[int]:
@@ -199,7 +207,9 @@ def topology_spread(defaults: tuple[SpreadConstraint, ...]) -> Plugin:
         filter=_filter,
         pre_score=partial(_pre_score, defaults),
         score=_score,
+        scores=_scores,
         normalize=_normalize,
+        topology_keys=_limited,
         hint=_HINT,
     )
 
