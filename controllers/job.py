@@ -182,6 +182,8 @@ def _ended(job: Job, ends: Verdict, accounted: Account, work: Work, now: str) ->
     if not accounted.is_settled or work.terminating or not job.is_true(ends.interim):
         return []
     status = accounted.status
+    # One that was suspended has none, and what has ended must have begun.
+    status.setdefault("startTime", now)
     status["conditions"] = put(status["conditions"], condition(ends.final, "True", ends.reason, ends.message, now))
     if not ends.is_success:
         return [Record(job.obj, "Warning", ends.reason, ends.message)]
@@ -202,6 +204,9 @@ def _suspended(job: Job, accounted: Account, now: str) -> list[Action]:
     if conditions == job.conditions:
         return []
     accounted.status["conditions"] = conditions
+    if job.suspend:
+        # While it is unset the API takes changes of where the pods may go.
+        accounted.status.pop("startTime", None)
     return [Record(job.obj, "Normal", word, f"Job {word.lower()}")]
 
 

@@ -30,6 +30,7 @@ class _View(NamedTuple):
     failing: bool
     """It is about to fail."""
     succeeding: bool
+    suspended: bool
 
     @property
     def finished(self) -> bool:
@@ -39,7 +40,7 @@ class _View(NamedTuple):
 def _view(job: Object, spec: Object) -> _View:
     status = job.get("status") or {}
     true = {each.get("type") for each in status.get("conditions") or () if each.get("status") == "True"}
-    known = ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet")
+    known = ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet", "Suspended")
     return _View(spec, status, *(kind in true for kind in known))
 
 
@@ -173,8 +174,8 @@ def _change_errors(now: _View, was: _View) -> Iterator[Cause]:
     end, had = status.get("completionTime"), before.get("completionTime")
     if end and had and end != had:
         yield invalid_value("status.completionTime", end, IMMUTABLE)
-    start = before.get("startTime")
-    if start and status.get("startTime") != start and not now.spec.get("suspend"):
+    start, resumes = before.get("startTime"), was.suspended and not now.suspended
+    if start and status.get("startTime") != start and not now.spec.get("suspend") and not resumes:
         yield required("status.startTime", "startTime cannot be removed for unsuspended job")
     if was.succeeding and not now.succeeding:
         yield wrong(_CONDITIONS, "cannot disable the SuccessCriteriaMet=True condition")

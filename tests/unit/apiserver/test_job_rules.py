@@ -217,6 +217,7 @@ def status(*true: str, **values: Any) -> Object:
             "succeeded: Invalid value: 0: cannot decrease the succeeded counter",
             "conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition"]),
         (status(), status(**START), ["startTime: Required value: startTime cannot be removed for unsuspended job"]),
+        (status(startTime="2026-01-01T00:02:00Z"), status("Suspended", **START), []),
         (status(ready=2, active=1), status(), ["ready: Invalid value: 2: cannot set more ready pods than active"]),
         (status(active=-1, uncountedTerminatedPods={"succeeded": ["a", ""], "failed": ["a"]}), status(), [
             "active: Invalid value: -1: must be greater than or equal to 0",

@@ -311,6 +311,7 @@ def test_a_suspended_job_lets_its_pods_go_uncounted() -> None:
     actions = planned(a_job({"startTime": START}, suspend=True), a_pod("a"))
     assert kinds(actions) == ["Patch", "Delete", "UpdateStatus", "Record"]
     assert conditions(actions) == [("Suspended", "JobSuspended")]
+    assert "startTime" not in status_of(actions)
     resumed = planned(a_job(status_of(actions)))
     assert reasons(resumed) == ["Resumed"]
     assert status_of(resumed)["startTime"] == rfc3339(NOW)
