@@ -11,6 +11,7 @@ from apiserver.kinds.cron_rules import (
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from machinery.api.resource import Object
 
 
@@ -28,7 +29,7 @@ RULES = Rules(
     validate=cron_job_errors,
     validate_update=cron_job_update_errors,
     rechecked="never",
-    warnings=cron_job_warnings,
-    update_warnings=cron_job_update_warnings,
+    warnings=warnings_of("spec.jobTemplate.spec.template", cron_job_warnings),
+    update_warnings=update_warnings_of("spec.jobTemplate.spec.template", cron_job_update_warnings),
     has_generation=True,
 )

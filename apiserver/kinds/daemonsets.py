@@ -6,6 +6,7 @@ from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.immutability import immutable
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from apiserver.kinds.workload_rules import daemon_set_errors
 from apiserver.kinds.workload_status import daemon_set_status_errors
 from machinery.api.resource import Object
@@ -51,5 +52,7 @@ RULES = Rules(
     validate=daemon_set_errors,
     validate_update=immutable("spec.selector"),
     validate_status=daemon_set_status_errors,
+    warnings=warnings_of("spec.template"),
+    update_warnings=update_warnings_of("spec.template"),
     has_generation=True,
 )

@@ -6,6 +6,7 @@ from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.immutability import immutable
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from apiserver.kinds.workload_rules import deployment_errors, name_warnings
 from apiserver.kinds.workload_status import deployment_status_errors
 from machinery.api.resource import Object
@@ -29,6 +30,7 @@ RULES = Rules(
     validate=deployment_errors,
     validate_update=immutable("spec.selector"),
     validate_status=deployment_status_errors,
-    warnings=name_warnings,
+    warnings=warnings_of("spec.template", name_warnings),
+    update_warnings=update_warnings_of("spec.template"),
     has_generation=True,
 )

@@ -7,6 +7,7 @@ from apiserver.kinds.job_rules import NAME, OLD_NAME, OLD_UID, UID, job_errors, 
 from apiserver.kinds.job_status import job_status_errors
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from apiserver.kinds.workload_rules import name_warnings
 from machinery.api.resource import Object
 
@@ -65,8 +66,8 @@ RULES = Rules(
     validate=job_errors,
     validate_update=job_update_errors,
     validate_status=job_status_errors,
-    warnings=_warnings,
-    update_warnings=lambda new, old: job_warnings(new.get("spec") or {}),
+    warnings=warnings_of("spec.template", _warnings),
+    update_warnings=update_warnings_of("spec.template", lambda new, old: job_warnings(new.get("spec") or {})),
     has_generation=True,
     selectable_fields=("status.successful",),
 )

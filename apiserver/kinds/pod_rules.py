@@ -25,7 +25,6 @@ from apiserver.kinds.field_errors import (
     forbidden,
     in_range,
     invalid_value,
-    not_supported,
     required,
     too_long,
 )
@@ -90,8 +89,8 @@ def _token_errors(volumes: list[Object]) -> Iterator[Cause]:
                 yield forbidden(where, "must not be specified when serviceAccountName is not set")
 
 
-def template_errors(template: Any, path: str, *, restart: tuple[str, ...] = _RESTARTS) -> Iterator[Cause]:
-    """A pod template's errors; `restart` are the policies that its kind supports."""
+def template_errors(template: Any, path: str) -> Iterator[Cause]:
+    """A pod template's errors; which restart policies and deadlines fit is for its kind to say."""
     template = template or {}
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     if labels := metadata.get("labels"):
@@ -103,11 +102,6 @@ def template_errors(template: Any, path: str, *, restart: tuple[str, ...] = _RES
         yield from disagreements(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         yield forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
-    policy = spec.get("restartPolicy")
-    if policy in _RESTARTS and policy not in restart:
-        yield not_supported(f"{path}.spec.restartPolicy", policy, restart)
-    if spec.get("activeDeadlineSeconds") is not None and restart == ("Always",):
-        yield forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
 
 
 def _template_annotation_errors(annotations: Object, spec: Object, path: str) -> Iterator[Cause]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.pod_rules import template_errors
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from machinery.api.resource import Object
 
 
@@ -15,5 +16,7 @@ def default(template: Object) -> None:
 RULES = Rules(
     default=default,
     validate=lambda template: list(template_errors(template.get("template"), "template")),
+    warnings=warnings_of("template"),
+    update_warnings=update_warnings_of("template"),
     has_generation=True,
 )

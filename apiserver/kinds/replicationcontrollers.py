@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from apiserver.kinds.workload_rules import controller_errors, name_warnings
 from apiserver.kinds.workload_status import controller_status_errors
 from machinery.api.resource import Object
@@ -29,5 +30,6 @@ RULES = Rules(
     has_generation=True,
     validate=controller_errors,
     validate_status=controller_status_errors,
-    warnings=name_warnings,
+    warnings=warnings_of("spec.template", name_warnings),
+    update_warnings=update_warnings_of("spec.template"),
 )

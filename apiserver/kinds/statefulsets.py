@@ -6,6 +6,7 @@ from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
 from apiserver.kinds.stateful_rules import stateful_set_errors, stateful_set_update_errors, stateful_set_warnings
+from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from apiserver.kinds.workload_status import stateful_set_status_errors
 from machinery.api.resource import Object
 
@@ -37,7 +38,7 @@ RULES = Rules(
     validate_update=stateful_set_update_errors,
     rechecked="never",
     validate_status=stateful_set_status_errors,
-    warnings=stateful_set_warnings,
-    update_warnings=lambda new, old: stateful_set_warnings(new),
+    warnings=warnings_of("spec.template", stateful_set_warnings),
+    update_warnings=update_warnings_of("spec.template", lambda new, old: stateful_set_warnings(new)),
     has_generation=True,
 )
