@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.rules import Rules
+from apiserver.kinds.storage_rules import driver_errors, driver_update_errors
 from machinery.api.resource import Object
 
 
@@ -20,4 +21,4 @@ def default(driver: Object) -> None:
     )
 
 
-RULES = Rules(default=default, has_generation=True)
+RULES = Rules(default=default, validate=driver_errors, validate_update=driver_update_errors, has_generation=True)

@@ -1,5 +1,5 @@
 """Values in the form of upstream's internal types, as its errors show them: Go's field names, in Go's order, each
-written even if it's unset. Only those of pods are here; nothing but errors needs them."""
+written even if it's unset. Only those of pods and volumes are here; nothing but errors needs them."""
 
 from __future__ import annotations
 
@@ -118,6 +118,16 @@ DownwardAPIProjection: Items[]DownwardAPIVolumeFile
 ServiceAccountTokenProjection: Audience ExpirationSeconds# Path
 CSIVolumeSource: Driver ReadOnly* FSType* VolumeAttributes{} NodePublishSecretRef*LocalObjectReference
 ImageVolumeSource: Reference PullPolicy
+PersistentVolumeSource: GCEPersistentDisk* AWSElasticBlockStore* HostPath*HostPathVolumeSource Glusterfs*
+  NFS*NFSVolumeSource RBD* Quobyte* ISCSI* FlexVolume* Cinder* CephFS=cephfs* FC* Flocker* AzureFile* VsphereVolume*
+  AzureDisk* PhotonPersistentDisk* PortworxVolume* ScaleIO* Local*LocalVolumeSource StorageOS=storageos*
+  CSI*CSIPersistentVolumeSource
+LocalVolumeSource: Path FSType*
+CSIPersistentVolumeSource: Driver VolumeHandle ReadOnly? FSType VolumeAttributes{}
+  ControllerPublishSecretRef*SecretReference NodeStageSecretRef*SecretReference NodePublishSecretRef*SecretReference
+  ControllerExpandSecretRef*SecretReference NodeExpandSecretRef*SecretReference
+SecretReference: Name Namespace
+VolumeNodeAffinity: Required*NodeSelector
 """
 
 _TOKEN = re.compile(r"([A-Za-z]+)(?:=([a-z]+))?(\*|\[\]|\{\}|[#?$:]|)([A-Za-z]*)")

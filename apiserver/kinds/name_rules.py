@@ -1,16 +1,15 @@
-"""Names that are more than one word: paths under a domain, whole domains, drivers (apimachinery's validation)."""
+"""Names that are more than one word: paths under a domain, and whole domains (apimachinery's validation)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
+from apiserver.kinds.field_errors import all_of, invalid_value, required
 from machinery.api import names
 from machinery.api.errors import Cause
 
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
-_LONGEST_DRIVER = 63
 
 
 def domain_path_errors(text: str, path: str) -> Iterator[Cause]:
@@ -35,12 +34,3 @@ def domain_errors(text: str, path: str, *, least: int, words: str) -> Iterator[C
         yield from all_of(path, bare, complaints)
     elif bare.count(".") + 1 < least:
         yield invalid_value(path, bare, f"should be a domain with at least {words} segments separated by dots")
-
-
-def driver_errors(name: str, path: str) -> Iterator[Cause]:
-    """Names of CSI and of resource drivers, in any case."""
-    if not name:
-        yield required(path)
-    if len(name) > _LONGEST_DRIVER:
-        yield too_long(path, _LONGEST_DRIVER)
-    yield from all_of(path, name, names.dns_subdomain(name.lower()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values, keep_status
+from apiserver.kinds.persistent_volume_rules import volume_errors, volume_update_errors, volume_warnings
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.storage_rules import volume_errors
 from machinery.api.resource import Object
 
 
@@ -26,4 +26,7 @@ RULES = Rules(
     prepare_update=keep_status,
     selectable_fields=("name",),
     validate=volume_errors,
+    validate_update=volume_update_errors,
+    warnings=volume_warnings,
+    update_warnings=lambda new, old: volume_warnings(new),
 )

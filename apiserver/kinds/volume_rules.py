@@ -92,7 +92,7 @@ def _empty_dir_errors(source: Object, path: str) -> Iterator[Cause]:
         yield forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
 
 
-def _host_path_errors(source: Object, path: str) -> Iterator[Cause]:
+def host_path_errors(source: Object, path: str) -> Iterator[Cause]:
     if not source.get("path"):
         yield required(f"{path}.path")
         return
@@ -180,7 +180,7 @@ class _Source(NamedTuple):
 
 _SOURCES = {
     "emptyDir": _Source(_empty_dir_errors),
-    "hostPath": _Source(_host_path_errors),
+    "hostPath": _Source(host_path_errors),
     "gitRepo": _Source(storage.git_errors),
     "gcePersistentDisk": _Source(storage.gce_errors, shown_as="persistentDisk"),
     "awsElasticBlockStore": _Source(storage.aws_errors),

@@ -1,4 +1,4 @@
-"""Rules of network policies, ingresses, volumes and classes: which field each wrong value is refused at."""
+"""Rules of network policies and ingresses: which field each wrong value is refused at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from machinery.api.resources import BY_PATH
 
 POLICIES = BY_PATH[("networking.k8s.io", "v1", "networkpolicies")]
 INGRESSES = BY_PATH[("networking.k8s.io", "v1", "ingresses")]
-VOLUMES = BY_PATH[("", "v1", "persistentvolumes")]
-CLASSES = BY_PATH[("storage.k8s.io", "v1", "storageclasses")]
 BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 
 
@@ -49,17 +47,3 @@ def test_an_ingress(path: Object, field: str) -> None:
     made = {"metadata": {"name": "i"}, "spec": {"rules": [{"http": {"paths": [path]}}]}}
     fields = [cause.field for cause in rules_for(INGRESSES).validate(made)]
     assert fields == ([f"spec.rules[0].http.paths[0].{field}"] if field else [])
-
-
-def test_a_volume_needs_modes_capacity_and_a_source() -> None:
-    made: Object = {"metadata": {"name": "v"}, "spec": {}}
-    rules_for(VOLUMES).default(made)
-    fields = [cause.field for cause in rules_for(VOLUMES).validate(made)]
-    assert fields == ["spec.accessModes", "spec.capacity", "spec"]
-
-
-def test_a_class_keeps_its_provisioner() -> None:
-    old = {"metadata": {"name": "c"}, "provisioner": "a.example/b"}
-    assert not rules_for(CLASSES).validate(old)
-    causes = rules_for(CLASSES).validate_update({**old, "provisioner": "other"}, old)
-    assert [cause.message for cause in causes] == ["Forbidden: updates to provisioner are forbidden."]
