@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from controllers.claiming import adopters, claims, controlled, orphans
 from controllers.deployment_revision import REVISION, new_replica_set, next_name, revise, revised, sizes
 from controllers.deployment_status import (
     FAILED_CREATE,
@@ -25,12 +26,10 @@ from controllers.plan import (
     Record,
     Update,
     UpdateStatus,
-    adopt,
     controller_owner,
     itself,
     key_of,
     owner_reference,
-    release,
     selects_own,
     with_status,
 )
@@ -38,10 +37,11 @@ from controllers.rollout import DESIRED, next_scales, resized
 from controllers.template_hash import same_template
 from machinery.api import selectors
 from machinery.api.errors import StatusError
+from machinery.api.resource import Object
 from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
-from machinery.client.cache import Cache, Change
+from machinery.client.cache import Cache
 
 SELECTING_ALL = "This deployment is selecting all pods. A non-empty selector is required."
 
@@ -113,11 +113,7 @@ def _is_resized(state: State) -> bool:
 def _claims(state: State) -> list[Action]:
     """Adopts sets that the selector matches, releases those that it no longer does."""
     reference = owner_reference(DEPLOYMENTS, state.deployment.obj)
-    matches = selectors.stored_selector(state.deployment.selector).matches
-    return [
-        *(adopt(REPLICA_SETS, each, reference) for each in state.orphans),
-        *(release(REPLICA_SETS, each, state.deployment.uid) for each in state.sets if not matches(each.labels)),
-    ]
+    return claims(REPLICA_SETS, reference, state.sets, state.orphans, partial(_fits, state.deployment.obj))
 
 
 def _waits_for_old(state: State) -> bool:
@@ -215,33 +211,18 @@ def observe(cache: Cache, key: Key) -> State | None:
     if found is None:
         return None
     deployment = Deployment(found)
-    sets = tuple(
-        ReplicaSet(each)
-        for each in cache.owned_by(REPLICA_SETS, deployment.uid)
-        if (ReplicaSet(each).controller or {}).get("uid") == deployment.uid
-    )
+    sets = tuple(map(ReplicaSet, controlled(cache, REPLICA_SETS, deployment.uid)))
     is_recreating = deployment.strategy == "Recreate"
     pods = tuple(Pod(pod) for each in sets if is_recreating for pod in cache.owned_by(PODS, each.uid))
-    matches = selectors.stored_selector(deployment.selector).matches
-    orphans = tuple(
-        each
-        for each in map(ReplicaSet, cache.list(REPLICA_SETS, key.namespace))
-        if each.controller is None and not each.deleted and matches(each.labels)
-    )
+    free = tuple(map(ReplicaSet, orphans(cache, REPLICA_SETS, key.namespace, partial(_fits, found))))
     namesake = cache.get(REPLICA_SETS, key.namespace, next_name(deployment))
-    return State(deployment, sets, pods, orphans, ReplicaSet(namesake) if namesake is not None else None)
+    return State(deployment, sets, pods, free, ReplicaSet(namesake) if namesake is not None else None)
 
 
-def _adopting(cache: Cache, change: Change) -> Iterable[Key]:
-    """Deployments that could adopt a ReplicaSet that nobody controls."""
-    if change.resource != REPLICA_SETS or change.after is None or View(change.after).controller is not None:
-        return
-    orphan = View(change.after)
-    for found in cache.list(DEPLOYMENTS, orphan.namespace):
-        deployment = Deployment(found)
-        selector = selectors.stored_selector(deployment.selector)
-        if selects_own(selector, deployment.template) and selector.matches(orphan.labels):
-            yield key_of(found)
+def _fits(deployment: Object, replica_set: View) -> bool:
+    view = Deployment(deployment)
+    selector = selectors.stored_selector(view.selector)
+    return selects_own(selector, view.template) and selector.matches(replica_set.labels)
 
 
 DEPLOYMENT = Controller(
@@ -249,5 +230,5 @@ DEPLOYMENT = Controller(
     wakes={DEPLOYMENTS: itself, REPLICA_SETS: controller_owner("Deployment")},
     observe=observe,
     plan=plan,
-    related=_adopting,
+    related=adopters(DEPLOYMENTS, (REPLICA_SETS,), _fits),
 )

@@ -24,16 +24,18 @@ def pod_from_template(template: Object, owner: Object, reference: Object, name_p
 
 
 def usefulness(pod: Pod) -> tuple[object, ...]:
-    """Sorts the least useful pods first: unbound, pending, unready, cheap, restarted, young."""
+    """Sorts the least useful pods first: as they stand, then restarted and young ones."""
+    return *standing(pod), -pod.restarts, _younger_first(pod.created), pod.name
+
+
+def standing(pod: Pod) -> tuple[bool, int, bool, int]:
+    """Sorts those that are missed least first: unbound, pending, unready, cheap."""
     cost = pod.annotations.get("controller.kubernetes.io/pod-deletion-cost", "0")
     return (
         bool(pod.node_name),
         {"Pending": 0, "Unknown": 1, "Running": 2}.get(pod.phase, 1),
         pod.is_ready,
         int(cost) if cost.lstrip("+-").isdigit() else 0,
-        -pod.restarts,
-        _younger_first(pod.created),
-        pod.name,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from controllers.claiming import adopters, claims, controlled, orphans
 from controllers.plan import (
     Action,
     Controller,
@@ -14,23 +16,22 @@ from controllers.plan import (
     Key,
     Plan,
     UpdateStatus,
-    adopt,
     controller_owner,
     itself,
     key_of,
     owner_reference,
-    release,
     selects_own,
     with_status,
 )
-from controllers.pods import pod_from_template, usefulness
+from controllers.pods import pod_from_template
+from controllers.scale_down import missed_least
 from machinery.api import selectors
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from machinery.api.timestamps import rfc3339
-from machinery.api.views import Pod, ReplicaSet
-from machinery.client.cache import Cache, Change
+from machinery.api.views import Pod, ReplicaSet, View
+from machinery.client.cache import Cache
 
 Observe = Callable[[Cache, Key], "State | None"]
 BURST = 500
@@ -39,12 +40,16 @@ FAILURE = "ReplicaFailure"
 
 @dataclass(frozen=True)
 class State:
-    """The set, its pods, and orphans that its selector matches."""
+    """The set, its pods, and orphans that its selector matches.
+
+    `related` are the pods of all sets of the same owner, where some of its own are to go.
+    """
 
     resource: Resource
     replica_set: ReplicaSet
-    pods: tuple[Pod, ...]
-    orphans: tuple[Pod, ...]
+    pods: tuple[Pod, ...] = ()
+    orphans: tuple[Pod, ...] = ()
+    related: tuple[Pod, ...] = ()
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -54,18 +59,13 @@ def plan(state: State, now: datetime) -> Plan:
     if not selects_own(selector, replica_set.template):
         # The API takes no such set; one that is there would take pods of others, or make pods without end.
         return Plan()
-    matches = selector.matches
-    mine: list[Pod] = []
-    others: list[Pod] = []
-    for pod in state.pods:
-        (mine if matches(pod.labels) else others).append(pod)
+    mine = [pod for pod in state.pods if selector.matches(pod.labels)]
     actions: list[Action] = []
     about = replica_set.obj
     reference = owner_reference(state.resource, about)
     if not replica_set.deleted:
         adopted = [pod for pod in state.orphans if pod.is_active]
-        actions += [adopt(PODS, pod, reference) for pod in adopted]
-        actions += [release(PODS, pod, replica_set.uid) for pod in others]
+        actions += claims(PODS, reference, state.pods, adopted, lambda pod: selector.matches(pod.labels))
         mine += adopted
     active = [pod for pod in mine if pod.is_active]
     if not replica_set.deleted:
@@ -74,7 +74,7 @@ def plan(state: State, now: datetime) -> Plan:
             Create(PODS, pod_from_template(replica_set.template, about, reference), about)
             for _ in range(min(-surplus, BURST))
         ]
-        unwanted = sorted(active, key=usefulness)[:surplus] if surplus > 0 else []
+        unwanted = missed_least(active, state.related or active, min(surplus, BURST), now) if surplus > 0 else []
         actions += [Delete(PODS, key_of(pod.obj), uid=pod.uid, about=about) for pod in unwanted]
     status = _status(state, active, moment)
     # kubectl rollout status waits for observedGeneration, so it is written also when no count changed.
@@ -106,9 +106,13 @@ def _failed(replica_set: ReplicaSet, status: Object, action: Action, error: Stat
 
 
 def _selector(state: State) -> selectors.LabelSelector:
-    if state.resource == REPLICATION_CONTROLLERS:
-        return selectors.from_labels(state.replica_set.selector)
-    return selectors.stored_selector(state.replica_set.selector)
+    return _selector_of(state.resource, state.replica_set)
+
+
+def _selector_of(resource: Resource, replica_set: ReplicaSet) -> selectors.LabelSelector:
+    if resource == REPLICATION_CONTROLLERS:
+        return selectors.from_labels(replica_set.selector)
+    return selectors.stored_selector(replica_set.selector)
 
 
 def _status(state: State, active: list[Pod], now: str) -> Object:
@@ -139,40 +143,28 @@ def observer(resource: Resource) -> Observe:
         if found is None:
             return None
         replica_set = ReplicaSet(found)
-        pods = tuple(
-            Pod(pod)
-            for pod in cache.owned_by(PODS, replica_set.uid)
-            if (Pod(pod).controller or {}).get("uid") == replica_set.uid
-        )
-        state = State(resource, replica_set, pods, ())
+        pods = tuple(map(Pod, controlled(cache, PODS, replica_set.uid)))
         if not replica_set.selector:
-            return state
-        selector = _selector(state)
-        orphans = tuple(
-            pod
-            for pod in map(Pod, cache.list(PODS, key.namespace))
-            if pod.controller is None and not pod.deleted and selector.matches(pod.labels)
-        )
-        return State(resource, replica_set, pods, orphans)
+            return State(resource, replica_set, pods)
+        selector = _selector_of(resource, replica_set)
+        free = orphans(cache, PODS, key.namespace, lambda pod: selector.matches(pod.labels))
+        has_surplus = len(pods) + len(free) > replica_set.replicas
+        related = tuple(_related(cache, resource, replica_set)) if has_surplus else ()
+        return State(resource, replica_set, pods, tuple(map(Pod, free)), related)
 
     return observe
 
 
-def adopting(resource: Resource) -> Callable[[Cache, Change], Iterable[Key]]:
-    """The sets that could adopt a pod that nobody controls."""
+def _related(cache: Cache, resource: Resource, replica_set: ReplicaSet) -> Iterator[Pod]:
+    """The pods of the set and of its siblings: a rollout takes pods from where most of either are."""
+    owner = replica_set.controller
+    siblings = controlled(cache, resource, owner["uid"]) if owner is not None else [replica_set.obj]
+    return (Pod(pod) for sibling in siblings for pod in controlled(cache, PODS, View(sibling).uid))
 
-    def related(cache: Cache, change: Change) -> Iterable[Key]:
-        if change.resource != PODS or change.after is None:
-            return
-        orphan = Pod(change.after)
-        if orphan.controller is not None or orphan.deleted:
-            return
-        for found in cache.list(resource, orphan.namespace):
-            state = State(resource, ReplicaSet(found), (), ())
-            if state.replica_set.selector and _selector(state).matches(orphan.labels):
-                yield key_of(found)
 
-    return related
+def _fits(resource: Resource, replica_set: Object, pod: View) -> bool:
+    view = ReplicaSet(replica_set)
+    return bool(view.selector) and _selector_of(resource, view).matches(pod.labels)
 
 
 def _controller(name: str, resource: Resource) -> Controller:
@@ -181,7 +173,7 @@ def _controller(name: str, resource: Resource) -> Controller:
         wakes={resource: itself, PODS: controller_owner(resource.kind)},
         observe=observer(resource),
         plan=plan,
-        related=adopting(resource),
+        related=adopters(resource, (PODS,), partial(_fits, resource)),
     )
 
 
