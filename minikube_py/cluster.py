@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
@@ -32,6 +32,9 @@ from minikube_py import children, kubeconfig, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, State
+
+if TYPE_CHECKING:
+    from scheduler.configuration import Configuration
 
 LOG = logging.getLogger("cluster")
 
@@ -94,13 +97,11 @@ async def _start(
     if "controllers" in config.components:
         start("controllers", _controllers(server, pki, scraper))
     if "scheduler" in config.components:
-        from scheduler.loop import run as run_scheduler
-
-        client = server.client("system:kube-scheduler", ("system:authenticated",))
-        start("scheduler", run_scheduler(client, server.cache, SystemClock(), scheduling))
+        start("scheduler", _scheduler(server, scheduling))
     # From here on it may take as long as another runtime takes to come up.
     gc.enable()
     if "kubelet" in config.components:
+        start("dns", node.dns(config, server, settled))
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
     _say_ready(config, state)
@@ -109,8 +110,7 @@ async def _start(
     _keep_systemd_told(server)
     settled.set()
     if "kubelet" in config.components:
-        # The node is Ready without them; the start need not wait for their libraries.
-        start("dns", node.dns(config, server))
+        # The node is Ready without them.
         start("storage", node.storage(config, server))
         start("metrics", node.metrics(server, scraper))
     LOG.info("ready after %.2f s", state.ready_after)
@@ -122,6 +122,13 @@ def _say_ready(config: Config, state: State) -> None:
     state.phase, state.reason = "ready", ""
     state.write(config.state_file)
     systemd.notify("READY=1")
+
+
+async def _scheduler(server: ApiServer, scheduling: Configuration) -> None:
+    from scheduler.loop import run as run_scheduler
+
+    client = server.client("system:kube-scheduler", ("system:authenticated",))
+    await run_scheduler(client, server.cache, SystemClock(), scheduling)
 
 
 async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:

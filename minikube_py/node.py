@@ -110,12 +110,17 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
     await Kubelet(settings, client, server.cache, SystemClock()).run()
 
 
-async def dns(config: Config, server: ApiServer) -> None:
+async def dns(config: Config, server: ApiServer, settled: asyncio.Event) -> None:
     """The cluster's DNS, behind its Service."""
     from minikube_py.addons.dns import service
+
+    port = service.published_port(server.cache)
+    if not port:
+        # Pods that outlived the last process ask on; the first start of all need not wait for the library.
+        await settled.wait()
     from minikube_py.addons.dns.server import DnsServer
 
-    serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config))
+    serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config), port=port)
     client = server.client("minikube-py:dns", ("system:masters",))
     async with asyncio.TaskGroup() as group:
         group.create_task(serving.run())

@@ -47,6 +47,7 @@ class Outside(asyncio.DatagramProtocol):
 
 class World:
     def __init__(self, api: ApiServer, dns: DnsServer, outside: Outside) -> None:
+        self.api = api
         self.client = api.client("tester", ("system:masters",))
         self.dns = dns
         self.outside = outside
@@ -99,6 +100,30 @@ async def test_a_service_has_its_name_the_moment_it_is_made(tmp_path: Path, *, t
         assert str(pointer.rdata) == f"{name}."
         await world.client.delete(SERVICES, "web", "default")
         assert (await world.ask(name, tcp=tcp)).header.rcode == RCODE.NXDOMAIN
+
+
+async def test_a_question_comes_back_in_the_case_it_was_asked_in(tmp_path: Path) -> None:
+    # Resolvers tell forged answers by it, so no one may get what was packed for another.
+    async with serving(tmp_path) as world:
+        for name in (f"kubernetes.default.svc.{DOMAIN}", f"KuberNetes.default.svc.{DOMAIN}"):
+            answer = await world.ask(name)
+            assert str(answer.q.qname) == f"{name}."
+            assert len(answer.rr) == 1
+
+
+async def test_the_next_start_listens_where_the_last_did_unless_someone_else_does(tmp_path: Path) -> None:
+    async with serving(tmp_path) as world:
+        api = world.api
+        assert service.published_port(api.cache) == 0
+        await service.publish(world.client, "10.96.0.10", "192.0.2.9", 40053)
+        await api.cache.wait_for(api.cache.revision)
+        assert service.published_port(api.cache) == 40053
+        other = DnsServer(api.cache, DOMAIN, HERE, resolvers=lambda: ("127.0.0.2",), port=world.dns.port)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            task = group.create_task(other.run())
+            await other.ready.wait()
+            assert other.port not in (0, world.dns.port)
+            task.cancel()
 
 
 async def test_a_name_without_that_type_is_no_error(tmp_path: Path) -> None:

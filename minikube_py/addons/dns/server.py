@@ -1,6 +1,7 @@
 """The cluster's DNS by UDP and TCP: the zone from the watch cache, the rest from the host's resolvers.
 
-An answer of the zone is packed once and kept until a Service, an EndpointSlice or a namespace changes.
+An answer of the zone is packed once and kept by the question's bytes, case and flags as they came, until a Service, an
+EndpointSlice or a namespace changes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Resolvers = Callable[[], tuple[str, ...]]
 
 
 class DnsServer:
-    """Serves `domain` on `address`; `port` is the one really bound, once started."""
+    """Serves `domain` on `address`; `port` is wished for, and the one really bound once started."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class DnsServer:
         self._zone = Zone(cache, domain, self.addresses.name_of)
         self._outside_port = outside_port
         self._upstream = Upstream(self._outside(), outside_port)
-        self._kept: dict[tuple[str, int, int, bool], bytes] = {}
+        self._kept: dict[bytes, bytes] = {}
         self._group: asyncio.TaskGroup | None = None
         self.port = port
         self.ready = asyncio.Event()
@@ -79,21 +80,22 @@ class DnsServer:
                 end()
 
     async def _sockets(self) -> tuple[asyncio.Server, asyncio.DatagramTransport]:
-        """Both on one port; another one is tried where any will do and the second protocol's is taken."""
+        """Both on one port: the one wished for, or any that both protocols have free."""
         loop = asyncio.get_running_loop()
-        for attempt in range(_ATTEMPTS):
-            tcp = await asyncio.start_server(self._connected, self.address, self.port)
+        for wished in (self.port, *[0] * _ATTEMPTS):
+            try:
+                tcp = await asyncio.start_server(self._connected, self.address, wished)
+            except OSError:
+                continue
             port = tcp.sockets[0].getsockname()[1]
             try:
                 udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self._asked), local_addr=(self.address, port))
             except OSError:
                 tcp.close()
-                if self.port or attempt + 1 == _ATTEMPTS:
-                    raise
                 continue
             self.port = port
             return tcp, udp
-        raise AssertionError("unreachable")
+        raise OSError(f"no port of {self.address} is free for the DNS")
 
     def _changed(self, change: Change) -> None:
         self._kept.clear()
@@ -121,29 +123,31 @@ class DnsServer:
 
     def _asked(self, data: bytes, answer: Callable[[bytes], None]) -> None:
         """One datagram: what is known is answered at once, the rest in a task."""
+        kept = self._kept.get(data[2:])
+        if kept is not None:
+            answer(data[:2] + kept)
+            return
         with contain("dns query"):
             asked = wire.parsed(data)
             if asked is None:
                 return
-            found = self._known(asked)
+            found = self._known(asked, data[2:])
             if found is not None:
                 answer(data[:2] + found)
                 return
             assert self._group is not None
             self._group.create_task(self._answer_later(asked, data, answer))
 
-    def _known(self, asked: wire.Asked) -> bytes | None:
-        """The answer without its id, where no one outside has to be asked for it."""
-        kept = self._kept.get(asked.key)
-        if kept is not None:
-            return kept
+    def _known(self, asked: wire.Asked, key: bytes = b"") -> bytes | None:
+        """The answer without its id, where no one outside has to be asked for it; kept under `key`."""
         found = self._found(asked)
         if found is None or found.alias:
             return None
         made = wire.packed(wire.answered(asked, found, self._domain), asked.udp_size)[2:]
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[asked.key] = made
+        if key and len(key) <= wire.PLAIN_UDP:
+            self._kept[key] = made
         return made
 
     def _found(self, asked: wire.Asked) -> Found | None:

@@ -6,10 +6,19 @@ from machinery.api.errors import NotFound
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
 from machinery.api.views import SERVICE_NAME
+from machinery.client.cache import Cache
 from machinery.client.client import Client
 
 NAME, NAMESPACE = "kube-dns", "kube-system"
-_MANAGER = "minikube-py.dns"
+_MANAGER, _MANAGED_BY = "minikube-py.dns", "endpointslice.kubernetes.io/managed-by"
+
+
+def published_port(cache: Cache) -> int:
+    """The port of the endpoint that an earlier start has told, which rules still lead to; 0 where there was none."""
+    found = cache.get(ENDPOINT_SLICES, NAMESPACE, NAME)
+    is_ours = found is not None and (found["metadata"].get("labels") or {}).get(_MANAGED_BY) == _MANAGER
+    ports = (found.get("ports") or []) if found is not None and is_ours else []
+    return next((port.get("port") or 0 for port in ports), 0)
 
 
 async def publish(client: Client, cluster_ip: str, address: str, port: int) -> None:
@@ -24,7 +33,7 @@ async def publish(client: Client, cluster_ip: str, address: str, port: int) -> N
         "metadata": {
             "name": NAME,
             "namespace": NAMESPACE,
-            "labels": {SERVICE_NAME: NAME, "endpointslice.kubernetes.io/managed-by": _MANAGER},
+            "labels": {SERVICE_NAME: NAME, _MANAGED_BY: _MANAGER},
         },
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],

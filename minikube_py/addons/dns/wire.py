@@ -15,7 +15,7 @@ _ANY = QTYPE.ANY
 
 
 class Asked:
-    """One question of a message; `key` is what an answer depends on beside the cluster's state."""
+    """One question of a message."""
 
     def __init__(self, message: DNSRecord) -> None:
         self.message = message
@@ -24,10 +24,6 @@ class Asked:
         options = [record for record in message.ar if record.rtype == QTYPE.OPT]
         self.udp_size = max(min(options[0].edns_len, MOST_UDP), PLAIN_UDP) if options else PLAIN_UDP
         self.has_options = bool(options)
-
-    @property
-    def key(self) -> tuple[str, int, int, bool]:
-        return self.name, self.type, self.udp_size, self.has_options
 
 
 def parsed(data: bytes) -> Asked | None:
