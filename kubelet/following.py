@@ -10,7 +10,7 @@ from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
 
-# What a rollout changes within a moment is one change.
+# A change counts at once; what a rollout changes within the moment after it is one change.
 _GATHERS_FOR = 0.02
 _RETRIES_AFTER = 5.0
 
@@ -35,13 +35,12 @@ async def follow(
         wake.set()
         while True:
             await wake.wait()
-            await clock.sleep(_GATHERS_FOR)
             wake.clear()
             with contain(name) as contained:
                 await sync()
             if contained.error is not None:
-                await clock.sleep(_RETRIES_AFTER)
                 wake.set()
+            await clock.sleep(_GATHERS_FOR if contained.error is None else _RETRIES_AFTER)
     finally:
         for end in ends:
             end()

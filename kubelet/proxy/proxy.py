@@ -1,25 +1,32 @@
 """The service proxy: follows Services and EndpointSlices, and keeps its nftables table as they ask.
 
-Many changes at once become one transaction. Made anew at each start, so what another process left does not matter.
+Many changes at once become one transaction, which costs what has changed. Made anew at each start, so what another
+process left does not matter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubelet.following import follow
 from kubelet.nftables import Ruleset, changed
 from kubelet.proxy import conntrack, route
+from kubelet.proxy.composition import Composition, Key
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import ServicePort, service_ports
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
-from machinery.client.cache import Cache
+from machinery.api.views import SERVICE_NAME
+from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
+from machinery.contain import contain
 from machinery.linux import nft
 
 LOG = logging.getLogger("proxy")
+# A Service takes a tenth of a millisecond; nothing holds the loop for long.
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -37,31 +44,60 @@ class Proxy:
         self._node = node
         self._cache = cache
         self._clock = clock
-        self._applied: Ruleset | None = None
-        self._ports: list[ServicePort] = []
+        self._composition = Composition()
+        self._ports: dict[Key, list[ServicePort]] = {}
+        self._touched: set[Key] = set()
+        self._is_made = False
 
     async def run(self) -> None:
         """Follows until cancelled; the table stays, so that connections outlive the process."""
-        await follow("proxy", self._cache, (SERVICES, ENDPOINT_SLICES), self._clock, self._sync)
+        await follow("proxy", self._cache, (SERVICES, ENDPOINT_SLICES), self._clock, self._sync, self._note)
+
+    def _note(self, change: Change) -> bool:
+        for each in (change.before, change.after):
+            if each is not None:
+                metadata = each["metadata"]
+                is_slice = change.resource == ENDPOINT_SLICES
+                name = (metadata.get("labels") or {}).get(SERVICE_NAME) if is_slice else metadata["name"]
+                if name:
+                    self._touched.add(Key(metadata["namespace"], name))
+        return bool(self._touched)
 
     async def _sync(self) -> None:
-        # A transaction that fails leaves nothing, so the next makes all of it.
-        before, self._applied = self._applied, None
-        ports = service_ports(self._cache.list(SERVICES), self._cache.list(ENDPOINT_SLICES), self._node)
-        table, pod_cidr = self._config.table, self._config.pod_cidr
-        after = ruleset(ports)
-        if before is None:
-            await asyncio.to_thread(route.lead, self._config.service_cidr)
-            commands = created(table, after, pod_cidr)
-        else:
-            commands = changed(table, before, after)
-        if commands:
-            await asyncio.to_thread(nft.run, commands)
-        self._applied = after
-        gone = conntrack.stale(self._ports, ports)
-        self._ports = ports
+        touched, self._touched = self._touched, set()
+        before = [port for key in touched for port in self._ports.get(key, ())]
+        parts: dict[Key, Ruleset] = {}
+        for at, key in enumerate(sorted(touched)):
+            if at % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            with contain("service", about=f"{key.namespace}/{key.name}"):
+                ports = self._look(key)
+                parts[key] = ruleset(ports)
+                self._ports[key] = ports
+        await asyncio.to_thread(self._bring, parts)
+        gone = conntrack.stale(before, [port for key in touched for port in self._ports.get(key, ())])
+        self._ports = {key: ports for key, ports in self._ports.items() if ports}
         if gone:
             await asyncio.to_thread(conntrack.forget, gone)
+
+    def _look(self, key: Key) -> list[ServicePort]:
+        service = self._cache.get(SERVICES, key.namespace, key.name)
+        slices = self._cache.labelled(ENDPOINT_SLICES, key.namespace, SERVICE_NAME, key.name)
+        return service_ports([service], slices, self._node) if service is not None else []
+
+    def _bring(self, parts: Mapping[Key, Ruleset]) -> None:
+        """Brings the kernel's table up to date; one that failed is made anew the next time. Blocks."""
+        config = self._config
+        before, after = self._composition.replace(parts)
+        is_made, self._is_made = self._is_made, False
+        if is_made:
+            commands = changed(config.table, before, after)
+        else:
+            route.lead(config.service_cidr)
+            commands = created(config.table, self._composition.whole(), config.pod_cidr)
+        if commands:
+            nft.run(commands)
+        self._is_made = True
 
 
 def tear_down(config: ProxyConfig) -> None:

@@ -6,7 +6,7 @@ while they end; for a Local policy those of this node alone.
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,7 @@ _HEADLESS = "service.kubernetes.io/headless"
 _DEFAULT_AFFINITY = 10800
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Endpoint:
     """An address and port behind a Service."""
 
@@ -30,7 +30,7 @@ class Endpoint:
         return f"{self.ip} . {self.port}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ServicePort:
     """`internal` is where the cluster's own clients are led, `external` those from outside.
 
@@ -115,7 +115,7 @@ def _ingress(service: Object) -> list[Mapping[str, Any]]:
     return balancer.get("ingress") or []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     endpoint: Endpoint
     node: str
@@ -142,7 +142,7 @@ def _endpoints(slices: list[Object], port_name: str, protocol: str) -> Iterable[
 def _chosen(candidates: list[_Candidate], node: str, *, is_local: bool) -> tuple[Endpoint, ...]:
     here = [each for each in candidates if not is_local or each.node == node]
     found = [each for each in here if each.is_ready] or [each for each in here if each.serves]
-    return tuple(sorted({each.endpoint for each in found}))
+    return tuple(sorted({each.endpoint for each in found}, key=lambda endpoint: (endpoint.ip, endpoint.port)))
 
 
 def _ipv4(addresses: Iterable[str]) -> str:
@@ -151,7 +151,7 @@ def _ipv4(addresses: Iterable[str]) -> str:
 
 def _is_ipv4(text: str) -> bool:
     try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET, text)
+    except OSError:
         return False
     return True

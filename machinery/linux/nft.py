@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 _HANDLES, _JSON = 1 << 3, 1 << 4
+_MUCH = 100_000
 
 
 class NftError(Exception):
@@ -74,6 +75,9 @@ def _by_library(library: Any, commands: str, flags: int = 0) -> str:
         return output.decode(errors="replace")
     finally:
         library.nft_ctx_free(context)
+        if len(commands) > _MUCH:
+            # The parser's many small pieces would stay with the process, fifty bytes for each that was said.
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _by_program(commands: str, *options: str) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import cases, pressure, pulling, scheduling, streams
+from tests.bench import cases, many_services, pressure, pulling, scheduling, service_path, streams
 from tests.bench.connection import Target
+from tests.bench.names import answers, gap
 from tests.bench.servers import Program, idle_server, program
 
 _PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -24,6 +25,10 @@ _BEGIN, _END = "<!-- bench -->", "<!-- /bench -->"
 _IDLE_FOR = 10.0
 _BOUND, _MEANWHILE = "2,000 pods created and bound on 100 nodes", "a GET while pods are bound"
 _SPREAD = "2,000 pods bound, spread over zones, rather not beside one another"
+
+_BY_SERVICE = "by a Service, beside the direct way to the pod"
+_SERVICES = "1,000 Services of 10 endpoints: first sync, one change, memory"
+_NAMES, _NAMELESS = "answers of the DNS, a GET meanwhile", "no name is answered during a restart"
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ async def rows(names: list[str]) -> AsyncIterator[Row]:
             yield Row("idle control plane: share of a core, PSS", "3.7 %, 650 MB", "0.5 %, 120 MB", measured)
     async for row in scheduling_rows(names):
         yield row
+    async for row in network_rows(names):
+        yield row
     if _is_asked("pulled", names):
         async for row in pulling_rows():
             yield row
@@ -115,6 +122,25 @@ async def pulling_rows() -> AsyncIterator[Row]:
     seconds, waits = await pulling.pull()
     yield Row("1 GB pulled, verified and unpacked", "", "", f"{seconds:.1f} s")
     yield Row("a GET while 1 GB is pulled", "", "p99 50 ms", str(waits))
+
+
+async def network_rows(names: list[str]) -> AsyncIterator[Row]:
+    """Each in network namespaces of its own; the machine's own network is left alone."""
+    if _is_asked(_BY_SERVICE, names):
+        way = await service_path.measured()
+        yield Row(
+            f"{_BY_SERVICE}: connections", "", "0.95", f"{way.connections:,.0f}/s", f"{way.connections_ratio:.2f}"
+        )
+        yield Row(f"{_BY_SERVICE}: bytes", "", "0.95", f"{way.throughput:,.0f} MB/s", f"{way.throughput_ratio:.2f}")
+    if _is_asked(_SERVICES, names):
+        many = await many_services.measured()
+        measured = f"{many.first:.2f} s, {many.change:.0f} ms, {many.memory:.0f} MB"
+        yield Row(_SERVICES, "", "1.0 s, 20 ms, 20 MB", measured)
+    if _is_asked(_NAMES, names):
+        rate, cpu, waits = await answers()
+        yield Row(_NAMES, "", "10,000/s, p99 50 ms", f"{rate:,.0f}/s, {waits}", cpu=f"{cpu:,.0f} us")
+    if _is_asked(_NAMELESS, names):
+        yield Row(_NAMELESS, "", "2.0 s", f"{await gap():.1f} s")
 
 
 def _is_asked(what: str, names: list[str]) -> bool:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class Node:
             (self.addresses[name],) = self._network.attach(member)
         self._connect_outside(self._hold(stack, "o"))
         for name in (*PODS, "h", "o"):
-            peer = stack.enter_context(_child(*self._inside(name), sys.executable, "-c", _PEER, name))
+            peer = stack.enter_context(_child(*self.inside(name), sys.executable, "-c", _PEER, name))
             assert peer.stdout is not None
             peer.stdout.readline()
             self._peers[name] = peer
@@ -110,7 +111,7 @@ class Node:
         self._policed: Ruleset | None = None
         self._ports: list[ServicePort] = []
 
-    def _inside(self, pod: str) -> tuple[str, ...]:
+    def inside(self, pod: str) -> tuple[str, ...]:
         return ("nsenter", f"--net=/proc/{self._pids[pod]}/ns/net") if pod in self._pids else ()
 
     def _hold(self, stack: ExitStack, name: str) -> Path:
@@ -130,7 +131,7 @@ class Node:
         self.run("ip", "link", "set", "out0", "up")
         for command in (f"addr add {OUTSIDE}/24 dev eth0", "link set eth0 up", "link set lo up",
                         "route add default via 192.0.2.1"):  # fmt: skip
-            self.run(*self._inside("o"), "ip", *command.split())
+            self.run(*self.inside("o"), "ip", *command.split())
 
     def police(self, policies: list[Any], held: Mapping[str, str]) -> str:
         """Makes the policies hold; `held` are labels' values of `app` that differ from what pods began with."""
@@ -169,6 +170,18 @@ class Node:
         conntrack.forget(conntrack.stale(self._ports, wanted))
         self._applied, self._ports = after, wanted
         return "applied"
+
+    def lead(self, pod: str, ports: list[Mapping[str, Any]]) -> None:
+        """Makes each port lead to the same port of the pod."""
+        made = [self._port({**port, "to": pod}) for port in ports]
+        led = [(Endpoint(self.addresses[pod], port.port),) for port in made]
+        nft.run(
+            created(
+                "proxied",
+                ruleset(replace(port, internal=to, external=to) for port, to in zip(made, led, strict=True)),
+                POD_CIDR,
+            )
+        )
 
     def _port(self, said: Mapping[str, Any]) -> ServicePort:
         def endpoints(names: str, port: int) -> tuple[Endpoint, ...]:

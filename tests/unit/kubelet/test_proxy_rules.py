@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelet.nftables import Ruleset, changed
+from kubelet.proxy.composition import Composition, Key
 from kubelet.proxy.conntrack import Flow, stale
 from kubelet.proxy.ruleset import ruleset
 from kubelet.proxy.services import Endpoint, ServicePort, service_ports
@@ -105,6 +107,30 @@ def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list
         table.apply(changed("t", before, after))
         assert table.is_as(after)
         before = after
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from([Key("d", "web"), Key("d", "api")]),
+            st.lists(PORTS, max_size=2, unique_by=lambda port: (port.service, port.protocol)),
+            min_size=1,
+        ),
+        max_size=5,
+    )
+)
+def test_a_service_replaced_by_itself_leaves_the_table_of_them_all(states: list[dict[Key, list[ServicePort]]]) -> None:
+    table, composition, now = Table(), Composition(), {}
+    for state in states:
+        named = {key: [replace(port, service=key.name) for port in ports] for key, ports in state.items()}
+        table.apply(changed("t", *composition.replace({key: ruleset(ports) for key, ports in named.items()})))
+        now.update(named)
+        assert table.is_as(composition.whole())
+        everything = ruleset([port for ports in now.values() for port in ports])
+        assert composition.whole().chains == everything.chains
+        assert {name: set(found) for name, found in composition.whole().elements.items() if found} == {
+            name: set(found) for name, found in everything.elements.items() if found
+        }
 
 
 def test_flows_to_gone_endpoints_and_to_none_are_stale() -> None:

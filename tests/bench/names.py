@@ -1,0 +1,114 @@
+"""The cluster's DNS: answers a second while the API is asked too, and how long none comes during a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+import yaml
+from dnslib import DNSRecord
+
+from tests.bench import cases, pressure
+from tests.bench.connection import Target
+from tests.bench.servers import program
+
+_SECONDS, _IN_FLIGHT = 3.0, 64
+_NAME = "kubernetes.default.svc.cluster.local"
+_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices/kube-dns"
+_WITHIN = 60.0
+_AFTERWARDS = 3.0
+
+
+async def answers() -> tuple[float, float, pressure.Waits]:
+    """Answers a second, CPU time in us of each, and how long GETs waited meanwhile."""
+    async with program("apiserver,controllers,scheduler,kubelet") as running:
+        where = await _address(running.target)
+        async with pressure.waits(running.target) as waits:
+            before = running.target.cpu_seconds()
+            rate = await asyncio.to_thread(_asked, where)
+            cpu = (running.target.cpu_seconds() - before) / (rate * _SECONDS) * 1e6
+        return rate, cpu, waits
+
+
+async def _address(target: Target) -> tuple[str, int]:
+    """Where the DNS listens, once it does."""
+    async with asyncio.timeout(_WITHIN), cases.connections(target, 1) as (one,):
+        while True:
+            with contextlib.suppress(RuntimeError):
+                found = orjson.loads(await one.ask(target.request("GET", _ENDPOINTS)))
+                return found["endpoints"][0]["addresses"][0], found["ports"][0]["port"]
+            await asyncio.sleep(0.05)
+
+
+def _asked(where: tuple[str, int]) -> float:
+    """Answers a second, with so many questions under way."""
+    question = bytes(DNSRecord.question(_NAME).pack())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(where)
+        client.settimeout(1)
+        for _ in range(_IN_FLIGHT):
+            client.send(question)
+        count, ends = 0, time.monotonic() + _SECONDS
+        while time.monotonic() < ends:
+            try:
+                client.recv(512)
+            except TimeoutError:
+                # What got lost is asked again.
+                for _ in range(_IN_FLIGHT):
+                    client.send(question)
+                continue
+            count += 1
+            client.send(question)
+    return count / _SECONDS
+
+
+async def gap() -> float:
+    """Seconds without an answer by the Service's address while `restart` runs."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        profile = ["--profile", f"bench-{os.getpid()}", "--data-dir", f"{directory}/data"]
+        environment = {**os.environ, "KUBECONFIG": f"{directory}/kubeconfig"}
+
+        async def run(command: str, *options: str) -> None:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "minikube_py", command, *options, *profile,
+                stdout=asyncio.subprocess.DEVNULL, env=environment,
+            )  # fmt: skip
+            if await child.wait():
+                raise RuntimeError(f"{command} failed")
+
+        try:
+            await run("start")
+            options = yaml.safe_load(Path(directory, "data", "options.json").read_text())
+            where = (f"{options['service_cidr'].rpartition('.')[0]}.10", 53)
+            stop = asyncio.Event()
+            found = asyncio.get_running_loop().run_in_executor(None, _watch, where, stop)
+            await run("restart")
+            await asyncio.sleep(_AFTERWARDS)
+            stop.set()
+            return await found
+        finally:
+            await run("uninstall", "--yes")
+
+
+def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
+    """The longest time between two answers until told to stop; the first answer is waited for."""
+    question = bytes(DNSRecord.question(_NAME).pack())
+    last, longest = 0.0, 0.0
+    while not stop.is_set():
+        # Each from a port of its own, as resolvers do.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.02)
+            with contextlib.suppress(OSError):
+                client.sendto(question, where)
+                client.recv(512)
+                now = time.monotonic()
+                longest = max(longest, now - last) if last else 0.0
+                last = now
+    return longest
