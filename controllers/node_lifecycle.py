@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import LEASES, NODES
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Node
-from machinery.client.cache import Cache
+from machinery.client.cache import Cache, Change
 
 GRACE = 50.0
 _PREFIX = "node.kubernetes.io/"
@@ -32,6 +33,8 @@ class State:
 
     node: Node
     renewed: datetime | None
+    is_any_ready: bool = True
+    """Whether some node of the cluster is."""
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -42,7 +45,7 @@ def plan(state: State, now: datetime) -> Plan:
         conditions = _unknown(node, rfc3339(now))
         status = {**(node.obj.get("status") or {}), "conditions": conditions}
         return Plan([UpdateStatus(NODES, with_status(node.obj, status))])
-    wanted = _taints(node, rfc3339(now))
+    wanted = _taints(node, rfc3339(now), drives_out=state.is_any_ready)
     if wanted != node.taints:
         metadata = {"resourceVersion": node.resource_version}
         patch = {"metadata": metadata, "spec": {"taints": wanted or None}}
@@ -50,8 +53,11 @@ def plan(state: State, now: datetime) -> Plan:
     return Plan(actions, requeue_after=max(GRACE - silent, 1.0) if not _is_unknown(node) else None)
 
 
-def _taints(node: Node, now: str) -> list[Object]:
-    """The node's taints with ours as its conditions say; those of others, and those that stay, untouched."""
+def _taints(node: Node, now: str, *, drives_out: bool) -> list[Object]:
+    """The node's taints with ours as its conditions say; those of others, and those that stay, untouched.
+
+    Where no node is ready, it is rather the control plane that sees none: then no pod is driven out.
+    """
     effects = set()
     ready = node.condition("Ready")
     found = {(c["type"], c["status"]) for c in node.conditions}
@@ -60,7 +66,7 @@ def _taints(node: Node, now: str) -> list[Object]:
     for condition, name in _BY_CONDITION.items():
         if condition in found:
             effects.add((f"{_PREFIX}{name}", "NoSchedule"))
-            if name in _EVICTING:
+            if name in _EVICTING and drives_out:
                 effects.add((f"{_PREFIX}{name}", "NoExecute"))
     if node.unschedulable:
         effects.add((f"{_PREFIX}unschedulable", "NoSchedule"))
@@ -85,12 +91,21 @@ def observe(cache: Cache, key: Key) -> State | None:
         return None
     lease = cache.get(LEASES, "kube-node-lease", key.name)
     renewed = ((lease or {}).get("spec") or {}).get("renewTime")
-    return State(Node(found), parse_time(renewed) if renewed else None)
+    is_any_ready = any(Node(each).is_true("Ready") for each in cache.list(NODES))
+    return State(Node(found), parse_time(renewed) if renewed else None, is_any_ready)
+
+
+def _others(cache: Cache, change: Change) -> Iterable[Key]:
+    """The first node that is ready again, or the last one that was, matters to all."""
+    before, after = (obj is not None and Node(obj).is_true("Ready") for obj in (change.before, change.after))
+    if change.resource == NODES and before != after:
+        yield from (key_of(node) for node in cache.list(NODES))
 
 
 NODE_LIFECYCLE = Controller(
     "node-lifecycle",
     wakes={NODES: itself},
+    related=_others,
     observe=observe,
     plan=plan,
     identity="node-controller",

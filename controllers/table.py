@@ -18,6 +18,7 @@ from controllers.job import job
 from controllers.job_orphans import JOB_ORPHANS
 from controllers.namespace import NAMESPACE
 from controllers.node_lifecycle import NODE_LIFECYCLE
+from controllers.node_ttl import NODE_TTL
 from controllers.plan import Controller
 from controllers.pod_garbage import POD_GARBAGE
 from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
@@ -28,6 +29,7 @@ from controllers.service_load_balancer import load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
 from controllers.stale_disruption import STALE_DISRUPTION
 from controllers.statefulset import stateful_sets
+from controllers.taint_eviction import taint_eviction
 from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
 from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
@@ -57,6 +59,8 @@ def controllers(root_ca: str, usages: Callable[[], Usages]) -> tuple[Controller,
         TTL_AFTER_FINISHED,
         NAMESPACE,
         NODE_LIFECYCLE,
+        NODE_TTL,
+        taint_eviction(),
         load_balancer(),
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,

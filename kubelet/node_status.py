@@ -292,7 +292,9 @@ class Reporter:
         name = self._config.node_name
         metadata = {"name": name, "labels": node_labels(self._config, self._facts)}
         status = node_status(self._config, self._facts, self._runtime, {}, self._clock.now(), health)
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
+        cidr = self._config.pod_cidr
+        spec = {"podCIDR": cidr, "podCIDRs": [cidr]}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status}
         try:
             await self._client.create(NODES, node)
         except AlreadyExists:

@@ -30,7 +30,7 @@ from machinery.client.clock import SystemClock
 from machinery.pki import Pki, PkiError, write_private
 from minikube_py import children, kubeconfig, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
-from minikube_py.config import Config
+from minikube_py.config import NODE_PREFIX, Config
 from minikube_py.instance import InstanceError, State
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ async def _start(
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
-        start("controllers", _controllers(server, pki, scraper))
+        start("controllers", _controllers(config, server, pki, scraper))
     if "scheduler" in config.components:
         start("scheduler", _scheduler(server, scheduling))
     # From here on it may take as long as another runtime takes to come up.
@@ -131,9 +131,10 @@ async def _scheduler(server: ApiServer, scheduling: Configuration) -> None:
     await run_scheduler(client, server.cache, SystemClock(), scheduling)
 
 
-async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
+async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scraper) -> None:
     """The controllers, and beside them what plays nodes that nobody runs."""
     from controllers.certificates import certificate_controllers
+    from controllers.node_ipam import node_ipam
     from controllers.runner import run as run_controllers
     from controllers.runner import run_each
     from machinery.signing import signed
@@ -141,6 +142,7 @@ async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
 
     simulator = server.client("minikube-py:simulation", ("system:masters",))
     certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
+    own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIX))
     async with asyncio.TaskGroup() as group:
         group.create_task(
             run_controllers(
@@ -151,7 +153,7 @@ async def _controllers(server: ApiServer, pki: Pki, scraper: Scraper) -> None:
                 usages=lambda: scraper.latest,
             )
         )
-        group.create_task(run_each(certificates, server.controller_client, server.cache, SystemClock()))
+        group.create_task(run_each(own, server.controller_client, server.cache, SystemClock()))
         group.create_task(run_simulation(simulator, server.cache, SystemClock()))
 
 

@@ -19,6 +19,8 @@ from typing import Any
 DEFAULT_PROFILE = "minikube-py"
 CLUSTER_DOMAIN = "cluster.local"
 DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
+NODE_PREFIX = 24
+"""How much of the pods' addresses a node gets; upstream's default."""
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 ALL_COMPONENTS = ("apiserver", "controllers", "scheduler", "kubelet")
@@ -92,6 +94,12 @@ class Config:
     def context(self) -> str:
         """The kubeconfig context's name."""
         return DEFAULT_PROFILE if self.profile == DEFAULT_PROFILE else f"{DEFAULT_PROFILE}-{self.profile}"
+
+    @property
+    def node_cidr(self) -> str:
+        """The part of the pods' range that this machine's pods are in: as much as a node gets of a cluster's."""
+        network = ipaddress.ip_network(self.pod_cidr)
+        return str(next(network.subnets(new_prefix=max(NODE_PREFIX, network.prefixlen))))
 
     @property
     def gateway(self) -> str:

@@ -46,7 +46,7 @@ def runtime_config(config: Config) -> RuntimeConfig:
         run=config.run_dir,
         socket=config.cri_socket,
         instance=config.instance,
-        pod_cidr=config.pod_cidr,
+        pod_cidr=config.node_cidr,
         bridge=config.bridge,
         mirrors=mirrors(config.registry_mirror),
         archives=config.data_dir / "images",
@@ -95,7 +95,7 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
         client_ca=config.data_dir / "pki" / "ca.crt",
         manifests_dir=config.data_dir / "manifests",
         cgroup_root=f"/minikube-py-{config.instance}",
-        pod_cidr=config.pod_cidr,
+        pod_cidr=config.node_cidr,
         image_gc=ImageGcPolicy(
             high=config.image_gc_high_threshold,
             low=config.image_gc_low_threshold,

@@ -23,7 +23,7 @@ def conflist(config: Config) -> dict[str, object]:
     """Pods of `--pod-cidr`, host ports and masquerade on the way out (CNI specification 1.0.0)."""
     addresses = {
         "type": "host-local",
-        "ranges": [[{"subnet": config.pod_cidr}]],
+        "ranges": [[{"subnet": config.node_cidr}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     return {

@@ -1,0 +1,145 @@
+"""Pods that don't bear a NoExecute taint of their node go: at once, or after as long as they tolerate it.
+
+How long a pod has borne a taint is told by the taint (`timeAdded`) or, where that says nothing, counted from when it
+was first seen here: then a restart gives the pod its whole time again, as upstream's does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controllers.plan import Controller, Delete, Key, Patch, Plan, Record, key_of, nobody
+from machinery.api.disruption import DISRUPTION_TARGET
+from machinery.api.resource import Object
+from machinery.api.resources import NODES, PODS
+from machinery.api.taints import tolerates
+from machinery.api.timestamps import parse_time, rfc3339
+from machinery.api.views import Node, Pod
+from machinery.client.cache import Cache, Change
+
+_MESSAGE = "Taint manager: deleting due to NoExecute taint"
+
+
+@dataclass(frozen=True)
+class State:
+    """`taints` are the NoExecute ones of the pod's node."""
+
+    pod: Pod
+    taints: Sequence[Object]
+
+
+def taint_eviction() -> Controller:
+    """The controller, with its memory of when it first saw a pod bear which taints."""
+    seen: dict[Key, tuple[str, datetime]] = {}
+
+    def observe(cache: Cache, key: Key) -> State | None:
+        found = cache.get(PODS, key.namespace, key.name)
+        state = None if found is None else State(Pod(found), _taints(cache, Pod(found)))
+        if state is None or not state.taints:
+            seen.pop(key, None)
+        return state
+
+    def plan(state: State, now: datetime) -> Plan:
+        if not state.taints:
+            return Plan()
+        # Other taints, or another pod of the name, begin anew.
+        mark = repr([state.pod.uid, sorted(_name(taint) for taint in state.taints)])
+        before = seen.get(key_of(state.pod.obj))
+        since = before[1] if before and before[0] == mark else now
+        seen[key_of(state.pod.obj)] = (mark, since)
+        return decide(state, since, now)
+
+    return Controller(
+        "taint-eviction",
+        wakes={PODS: _of_pod, NODES: nobody},
+        related=_of_node,
+        observe=observe,
+        plan=plan,
+        identity="node-controller",
+        component="taint-eviction-controller",
+    )
+
+
+def decide(state: State, seen: datetime, now: datetime) -> Plan:
+    """What to do with a pod that was first seen to bear its node's taints at `seen`."""
+    pod = state.pod
+    if pod.deleted or pod.is_finished:
+        return Plan()
+    ends = _ends(state, seen)
+    if ends is None:
+        return Plan()
+    left = (ends - now).total_seconds()
+    return Plan(requeue_after=left) if left > 0 else _evict(pod, now)
+
+
+def _ends(state: State, seen: datetime) -> datetime | None:
+    """When the pod has to go; None where it may stay."""
+    ends: list[datetime] = []
+    for taint in state.taints:
+        # The first toleration that bears it counts, whatever others say.
+        bearing = next((each for each in state.pod.tolerations if tolerates([each], taint)), None)
+        if bearing is None:
+            return seen
+        seconds = bearing.get("tolerationSeconds")
+        if seconds is not None:
+            ends.append(_since(state.pod, taint, seen) + timedelta(seconds=max(seconds, 0)))
+    return min(ends, default=None)
+
+
+def _since(pod: Pod, taint: Object, seen: datetime) -> datetime:
+    """The later of when the taint came and when the pod did."""
+    if not taint.get("timeAdded"):
+        return seen
+    scheduled = (pod.condition("PodScheduled") or {}).get("lastTransitionTime")
+    added = parse_time(taint["timeAdded"])
+    return max(added, parse_time(scheduled)) if scheduled else added
+
+
+def _evict(pod: Pod, now: datetime) -> Plan:
+    condition = {
+        "type": DISRUPTION_TARGET,
+        "status": "True",
+        "reason": "DeletionByTaintManager",
+        "message": _MESSAGE,
+        "lastTransitionTime": rfc3339(now),
+    }
+    conditions = [*(each for each in pod.conditions if each["type"] != DISRUPTION_TARGET), condition]
+    patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": conditions}}
+    said = f"Marking for deletion Pod {pod.namespace}/{pod.name}"
+    return Plan(
+        [
+            Record(pod.obj, "Normal", "TaintManagerEviction", said),
+            Patch(PODS, key_of(pod.obj), patch, "status"),
+            Delete(PODS, key_of(pod.obj), uid=pod.uid),
+        ]
+    )
+
+
+def _taints(cache: Cache, pod: Pod) -> list[Object]:
+    node = cache.get(NODES, "", pod.node_name) if pod.node_name else None
+    return _driving_out(node) if node is not None else []
+
+
+def _name(taint: Object) -> tuple[str, str, str]:
+    return taint["key"], taint.get("value") or "", taint.get("timeAdded") or ""
+
+
+def _of_pod(obj: Object) -> Iterable[Key]:
+    pod = Pod(obj)
+    if pod.node_name and not pod.deleted:
+        yield key_of(obj)
+
+
+def _of_node(cache: Cache, change: Change) -> Iterable[Key]:
+    """The pods of a node whose taints that drive out have changed."""
+    if change.resource != NODES or change.after is None:
+        return
+    before, after = ([] if obj is None else _driving_out(obj) for obj in (change.before, change.after))
+    if before != after:
+        yield from (key_of(pod) for pod in cache.on_node(change.object["metadata"]["name"]))
+
+
+def _driving_out(node: Object) -> list[Object]:
+    return [taint for taint in Node(node).taints if taint["effect"] == "NoExecute"]

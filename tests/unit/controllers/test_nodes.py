@@ -1,0 +1,203 @@
+"""What controllers do about nodes: taints that drive pods out, ranges of addresses, the annotation for kubelets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers import node_lifecycle
+from controllers.node_ipam import RangedNode, lowest, node_ipam
+from controllers.node_ipam import State as IpamState
+from controllers.node_ttl import NODE_TTL, seconds
+from controllers.plan import Delete, Key, Patch, Plan, Record, UpdateStatus
+from controllers.taint_eviction import State, decide, taint_eviction
+from machinery.api.resource import Object
+from machinery.api.resources import NODES, PODS
+from machinery.api.timestamps import rfc3339
+from machinery.api.views import Node, Pod
+from tests.endpoint_world import Acting, World
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AGO = NOW - timedelta(seconds=100)
+
+
+def pod(*tolerations: Object, scheduled: datetime | None = None, name: str = "p", **status: Any) -> Object:
+    conditions = []
+    if scheduled:
+        conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(scheduled)})
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "n", "uid": name},
+        "spec": {"nodeName": "node", "tolerations": list(tolerations)},
+        "status": {"phase": "Running", "conditions": conditions, **status},
+    }  # fmt: skip
+
+
+def taint(key: str = "k", added: datetime | None = AGO, effect: str = "NoExecute") -> Object:
+    return {"key": key, "effect": effect, **({"timeAdded": rfc3339(added)} if added else {})}
+
+
+def bears(seconds: int | None = None, key: str = "k") -> Object:
+    limit = {} if seconds is None else {"tolerationSeconds": seconds}
+    return {"key": key, "operator": "Exists", "effect": "NoExecute", **limit}
+
+
+def outcome(plan: Plan) -> float | str | None:
+    """`goes`, or seconds until the next look, or None: it stays."""
+    return "goes" if any(isinstance(each, Delete) for each in plan.actions) else plan.requeue_after
+
+
+@pytest.mark.parametrize(
+    ("obj", "taints", "expected"),
+    [
+        (pod(), [taint()], "goes"),
+        (pod(bears(key="other")), [taint()], "goes"),
+        (pod(bears()), [taint()], None),
+        (pod(bears(300)), [taint()], 200),
+        (pod(bears(100)), [taint()], "goes"),
+        (pod(bears(0)), [taint()], "goes"),
+        (pod(bears(-5)), [taint()], "goes"),
+        (pod(bears(300), scheduled=NOW - timedelta(seconds=10)), [taint()], 290),
+        (pod(bears(300)), [taint(added=None)], 260),
+        (pod(bears(300), bears(150, "l")), [taint(), taint("l")], 50),
+        (pod(bears(300)), [taint(), taint("l")], "goes"),
+        (pod(bears(), bears(10)), [taint()], None),
+        (pod(phase="Succeeded"), [taint()], None),
+    ],
+)
+def test_how_long_a_pod_stays(obj: Object, taints: list[Object], expected: float | str | None) -> None:
+    seen = NOW - timedelta(seconds=40)
+    assert outcome(decide(State(Pod(obj), taints), seen, NOW)) == expected
+
+
+def test_a_pod_that_goes_says_why() -> None:
+    event, patch, delete = decide(State(Pod(pod()), [taint()]), NOW, NOW).actions
+    assert isinstance(event, Record)
+    assert (event.reason, event.message) == ("TaintManagerEviction", "Marking for deletion Pod n/p")
+    assert isinstance(patch, Patch)
+    (condition,) = patch.patch["status"]["conditions"]
+    assert (condition["type"], condition["reason"], condition["message"]) == (
+        "DisruptionTarget",
+        "DeletionByTaintManager",
+        "Taint manager: deleting due to NoExecute taint",
+    )
+    assert isinstance(delete, Delete)
+
+
+def node(*taints: Object, name: str = "node", ready: str = "True", **spec: Any) -> Object:
+    conditions = [{"type": "Ready", "status": ready}]
+    return {
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name},
+        "spec": {"taints": list(taints), **spec}, "status": {"conditions": conditions},
+    }  # fmt: skip
+
+
+def test_a_taint_reaches_the_pods_of_its_node() -> None:
+    world = World((NODES, node()), (PODS, pod(name="a")), (PODS, pod(bears(), name="b")))
+    acting = Acting(taint_eviction(), world)
+    acting.settle()
+    assert len(world.list(PODS)) == 2
+    world.put(NODES, node(taint(), taint("l", effect="NoSchedule")))
+    acting.settle()
+    assert [each["metadata"]["name"] for each in world.list(PODS)] == ["b"]
+
+
+def test_time_runs_from_when_a_taint_that_has_none_was_seen() -> None:
+    controller = taint_eviction()
+    world = World((NODES, node(taint(added=None))), (PODS, pod(bears(60))))
+    key = Key("n", "p")
+    state = controller.observe(world, key)
+    assert controller.plan(state, NOW).requeue_after == 60
+    assert controller.plan(state, NOW + timedelta(seconds=45)).requeue_after == 15
+    world.put(NODES, node(taint(added=None), taint("l", added=None)))
+    world.put(PODS, pod(bears(60), bears(60, "l")))
+    state = controller.observe(world, key)
+    assert controller.plan(state, NOW + timedelta(seconds=45)).requeue_after == 60
+
+
+def effects(found: node_lifecycle.State) -> set[tuple[str, str]]:
+    for action in node_lifecycle.plan(found, NOW).actions:
+        if isinstance(action, Patch):
+            return {(each["key"], each["effect"]) for each in action.patch["spec"]["taints"] or ()}
+    return set()
+
+
+def test_no_pod_is_driven_out_where_no_node_is_ready() -> None:
+    lost = Node(node(ready="Unknown"))
+    unreachable = "node.kubernetes.io/unreachable"
+    assert effects(node_lifecycle.State(lost, NOW, is_any_ready=True)) == {
+        (unreachable, "NoSchedule"),
+        (unreachable, "NoExecute"),
+    }
+    assert effects(node_lifecycle.State(lost, NOW, is_any_ready=False)) == {(unreachable, "NoSchedule")}
+
+
+def test_a_silent_node_is_unknown() -> None:
+    silent = node_lifecycle.State(Node(node()), NOW - timedelta(seconds=51))
+    (update,) = node_lifecycle.plan(silent, NOW).actions
+    assert isinstance(update, UpdateStatus)
+    assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
+
+
+CLUSTER = IPv4Network("10.0.0.0/22")
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        ([], "10.0.0.0/24"),
+        (["10.0.0.0/24"], "10.0.1.0/24"),
+        (["10.0.1.0/24"], "10.0.0.0/24"),
+        (["10.0.0.0/24", "10.0.1.128/25"], "10.0.2.0/24"),
+        (["10.0.0.0/23"], "10.0.2.0/24"),
+        (["192.168.0.0/24"], "10.0.0.0/24"),
+        (["10.0.0.0/22"], None),
+        (["10.0.0.0/16"], None),
+        (["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"], None),
+    ],
+)
+def test_the_lowest_free_range(taken: list[str], expected: str | None) -> None:
+    found = lowest(CLUSTER, 24, [IPv4Network(each) for each in taken])
+    assert (str(found) if found else None) == expected
+
+
+@given(st.sets(st.integers(0, 15)), st.integers(24, 26))
+def test_no_two_nodes_share_an_address(taken: set[int], prefix: int) -> None:
+    held = [IPv4Network((int(CLUSTER.network_address) + 64 * each, 26)) for each in taken]
+    found = lowest(CLUSTER, prefix, held)
+    free = [each for each in CLUSTER.subnets(new_prefix=prefix) if not any(each.overlaps(other) for other in held)]
+    assert found == (free[0] if free else None)
+
+
+def test_each_node_gets_a_range_and_keeps_it() -> None:
+    world = World((NODES, node(name="a", podCIDR="10.0.0.0/24", podCIDRs=["10.0.0.0/24"])), (NODES, node(name="b")))
+    world.put(NODES, node(name="c"))
+    Acting(node_ipam("10.0.0.0/22", 24), world).settle()
+    given = {each["metadata"]["name"]: each["spec"]["podCIDR"] for each in world.list(NODES)}
+    assert given == {"a": "10.0.0.0/24", "b": "10.0.1.0/24", "c": "10.0.2.0/24"}
+
+
+def test_a_cluster_without_room_says_so() -> None:
+    plan = node_ipam("10.0.0.0/24", 24).plan(IpamState(RangedNode(node()), [IPv4Network("10.0.0.0/24")]), NOW)
+    (event,) = plan.actions
+    assert (event.reason, event.message) == ("CIDRNotAvailable", "Node node status is now: CIDRNotAvailable")
+    assert plan.requeue_after
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "expected"),
+    [(1, "", 0), (100, "0", 0), (101, "0", 15), (95, "15", 15), (89, "15", 0), (5000, "60", 300), (1900, "300", 300)],
+)
+def test_how_long_secrets_may_be_kept(count: int, said: str, expected: int) -> None:
+    assert seconds(count, said) == expected
+
+
+def test_every_node_is_told() -> None:
+    world = World((NODES, node()))
+    Acting(NODE_TTL, world).settle()
+    assert world.list(NODES)[0]["metadata"]["annotations"] == {"node.alpha.kubernetes.io/ttl": "0"}
