@@ -115,6 +115,7 @@ class Bucket:
         self.handlers: tuple[Handler, ...] = ()
         self._keys: list[str] = []
         self._owned: dict[str, dict[str, Entry]] = {}
+        self._orphans: dict[str, dict[str, Entry]] | None = None
         self._has_nodes = prefix == f"{KEY_PREFIX}pods/"
         self._on_node: dict[str, dict[str, Entry]] = {}
         self._labelled: dict[str, dict[str, dict[str, Entry]]] = {}
@@ -224,6 +225,15 @@ class Bucket:
     def owned_by(self, uid: str) -> Sequence[Entry]:
         return list(self._owned.get(uid, {}).values())
 
+    def orphans(self, namespace: str) -> Sequence[Entry]:
+        """Entries that no controller owns; their index is made when they are first asked for."""
+        if self._orphans is None:
+            self._orphans = {}
+            for entry in self.entries.values():
+                if not entry.is_controlled:
+                    self._orphans.setdefault(entry.namespace, {})[entry.key] = entry
+        return list(self._orphans.get(namespace, {}).values())
+
     def on_node(self, node: str) -> Sequence[Entry]:
         """Pods by their node; other kinds are not indexed so."""
         return list(self._on_node.get(node, {}).values())
@@ -241,6 +251,8 @@ class Bucket:
     def _index(self, entry: Entry) -> None:
         for uid in entry.owners:
             self._owned.setdefault(uid, {})[entry.key] = entry
+        if self._orphans is not None and not entry.is_controlled:
+            self._orphans.setdefault(entry.namespace, {})[entry.key] = entry
         if self._has_nodes:
             self._on_node.setdefault(entry.node, {})[entry.key] = entry
         for key, values in self._labelled.items():
@@ -250,6 +262,8 @@ class Bucket:
     def _unindex(self, entry: Entry) -> None:
         for uid in entry.owners:
             _drop(self._owned, uid, entry.key)
+        if self._orphans is not None and not entry.is_controlled:
+            _drop(self._orphans, entry.namespace, entry.key)
         if self._has_nodes:
             _drop(self._on_node, entry.node, entry.key)
         for key, values in self._labelled.items():

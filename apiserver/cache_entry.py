@@ -45,7 +45,7 @@ class Entry:
 
     __slots__ = (
         "key", "namespace", "name", "head", "tail", "revision", "create_revision",
-        "labels", "owners", "node", "was_used", "_object", "_parsed",
+        "labels", "owners", "is_controlled", "node", "was_used", "_object", "_parsed",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +69,9 @@ class Entry:
         self.head, self.tail = halves(value)
         metadata = obj.get("metadata") or {}
         self.labels: Mapping[str, str] = metadata.get("labels") or _NO_LABELS
-        self.owners = tuple(owner.get("uid", "") for owner in metadata.get("ownerReferences") or ())
+        owners = metadata.get("ownerReferences") or ()
+        self.owners = tuple(owner.get("uid", "") for owner in owners)
+        self.is_controlled = any(owner.get("controller") for owner in owners)
         spec = obj.get("spec")
         self.node: str = (spec.get("nodeName") or "") if isinstance(spec, dict) else ""
         self._object: Object | None = _with_revision(obj, revision)
@@ -103,7 +105,7 @@ class Entry:
     def deleted_at(self, revision: int) -> Entry:
         """The last state under the revision of its deletion, as watchers get it."""
         last = object.__new__(Entry)
-        for name in ("key", "namespace", "name", "head", "tail", "create_revision", "labels", "owners", "node"):
+        for name in _KEPT:
             setattr(last, name, getattr(self, name))
         last.revision, last._parsed, last._object, last.was_used = revision, self._parsed, None, False
         return last
@@ -113,6 +115,7 @@ class Entry:
 
 
 _NONE_PARSED = ParsedObjects(0)
+_KEPT = ("key", "namespace", "name", "head", "tail", "create_revision", "labels", "owners", "is_controlled", "node")
 
 
 def halves(value: bytes) -> tuple[bytes, bytes]:

@@ -30,6 +30,9 @@ class CacheView:
     def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
         return [entry.object for entry in self._cache.owned_by(resource, uid)]
 
+    def orphans(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        return [entry.object for entry in self._cache.orphans(resource, namespace)]
+
     def on_node(self, node: str) -> Sequence[Object]:
         return [entry.object for entry in self._cache.on_node(node)]
 

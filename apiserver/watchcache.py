@@ -231,6 +231,9 @@ class WatchCache:
     def owned_by(self, resource: Resource, uid: str) -> Sequence[Entry]:
         return self._of(resource).owned_by(uid)
 
+    def orphans(self, resource: Resource, namespace: str) -> Sequence[Entry]:
+        return self._of(resource).orphans(namespace)
+
     def on_node(self, node: str) -> Sequence[Entry]:
         """Pods whose `spec.nodeName` is `node`; "" gives those not yet bound."""
         return self._of(PODS).on_node(node)

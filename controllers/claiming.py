@@ -16,8 +16,8 @@ def controlled(cache: Cache, resource: Resource, uid: str) -> list[Object]:
 
 def orphans(cache: Cache, resource: Resource, namespace: str, fits: Callable[[View], bool]) -> list[Object]:
     """What nobody controls and does not go; `fits` says whether it could be the owner's."""
-    found = (View(obj) for obj in cache.list(resource, namespace))
-    return [each.obj for each in found if each.controller is None and not each.deleted and fits(each)]
+    found = (View(obj) for obj in cache.orphans(resource, namespace))
+    return [each.obj for each in found if not each.deleted and fits(each)]
 
 
 def claims(

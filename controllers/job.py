@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import islice
 
 from controllers import job_backoff
+from controllers.claiming import controlled, orphans
 from controllers.job_backoff import Failures
 from controllers.job_indexes import Indexes
 from controllers.job_pods import (
@@ -229,9 +230,7 @@ def observer() -> Callable[[Cache, Key], State | None]:
             seen.pop(uids.pop(key, ""), None)
         if job is None or job.finished:
             return None
-        pods = tuple(
-            pod for pod in map(Pod, cache.owned_by(PODS, job.uid)) if (pod.controller or {}).get("uid") == job.uid
-        )
+        pods = tuple(map(Pod, controlled(cache, PODS, job.uid)))
         failures = seen[job.uid] = job_backoff.after(seen.get(job.uid, Failures()), job, pods)
         uids[key] = job.uid
         return State(job, pods, _orphans(cache, job), failures)
@@ -241,8 +240,7 @@ def observer() -> Callable[[Cache, Key], State | None]:
 
 def _orphans(cache: Cache, job: Job) -> tuple[Pod, ...]:
     matches = selectors.stored_selector(job.selector).matches
-    free = (pod for pod in map(Pod, cache.list(PODS, job.namespace)) if pod.controller is None and not pod.deleted)
-    return tuple(pod for pod in free if matches(pod.labels))
+    return tuple(map(Pod, orphans(cache, PODS, job.namespace, lambda pod: matches(pod.labels))))
 
 
 def _adopting(cache: Cache, change: Change) -> Iterable[Key]:

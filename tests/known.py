@@ -35,6 +35,13 @@ class Known:
             if any(owner["uid"] == uid for owner in obj["metadata"].get("ownerReferences", ()))
         ]
 
+    def orphans(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        return [
+            obj
+            for obj in self.list(resource, namespace)
+            if not any(owner.get("controller") for owner in obj["metadata"].get("ownerReferences") or ())
+        ]
+
     def on_node(self, node: str) -> Sequence[Object]:
         return [obj for obj in self.list(PODS) if obj["spec"].get("nodeName", "") == node]
 

@@ -43,6 +43,9 @@ class Cache(Protocol):
     def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
         """Objects with an ownerReference (controller or not) to `uid`."""
 
+    def orphans(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        """Objects of one namespace that no controller owns, found without looking at the others."""
+
     def on_node(self, node: str) -> Sequence[Object]:
         """Pods whose `spec.nodeName` is `node`; "" gives the pods not yet bound."""
 

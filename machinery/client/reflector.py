@@ -58,6 +58,10 @@ class ReflectedCache:
         mirror = self._mirrors[resource]
         return mirror.select(mirror.by_owner.get(uid, {}))
 
+    def orphans(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        mirror = self._mirrors[resource]
+        return mirror.select(mirror.orphans.get(namespace, {}))
+
     def on_node(self, node: str) -> Sequence[Object]:
         mirror = self._mirrors[PODS]
         return mirror.select(mirror.by_node.get(node, {}))
@@ -149,6 +153,7 @@ class _Mirror:
         # Dictionaries as ordered sets: readers get objects in the order in which they came.
         self.by_namespace: defaultdict[str, dict[Name, None]] = defaultdict(dict)
         self.by_owner: defaultdict[str, dict[Name, None]] = defaultdict(dict)
+        self.orphans: defaultdict[str, dict[Name, None]] = defaultdict(dict)
         self.by_node: defaultdict[str, dict[Name, None]] = defaultdict(dict)
 
     def select(self, names: Iterable[Name]) -> Sequence[Object]:
@@ -198,8 +203,11 @@ class _Mirror:
     def _places(self, obj: Object) -> Iterable[tuple[defaultdict[str, dict[Name, None]], str]]:
         metadata = obj["metadata"]
         yield self.by_namespace, metadata.get("namespace", "")
-        for uid in {ref["uid"] for ref in metadata.get("ownerReferences") or ()}:
+        owners = metadata.get("ownerReferences") or ()
+        for uid in {ref["uid"] for ref in owners}:
             yield self.by_owner, uid
+        if not any(ref.get("controller") for ref in owners):
+            yield self.orphans, metadata.get("namespace", "")
         if self.resource == PODS:
             yield self.by_node, obj["spec"].get("nodeName", "")
 

@@ -262,6 +262,8 @@ async def test_a_cache_knows_owners_nodes_and_labels(way: Way, tmp_path: Path) -
         await cache.wait_for(int(pod["metadata"]["resourceVersion"]))
         assert list(cache.owned_by(PODS, owner["metadata"]["uid"])) == [pod]
         assert list(cache.on_node("")) == list(cache.labelled(PODS, NS, "app", "x")) == [pod]
+        assert list(cache.orphans(PODS, NS)) == [pod]
+        assert list(cache.orphans(PODS, "other")) == []
         assert list(cache.labelled(PODS, NS, "app", "y")) == list(cache.labelled(PODS, "other", "app", "x")) == []
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n"}}
         await client.create(PODS, binding, NS, name="p", subresource="binding")

@@ -142,13 +142,24 @@ async def test_indexes_follow(cluster: Cluster) -> None:
     cache = cluster.cache
     assert [entry.name for entry in cache.labelled(PODS, "app", "x")] == ["a"]
     assert [entry.name for entry in cache.owned_by(PODS, "u")] == ["a"]
+    assert [entry.name for entry in cache.orphans(PODS, "default")] == ["a"]
     assert [entry.name for entry in cache.on_node("")] == ["a"]
     assert [entry.name for entry in cache.on_node("n")] == ["b"]
+    owner = {"uid": "u", "controller": True}
+    await cluster.put(PODS, "default", "c", metadata={"ownerReferences": [owner]})
+    await cache.refresh()
+    assert [entry.name for entry in cache.orphans(PODS, "default")] == ["a"]
+    await cluster.put(PODS, "default", "c")
+    await cache.refresh()
+    assert [entry.name for entry in cache.orphans(PODS, "default")] == ["a", "c"]
+    await cluster.delete(PODS, "default", "c")
     await cluster.put(PODS, "default", "a", spec={"nodeName": "n"}, metadata={"labels": {"app": "y"}})
     await cluster.delete(PODS, "other", "b")
     await cache.refresh()
     assert cache.labelled(PODS, "app", "x") == cache.owned_by(PODS, "u") == cache.on_node("") == []
     assert [entry.name for entry in cache.on_node("n")] == ["a"]
+    assert [entry.name for entry in cache.orphans(PODS, "default")] == ["a"]
+    assert cache.orphans(PODS, "other") == []
     assert [entry.name for entry in cache.labelled(PODS, "app", "y")] == ["a"]
 
 
