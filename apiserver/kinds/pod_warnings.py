@@ -7,19 +7,13 @@ from typing import Any
 
 from apiserver.kinds.annotation_rules import APP_ARMOR, SECCOMP, SECCOMP_CONTAINER, app_armor_field
 from apiserver.kinds.claim_rules import claim_spec_warnings
+from apiserver.kinds.deprecated_labels import DEPRECATED, term_warnings
 from apiserver.kinds.field_errors import said
 from apiserver.kinds.volume_path_warnings import overlap_warnings
 from apiserver.kinds.windows_rules import containers_with_paths
 from machinery.api import names, quantity
 from machinery.api.resource import Object
 
-_OLD_LABELS = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
-    "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
-    "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
-}
 _OLD_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
@@ -109,8 +103,8 @@ def _warnings(metadata: Object, spec: Object, above: str) -> Iterator[str]:
 def _label_warnings(spec: Object, path: str) -> Iterator[str]:
     """Of labels of nodes that have another name by now."""
     for key in spec.get("nodeSelector") or ():
-        if key in _OLD_LABELS:
-            yield f"{path}.nodeSelector[{key}]: {_OLD_LABELS[key]}"
+        if key in DEPRECATED:
+            yield f"{path}.nodeSelector[{key}]: {DEPRECATED[key]}"
     if node := (spec.get("affinity") or {}).get("nodeAffinity"):
         yield from _node_affinity_warnings(node, f"{path}.affinity.nodeAffinity")
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
@@ -126,22 +120,15 @@ def _secret_warnings(secrets: list[Object], path: str) -> Iterator[str]:
 
 def _node_affinity_warnings(affinity: Object, path: str) -> Iterator[str]:
     for index, term in enumerate((affinity.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ()):
-        yield from _key_warnings(term, f"{path}.{_REQUIRED}.nodeSelectorTerms[{index}]")
+        yield from term_warnings(term, f"{path}.{_REQUIRED}.nodeSelectorTerms[{index}]")
     for index, preferred in enumerate(affinity.get(_PREFERRED) or ()):
-        yield from _key_warnings(preferred.get("preference") or {}, f"{path}.{_PREFERRED}[{index}].preference")
-
-
-def _key_warnings(term: Object, path: str) -> Iterator[str]:
-    for index, expression in enumerate(term.get("matchExpressions") or ()):
-        key = expression.get("key")
-        if key in _OLD_LABELS:
-            yield f"{path}.matchExpressions[{index}].key: {key} is {_OLD_LABELS[key]}"
+        yield from term_warnings(preferred.get("preference") or {}, f"{path}.{_PREFERRED}[{index}].preference")
 
 
 def _spread_warnings(constraint: Object, path: str) -> Iterator[str]:
     key = constraint.get("topologyKey")
-    if key in _OLD_LABELS:
-        yield f"{path}.topologyKey: {key} is {_OLD_LABELS[key]}"
+    if key in DEPRECATED:
+        yield f"{path}.topologyKey: {key} is {DEPRECATED[key]}"
     if constraint.get("labelSelector") is None:
         yield f"{path}.labelSelector: {_NO_POD}"
 

@@ -39,18 +39,19 @@ NameRule = Callable[[str, str], Iterator[Cause]]
 
 def resource_errors(resources: Object, path: str, claims: frozenset[str] | None = None) -> Iterator[Cause]:
     """What is wrong with a container's requests, limits and claims; `claims` are the names that its pod has."""
-    yield from _amounts_errors(resources, path, container_resource_name)
+    yield from _amounts_errors(resources, path, container_resource_name, _PLAIN)
     if wanted := resources.get("claims"):
         yield from _claim_errors(wanted, f"{path}.claims", claims or frozenset())
 
 
-def _amounts_errors(resources: Object, path: str, name_errors: NameRule) -> Iterator[Cause]:
+def _amounts_errors(resources: Object, path: str, name_errors: NameRule, plain: tuple[str, ...]) -> Iterator[Cause]:
+    """`plain` are the names of which nothing is to be said but whether there's too little."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for name, value in limits.items():
-        if not _is_plain(name, value):
+        if name not in plain or not _is_amount(value):
             yield from _amount_errors(name, value, f"{path}.limits[{name}]", name_errors)
     for name, value in requests.items():
-        if not _is_plain(name, value):
+        if name not in plain or not _is_amount(value):
             yield from _amount_errors(name, value, f"{path}.requests[{name}]", name_errors)
         if name not in _PLAIN or limits.get(name, value) != value:
             yield from _overcommit_errors(name, value, limits, path)
@@ -61,9 +62,8 @@ def _amounts_errors(resources: Object, path: str, name_errors: NameRule) -> Iter
 
 
 @lru_cache(maxsize=4096)
-def _is_plain(name: str, value: str | int) -> bool:
-    """Whether there's nothing to say of it, as with most."""
-    return name in _PLAIN and quantity.of(value) >= ZERO
+def _is_amount(value: str | int) -> bool:
+    return quantity.of(value) >= ZERO
 
 
 def _amount_errors(name: str, value: Any, path: str, name_errors: NameRule) -> Iterator[Cause]:
@@ -193,7 +193,7 @@ def pod_resource_errors(spec: Object, path: str) -> Iterator[Cause]:
         return
     if resources.get("claims") is not None:
         yield forbidden(f"{path}.claims", "claims may not be set for Resources at pod-level")
-    yield from _amounts_errors(resources, path, _pod_resource_name)
+    yield from _amounts_errors(resources, path, _pod_resource_name, _COMPUTE)
     if resources.get("claims"):
         claims = frozenset(claim.get("name") or "" for claim in spec.get("resourceClaims") or ())
         yield from _claim_errors(resources["claims"], f"{path}.claims", claims)

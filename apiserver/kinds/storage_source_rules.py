@@ -176,6 +176,7 @@ def storage_os_errors(source: Object, path: str) -> Iterator[Cause]:
 def csi_driver_errors(driver: str, path: str) -> Iterator[Cause]:
     if not driver:
         yield required(path)
+        return
     if len(driver) > _LONGEST_DRIVER:
         yield too_long(path, _LONGEST_DRIVER)
     yield from all_of(path, driver, names.dns_subdomain(driver.lower()))
