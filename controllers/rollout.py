@@ -69,6 +69,9 @@ def _scale_down_old(
     total = new.replicas + sum(each.replicas for each in old)
     unready = new.replicas - new.available_replicas
     spare = total - minimum - unready
+    if spare <= 0:
+        # What an old set was told to take away may still count as available.
+        return
     targets = {each.name: each.replicas for each in old}
     for each in sorted(old, key=lambda found: found.created):
         broken = min(each.replicas - each.available_replicas, spare)

@@ -1,4 +1,4 @@
-"""ReplicaSets under a controller that dies between any two actions: the count comes right, whatever the order."""
+"""ReplicaSets and ReplicationControllers whose controller dies between any two actions: the count comes right."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controllers.plan import Key
-from controllers.replicaset import REPLICA_SET
-from machinery.api.resource import Object
-from machinery.api.resources import PODS, REPLICA_SETS
+from controllers.plan import Controller, Key
+from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
+from machinery.api.resource import Object, Resource
+from machinery.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from machinery.api.views import Pod
 from tests.mortal_controller import House, Mortal, served
 
@@ -22,36 +22,46 @@ def house() -> Iterator[House]:
         yield found
 
 
-def replica_set(replicas: int) -> Object:
+def replica_set(resource: Resource, replicas: int) -> Object:
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+    labels = {"app": "x"}
+    selector = labels if resource == REPLICATION_CONTROLLERS else {"matchLabels": labels}
+    spec = {"replicas": replicas, "selector": selector, "template": template}
     return {"metadata": {"name": "r"}, "spec": spec}
 
 
+@pytest.mark.parametrize(
+    ("resource", "mortal"), [(REPLICA_SETS, REPLICA_SET), (REPLICATION_CONTROLLERS, REPLICATION_CONTROLLER)]
+)
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_any_death_is_repaired(house: House, data: st.DataObject) -> None:
-    house.run(_any_death_is_repaired(house, data))
+def test_any_death_is_repaired(house: House, resource: Resource, mortal: Controller, data: st.DataObject) -> None:
+    house.run(_any_death_is_repaired(house, resource, mortal, data))
 
 
-async def _any_death_is_repaired(house: House, data: st.DataObject) -> None:
+async def _any_death_is_repaired(house: House, resource: Resource, mortal: Controller, data: st.DataObject) -> None:
     client, namespace = house.client, await house.namespace()
-    await client.create(REPLICA_SETS, replica_set(data.draw(st.integers(0, 5))), namespace)
-    controller, key = Mortal(house.server, REPLICA_SET), Key(namespace, "r")
+    await client.create(resource, replica_set(resource, data.draw(st.integers(0, 5))), namespace)
+    controller, key = Mortal(house.server, mortal), Key(namespace, "r")
     for _ in range(data.draw(st.integers(1, 8))):
         await controller.look(key, data.draw(st.integers(0, 6)))
         pods = house.server.cache.list(PODS, namespace)
-        move = data.draw(st.sampled_from(["scale", "delete", "fail", "nothing"]))
+        move = data.draw(st.sampled_from(["scale", "delete", "fail", "relabel", "nothing"]))
         if move == "scale":
-            await client.patch(REPLICA_SETS, "r", {"spec": {"replicas": data.draw(st.integers(0, 5))}}, namespace)
+            await client.patch(resource, "r", {"spec": {"replicas": data.draw(st.integers(0, 5))}}, namespace)
         elif pods and move != "nothing":
             pod = data.draw(st.sampled_from([pod["metadata"]["name"] for pod in pods]))
             if move == "delete":
                 await client.delete(PODS, pod, namespace)
+            elif move == "relabel":
+                label = data.draw(st.sampled_from(["x", "another"]))
+                await client.patch(PODS, pod, {"metadata": {"labels": {"app": label}}}, namespace)
             else:
                 await client.patch(PODS, pod, {"status": {"phase": "Failed"}}, namespace, subresource="status")
     await controller.at_rest(key)
-    found = await client.get(REPLICA_SETS, "r", namespace)
-    active = [pod for pod in map(Pod, house.server.cache.list(PODS, namespace)) if pod.is_active]
+    found = await client.get(resource, "r", namespace)
+    pods = list(map(Pod, house.server.cache.list(PODS, namespace)))
+    active = [pod for pod in pods if pod.is_active and pod.controller]
+    assert all(pod.labels["app"] == "x" for pod in active)
     assert len(active) == found["spec"]["replicas"] == found["status"]["replicas"]
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]

@@ -119,6 +119,8 @@ def test_without_a_note_of_its_size_a_set_s_share_is_of_what_runs() -> None:
         # Nor does a missing old pod make room for taking more away.
         (10, 3, 2, 5, 8, (0, 7), {}),
         (10, 3, 2, 10, 3, (10, 0), {"v1": 0}),
+        # Pods that an old set was told to take away are there still: they make no room either.
+        (10, 0, 1, 1, 9, (0, 10), {}),
         (1, "25%", "25%", 0, 1, (0, 1), {"v2": 1}),
         (1, "25%", "25%", 1, 1, (1, 1), {"v1": 0}),
     ],
