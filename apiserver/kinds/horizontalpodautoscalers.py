@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.autoscaler_rules import autoscaler_errors, autoscaler_status_errors, autoscaler_update_errors
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.scaling_rules import autoscaler_errors
 from machinery.api.resource import Object
 
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
@@ -28,4 +28,12 @@ def default(autoscaler: Object) -> None:
         default_values(behavior["scaleDown"], selectPolicy="Max", policies=_DOWN)
 
 
-RULES = Rules(default=default, prepare_create=drop_status, prepare_update=keep_status, validate=autoscaler_errors)
+RULES = Rules(
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=autoscaler_errors,
+    validate_update=autoscaler_update_errors,
+    validate_status=autoscaler_status_errors,
+    rechecked="never",
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.network_rules import policy_errors
+from apiserver.kinds.networkpolicy_rules import policy_errors, policy_update_errors, policy_warnings
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
 
@@ -16,4 +16,12 @@ def default(policy: Object) -> None:
             port["protocol"] = port.get("protocol") or "TCP"
 
 
-RULES = Rules(default=default, has_generation=True, validate=policy_errors)
+RULES = Rules(
+    default=default,
+    has_generation=True,
+    validate=policy_errors,
+    validate_update=policy_update_errors,
+    rechecked="never",
+    warnings=policy_warnings,
+    update_warnings=lambda new, old: policy_warnings(new),
+)

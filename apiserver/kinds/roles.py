@@ -5,4 +5,4 @@ from __future__ import annotations
 from apiserver.kinds.rbac import role_errors
 from apiserver.kinds.rules import Rules
 
-RULES = Rules(validate=lambda role: role_errors(role, namespaced=True))
+RULES = Rules(validate=role_errors)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any
 
+from apiserver.kinds.addresses import canonical_ip_errors
+from apiserver.kinds.field_errors import forbidden, invalid_value, required, too_long
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
@@ -13,30 +16,35 @@ from machinery.api.timestamps import rfc3339
 _MOST_ANNOTATION_BYTES = 256 * 1024
 _MOST_GENERATED = 63 - 5
 RETRIES_OF_GENERATED_NAMES = 8
-
-
-def _path_segment(name: str) -> list[str]:
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{each}'" for each in ("/", "%") if each in name]
+_FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 
 def _anything(name: str) -> list[str]:
     return []
 
 
+def _address(name: str) -> list[str]:
+    said = [cause.message for cause in canonical_ip_errors(name, "")]
+    return [message.removeprefix("Invalid value: ").partition('": ')[2] for message in said]
+
+
+_RBAC, _NETWORKING = "rbac.authorization.k8s.io", "networking.k8s.io"
 _NAME_RULES: dict[tuple[str, str], Callable[[str], list[str]]] = {
     ("", "namespaces"): names.dns_label,
     ("", "services"): names.dns_label,
-    ("", "events"): _path_segment,
-    ("events.k8s.io", "events"): _path_segment,
-    ("rbac.authorization.k8s.io", "roles"): _path_segment,
-    ("rbac.authorization.k8s.io", "rolebindings"): _path_segment,
-    ("rbac.authorization.k8s.io", "clusterroles"): _path_segment,
-    ("rbac.authorization.k8s.io", "clusterrolebindings"): _path_segment,
-    ("flowcontrol.apiserver.k8s.io", "flowschemas"): names.dns_subdomain,
-    ("networking.k8s.io", "ipaddresses"): _anything,
+    ("apps", "statefulsets"): names.dns_label,
+    ("", "events"): names.path_segment,
+    ("events.k8s.io", "events"): names.path_segment,
+    (_RBAC, "roles"): names.path_segment,
+    (_RBAC, "rolebindings"): names.path_segment,
+    (_RBAC, "clusterroles"): names.path_segment,
+    (_RBAC, "clusterrolebindings"): names.path_segment,
+    (_NETWORKING, "ipaddresses"): _address,
+    ("certificates.k8s.io", "certificatesigningrequests"): _anything,
+    ("coordination.k8s.io", "leasecandidates"): names.config_key,
 }
+"""All other names are DNS subdomains."""
 
 
 def generated_name(prefix: str) -> str:
@@ -53,95 +61,103 @@ def fill_on_create(metadata: Object, now: datetime) -> None:
 
 def validate(metadata: Object, resource: Resource) -> list[Cause]:
     """All that is wrong with a new object's metadata."""
-    causes = list(_validate_names(metadata, resource))
-    causes += _validate_labels(metadata)
-    causes += _validate_annotations(metadata)
-    causes += _validate_owners(metadata)
-    return causes + _validate_finalizers(metadata)
+    return [*_validate_names(metadata, resource), *_validate_common(metadata)]
 
 
-def _validate_names(metadata: Object, resource: Resource) -> list[Cause]:
+def _validate_common(metadata: Object) -> Iterator[Cause]:
+    yield from _validate_labels(metadata)
+    yield from _validate_annotations(metadata)
+    yield from _validate_owners(metadata)
+    yield from _validate_finalizers(metadata)
+
+
+def _validate_names(metadata: Object, resource: Resource) -> Iterator[Cause]:
     rule = _NAME_RULES.get((resource.group, resource.plural), names.dns_subdomain)
-    causes = []
-    prefix = metadata.get("generateName")
-    if prefix:
+    if prefix := metadata.get("generateName"):
         # Whatever ends in a dash becomes valid by the random part.
-        shown = prefix[:-1] + "a" if prefix.endswith("-") else prefix
-        causes += [_bad("metadata.generateName", prefix, said) for said in rule(shown)]
-    name = metadata.get("name")
-    if not name:
-        message = "Required value: name or generateName is required"
-        causes.append(Cause("FieldValueRequired", message, "metadata.name"))
+        shown = prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+        for said in rule(shown):
+            yield invalid_value("metadata.generateName", prefix, said)
+    if name := metadata.get("name"):
+        for said in rule(name):
+            yield invalid_value("metadata.name", name, said)
     else:
-        causes += [_bad("metadata.name", name, said) for said in rule(name)]
+        yield required("metadata.name", "name or generateName is required")
     namespace = metadata.get("namespace")
-    if resource.namespaced:
-        if not namespace:
-            causes.append(Cause("FieldValueRequired", "Required value", "metadata.namespace"))
-        else:
-            causes += [_bad("metadata.namespace", namespace, said) for said in names.dns_label(namespace)]
+    if not resource.namespaced:
+        if namespace:
+            yield forbidden("metadata.namespace", "not allowed on this type")
     elif namespace:
-        causes.append(_forbidden("metadata.namespace", "not allowed on this type"))
-    return causes
+        for said in names.dns_label(namespace):
+            yield invalid_value("metadata.namespace", namespace, said)
+    else:
+        yield required("metadata.namespace")
 
 
-def _validate_labels(metadata: Object) -> list[Cause]:
-    causes = []
-    for key, value in sorted((metadata.get("labels") or {}).items()):
-        causes += [_bad("metadata.labels", key, said) for said in names.qualified_name(key)]
-        causes += [_bad("metadata.labels", value, said) for said in names.label_value(value or "")]
-    return causes
+def _validate_labels(metadata: Object) -> Iterator[Cause]:
+    if not (labels := metadata.get("labels")):
+        return
+    for key, value in sorted(labels.items()):
+        for said in names.qualified_name(key):
+            yield invalid_value("metadata.labels", key, said)
+        for said in names.label_value(value or ""):
+            yield invalid_value("metadata.labels", value, said)
 
 
-def _validate_annotations(metadata: Object) -> list[Cause]:
-    annotations = metadata.get("annotations") or {}
-    causes = []
+def _validate_annotations(metadata: Object) -> Iterator[Cause]:
+    if not (annotations := metadata.get("annotations")):
+        return
     for key in sorted(annotations):
-        causes += [_bad("metadata.annotations", key, said) for said in names.qualified_name(key.lower())]
+        for said in names.qualified_name(key.lower()):
+            yield invalid_value("metadata.annotations", key, said)
     size = sum(len(key.encode()) + len((value or "").encode()) for key, value in annotations.items())
     if size > _MOST_ANNOTATION_BYTES:
-        message = f"Too long: may not be more than {_MOST_ANNOTATION_BYTES} bytes"
-        causes.append(Cause("FieldValueTooLong", message, "metadata.annotations"))
-    return causes
+        yield too_long("metadata.annotations", _MOST_ANNOTATION_BYTES)
 
 
-def _validate_owners(metadata: Object) -> list[Cause]:
-    causes, controller = [], ""
-    where = "metadata.ownerReferences"
-    for owner in metadata.get("ownerReferences") or []:
-        version = owner.get("apiVersion") or ""
-        if not version:
-            causes.append(_bad(f"{where}.apiVersion", version, "version must not be empty"))
-        causes += [
-            _bad(f"{where}.{field}", "", f"{field} must not be empty")
-            for field in ("kind", "name", "uid")
-            if not owner.get(field)
-        ]
-        if owner.get("controller"):
-            if controller:
-                message = (
-                    f'Only one reference can have Controller set to true. Found "true" in references for {controller} '
-                    f"and {owner.get('kind')}/{owner.get('name')}"
-                )
-                causes.append(Cause("FieldValueInvalid", f"Invalid value: {message}", where))
-            controller = f"{owner.get('kind')}/{owner.get('name')}"
-    return causes
+def _validate_owners(metadata: Object) -> Iterator[Cause]:
+    path, controller = "metadata.ownerReferences", ""
+    owners = metadata.get("ownerReferences") or ()
+    for owner in owners:
+        version, kind, name = owner.get("apiVersion") or "", owner.get("kind") or "", owner.get("name") or ""
+        if not version.rpartition("/")[2] or version.count("/") > 1:
+            yield invalid_value(f"{path}.apiVersion", version, "version must not be empty")
+        for field in ("kind", "name", "uid"):
+            if not owner.get(field):
+                yield invalid_value(f"{path}.{field}", "", "must not be empty")
+        if (version, kind) == ("v1", "Event"):
+            yield invalid_value(path, _owner_shown(owner), "/v1, Kind=Event is disallowed from being an owner")
+        if not owner.get("controller"):
+            continue
+        if controller:
+            detail = (
+                'Only one reference can have Controller set to true. Found "true" in references for'
+                f" {controller} and {kind}/{name}"
+            )
+            yield invalid_value(path, [_owner_shown(each) for each in owners], detail)
+        controller = controller or f"{kind}/{name}"
 
 
-def _validate_finalizers(metadata: Object) -> list[Cause]:
-    causes, finalizers = [], metadata.get("finalizers") or []
-    for index, finalizer in enumerate(finalizers):
-        where = "metadata.finalizers"
-        said = names.qualified_name(finalizer)
-        causes += [_bad(where, finalizer, each) for each in said]
-        if not said and "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
-            message = "name is neither a standard finalizer name nor is it fully qualified"
-            causes.append(_bad(f"{where}[{index}]", finalizer, message))
+def _owner_shown(owner: Object) -> dict[str, Any]:
+    shown = {field: owner.get(field) or "" for field in ("apiVersion", "kind", "name", "uid")}
+    return shown | {
+        field: owner[field] for field in ("controller", "blockOwnerDeletion") if owner.get(field) is not None
+    }
+
+
+def _validate_finalizers(metadata: Object) -> Iterator[Cause]:
+    if not (finalizers := metadata.get("finalizers")):
+        return
+    path = "metadata.finalizers"
+    for finalizer in finalizers:
+        for said in names.qualified_name(finalizer):
+            yield invalid_value(path, finalizer, said)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
-        message = "finalizer orphan and foregroundDeletion cannot be both set"
-        shown = "[" + ",".join(f'"{each}"' for each in finalizers) + "]"
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {shown}: {message}", "metadata.finalizers"))
-    return causes
+        yield invalid_value(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
+    for index, finalizer in enumerate(finalizers):
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            yield invalid_value(f"{path}[{index}]", finalizer, detail)
 
 
 def keep_on_update(new: Object, old: Object) -> None:
@@ -161,29 +177,15 @@ def keep_on_update(new: Object, old: Object) -> None:
 def validate_update(new: Object, old: Object, resource: Resource) -> list[Cause]:
     """All that is wrong with the metadata of an update."""
     causes = []
-    for field in ("name", "namespace", "uid", "creationTimestamp"):
-        if new.get(field) != old.get(field):
-            causes.append(_bad(f"metadata.{field}", new.get(field) or "", "field is immutable"))
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-        if new.get(field) != old.get(field):
-            shown = new.get(field)
-            text = f'"{shown}"' if isinstance(shown, str) else shown if shown is not None else "null"
-            causes.append(Cause("FieldValueInvalid", f"Invalid value: {text}: field is immutable", f"metadata.{field}"))
     if old.get("deletionTimestamp"):
-        added = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
+        added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if added:
             shown = "[]string{" + ", ".join(f'"{each}"' for each in added) + "}"
-            message = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
-            causes.append(_forbidden("metadata.finalizers", message))
-    causes += _validate_labels(new)
-    causes += _validate_annotations(new)
-    causes += _validate_owners(new)
-    return causes + _validate_finalizers(new)
-
-
-def _bad(field: str, value: str, said: str) -> Cause:
-    return Cause("FieldValueInvalid", f'Invalid value: "{value}": {said}', field)
-
-
-def _forbidden(field: str, said: str) -> Cause:
-    return Cause("FieldValueForbidden", f"Forbidden: {said}", field)
+            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+            causes.append(forbidden("metadata.finalizers", detail))
+    for field in _FIXED:
+        if new.get(field) != old.get(field):
+            # A null of Go's is shown as a text.
+            absent = "null" if field.startswith("deletion") else ""
+            causes.append(invalid_value(f"metadata.{field}", new.get(field, absent), "field is immutable"))
+    return [*causes, *_validate_common(new)]

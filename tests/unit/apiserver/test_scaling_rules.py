@@ -1,73 +1,161 @@
-"""Rules of autoscalers, budgets, quotas and priorities: which field each wrong value is refused at."""
+"""Rules of autoscalers, budgets and priorities: what each wrong value is refused with."""
 
 from __future__ import annotations
 
 import pytest
 
-from apiserver.kinds.rules import rules_for
 from machinery.api.resource import Object
-from machinery.api.resources import BY_PATH
+from tests.kind_rules import lines, on_create, on_update, rules_of
 
-AUTOSCALERS = BY_PATH[("autoscaling", "v2", "horizontalpodautoscalers")]
-BUDGETS = BY_PATH[("policy", "v1", "poddisruptionbudgets")]
-PRIORITIES = BY_PATH[("scheduling.k8s.io", "v1", "priorityclasses")]
-QUOTAS = BY_PATH[("", "v1", "resourcequotas")]
+AUTOSCALERS = rules_of("autoscaling", "v2", "horizontalpodautoscalers")
+BUDGETS = rules_of("policy", "v1", "poddisruptionbudgets")
+PRIORITIES = rules_of("scheduling.k8s.io", "v1", "priorityclasses")
+TARGET = {"type": "AverageValue", "averageValue": "1"}
+TYPES = 'supported values: "ContainerResource", "External", "Object", "Pods", "Resource"'
+
+
+def autoscaler(**spec: object) -> Object:
+    return {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, **spec}}
 
 
 @pytest.mark.parametrize(
-    ("spec", "fields"),
+    ("spec", "errors"),
     [
-        ({"maxReplicas": 3}, []),
-        ({"maxReplicas": 0}, ["spec.maxReplicas", "spec.maxReplicas"]),
-        ({"maxReplicas": 3, "minReplicas": 5}, ["spec.maxReplicas"]),
-        ({"maxReplicas": 3, "metrics": [{"type": "Magic"}]}, ["spec.metrics[0].type"]),
-        ({"maxReplicas": 3, "metrics": [{"type": "Pods"}]}, ["spec.metrics[0].pods"]),
-        ({"maxReplicas": 3, "behavior": {"scaleUp": {"selectPolicy": "Odd"}}}, ["spec.behavior.scaleUp.selectPolicy"]),
+        ({}, []),
+        ({"maxReplicas": 0},
+         ["maxReplicas: Invalid value: 0: must be greater than 0",
+          "maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"]),
+        ({"minReplicas": 0},
+         ["minReplicas: Invalid value: 0: must be greater than or equal to 1",
+          "metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero"
+          " replicas"]),
+        ({"scaleTargetRef": {"name": "a%b"}},
+         ["scaleTargetRef.kind: Required value", "scaleTargetRef.name: Invalid value: \"a%b\": may not contain '%'"]),
+        ({"behavior": {"scaleUp": {"selectPolicy": "Odd", "stabilizationWindowSeconds": -1, "tolerance": "-1"}}},
+         ["behavior.scaleUp.stabilizationWindowSeconds: Invalid value: -1: must be greater than or equal to zero",
+          'behavior.scaleUp.selectPolicy: Unsupported value: "Odd": supported values: "Disabled", "Max", "Min"',
+          'behavior.scaleUp.tolerance: Invalid value: "-1": must be greater than or equal to 0']),
+        ({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 3601, "policies": []}}},
+         ["behavior.scaleDown.stabilizationWindowSeconds: Invalid value: 3601: must be less than or equal to 3600",
+          "behavior.scaleDown.policies: Required value: must specify at least one Policy"]),
+        ({"behavior": {"scaleDown": {"policies": [{"type": "Odd", "periodSeconds": 1801}]}}},
+         ['behavior.scaleDown.policies[0].type: Unsupported value: "Odd": supported values: "Percent", "Pods"',
+          "behavior.scaleDown.policies[0].value: Invalid value: 0: must be greater than zero",
+          "behavior.scaleDown.policies[0].periodSeconds: Invalid value: 1801: must be less than or equal to 1800"]),
     ],
-)
-def test_an_autoscaler(spec: Object, fields: list[str]) -> None:
-    made = {"metadata": {"name": "a"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, **spec}}
-    rules_for(AUTOSCALERS).default(made)
-    assert [cause.field for cause in rules_for(AUTOSCALERS).validate(made)] == fields
+)  # fmt: skip
+def test_an_autoscaler(spec: Object, errors: list[str]) -> None:
+    assert on_create(AUTOSCALERS, autoscaler(**spec)) == [f"spec.{error}" for error in errors]
 
 
 @pytest.mark.parametrize(
-    ("spec", "fields"),
+    ("metric", "errors"),
+    [
+        ({"type": "Resource", "resource": {"name": "cpu", "target": TARGET}}, []),
+        ({"type": "Magic"}, [f'type: Unsupported value: "Magic": {TYPES}'] * 2),
+        ({},
+         ["type: Required value: must specify a metric source type", *[f'type: Unsupported value: "": {TYPES}'] * 2]),
+        ({"type": "Pods"}, ["pods: Required value: must populate information for the given metric source"]),
+        ({"type": "Pods", "pods": {"metric": {"name": "m"}, "target": TARGET}, "resource": {}},
+         ["resource: Forbidden: must populate the given metric source only"]),
+        ({"type": "Pods", "pods": {}},
+         ["pods.metric.name: Required value: must specify a metric name",
+          "pods.target.type: Required value: must specify a metric target type",
+          'pods.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue',
+          "pods.target.averageValue: Required value: must specify a positive target averageValue"]),
+        ({"type": "Object", "object": {"metric": {"name": "a/b"}, "target": {"type": "Value", "value": "0"}}},
+         ["object.describedObject.kind: Required value", "object.describedObject.name: Required value",
+          "object.metric.name: Invalid value: \"a/b\": may not contain '/'",
+          'object.target.value: Invalid value: "0": must be positive']),
+        ({"type": "External", "external": {"metric": {"name": "m"}, "target": {**TARGET, "value": "1"}}},
+         ["external.target.value: Forbidden: may not set both a target value for metric and a per-pod target"]),
+        ({"type": "Resource", "resource": {"target": {"type": "Utilization"}}},
+         ["resource.name: Required value: must specify a resource name",
+          "resource.target.averageUtilization: Required value: must set either a target raw value or a target"
+          " utilization"]),
+        ({"type": "ContainerResource", "containerResource": {
+            "name": "cpu", "target": {**TARGET, "averageUtilization": 0}}},
+         ["containerResource.container: Required value: must specify a container",
+          "containerResource.target.averageUtilization: Invalid value: 0: must be greater than 0",
+          "containerResource.target.averageValue: Forbidden: may not set both a target raw value and a target"
+          " utilization"]),
+    ],
+)  # fmt: skip
+def test_a_metric(metric: Object, errors: list[str]) -> None:
+    assert on_create(AUTOSCALERS, autoscaler(metrics=[metric])) == [f"spec.metrics[0].{error}" for error in errors]
+
+
+def test_who_scaled_to_zero_once_may_do_so_on() -> None:
+    metric = {"type": "External", "external": {"metric": {"name": "m"}, "target": TARGET}}
+    none = autoscaler(minReplicas=0, metrics=[metric])
+    assert on_update(AUTOSCALERS, none, none) == []
+    assert on_update(AUTOSCALERS, none, autoscaler()) == [
+        "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"
+    ]
+
+
+def test_counts_of_a_status_are_not_negative() -> None:
+    said = "Invalid value: -1: must be greater than or equal to 0"
+    status = {"currentReplicas": -1, "desiredReplicas": -1}
+    assert lines(AUTOSCALERS.validate_status({"status": status}, {})) == [
+        f"status.currentReplicas: {said}", f"status.desiredReplicas: {said}",
+    ]  # fmt: skip
+    broken = {"type": "Fine", "status": "Odd", "reason": "1"}
+    first, second, third, last = lines(
+        BUDGETS.validate_status({"status": {"expectedPods": -1, "conditions": [broken]}}, {})
+    )
+    path = "status.conditions[0]"
+    assert first == f'{path}.status: Unsupported value: "Odd": supported values: "False", "True", "Unknown"'
+    assert second == f"{path}.lastTransitionTime: Required value: must be set"
+    assert third.startswith(f'{path}.reason: Invalid value: "1": a condition reason must start with alphabetic')
+    assert last == f"status.expectedPods: {said}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "errors"),
     [
         ({"minAvailable": 1}, []),
-        ({"minAvailable": 1, "maxUnavailable": 1}, ["spec"]),
-        ({"minAvailable": "101%"}, ["spec.minAvailable"]),
-        ({"maxUnavailable": -1}, ["spec.maxUnavailable"]),
+        ({"minAvailable": 1, "maxUnavailable": 1},
+         ['spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"a":"b"}},"MaxUnavailable":1,'
+          '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set']),
+        ({"minAvailable": "101%"}, ['spec.minAvailable: Invalid value: "101%": must not be greater than 100%']),
+        ({"maxUnavailable": -1}, ["spec.maxUnavailable: Invalid value: -1: must be greater than or equal to 0"]),
+        ({"unhealthyPodEvictionPolicy": "Odd"},
+         ['spec.unhealthyPodEvictionPolicy: Unsupported value: "Odd": supported values: "AlwaysAllow",'
+          ' "IfHealthyBudget"']),
     ],
+)  # fmt: skip
+def test_a_budget(spec: Object, errors: list[str]) -> None:
+    assert on_create(BUDGETS, {"spec": {"selector": {"matchLabels": {"a": "b"}}, **spec}}) == errors
+
+
+RESERVED = (
+    "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error:"
 )
-def test_a_budget(spec: Object, fields: list[str]) -> None:
-    made = {"metadata": {"name": "b"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, **spec}}
-    assert [cause.field for cause in rules_for(BUDGETS).validate(made)] == fields
 
 
 @pytest.mark.parametrize(
-    ("hard", "fields"),
+    ("name", "fields", "errors"),
     [
-        ({"cpu": "500m", "pods": "3"}, []),
-        ({"cpu": "-1"}, ["spec.hard[cpu]"]),
-        ({"pods": "500m"}, ["spec.hard[pods]"]),
+        ("mine", {"value": 1000000000}, []),
+        ("mine", {"value": 1000000001},
+         ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"]),
+        ("mine", {"preemptionPolicy": "Odd"},
+         ['preemptionPolicy: Unsupported value: "Odd": supported values: "Never", "PreemptLowerPriority"']),
+        ("system-mine", {}, [f"{RESERVED} system-mine is not a known system priority class"]),
+        ("system-node-critical", {"value": 2000001000}, []),
+        ("system-node-critical", {"value": 1},
+         [f"{RESERVED} value of system-node-critical PriorityClass must be 2000001000"]),
+        ("system-cluster-critical", {"value": 2000000000, "globalDefault": True},
+         [f"{RESERVED} globalDefault of system-cluster-critical PriorityClass must be false"]),
     ],
-)
-def test_a_quota(hard: Object, fields: list[str]) -> None:
-    made = {"metadata": {"name": "q"}, "spec": {"hard": hard}}
-    assert [cause.field for cause in rules_for(QUOTAS).validate(made)] == fields
+)  # fmt: skip
+def test_a_priority_class(name: str, fields: Object, errors: list[str]) -> None:
+    assert on_create(PRIORITIES, {"metadata": {"name": name}, **fields}) == errors
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "fields"),
-    [
-        ("mine", 1000000000, []),
-        ("mine", 1000000001, ["value"]),
-        ("system-mine", 1, ["metadata.name"]),
-        ("system-node-critical", 2000001000, []),
-    ],
-)
-def test_a_priority_class(name: str, value: int, fields: list[str]) -> None:
-    rules, made = rules_for(PRIORITIES), {"metadata": {"name": name}, "value": value}
-    assert [cause.field for cause in rules.validate(made)] == fields
-    assert [cause.field for cause in rules.validate_update({**made, "value": 5}, made)] == ["value"]
+def test_a_priority_stays() -> None:
+    assert on_update(PRIORITIES, {"value": 5, "preemptionPolicy": "Never"}, {"value": 4}) == [
+        "value: Forbidden: may not be changed in an update.",
+        'preemptionPolicy: Invalid value: "Never": field is immutable',
+    ]
