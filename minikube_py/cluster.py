@@ -113,6 +113,8 @@ async def _start(
         # The node is Ready without them.
         start("storage", node.storage(config, server))
         start("metrics", node.metrics(server, scraper))
+        if config.ingress != "off":
+            start("ingress", node.ingress(config, pki, server))
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
 

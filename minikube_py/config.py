@@ -51,6 +51,9 @@ class Config:
     etcd_prefix: str = ""
     container_runtime_endpoint: str = ""
     cni_conf_dir: str = "/etc/cni/net.d"
+    ingress: str = "auto"
+    ingress_http_port: int = 80
+    ingress_https_port: int = 443
     registry_mirror: tuple[str, ...] = ()
     components: tuple[str, ...] = ALL_COMPONENTS
     pod_cidr: str = "10.244.0.0/16"
@@ -150,6 +153,8 @@ def for_profile(name: str) -> Config:
         data_dir=DEFAULT_DATA_DIR.with_name(f"minikube-py-{name}"),
         port=20000 + number % 5000 * 2,
         kubelet_port=20001 + number % 5000 * 2,
+        ingress_http_port=10000 + number % 5000 * 2,
+        ingress_https_port=10001 + number % 5000 * 2,
         pod_cidr=f"10.{128 + number % 64}.0.0/16",
         service_cidr=f"10.{192 + number % 60}.0.0/16",
         # The machine's own is for the cluster that has the machine to itself.
@@ -177,6 +182,8 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
     if not 0 <= config.image_gc_low_threshold < config.image_gc_high_threshold <= 100:
         raise ConfigError("--image-gc-low-threshold must be below --image-gc-high-threshold, both within 0 and 100")
     duration(config.image_maximum_gc_age)
+    if config.ingress not in ("auto", "on", "off"):
+        raise ConfigError(f"--ingress: {config.ingress!r} is none of auto, on, off")
     # The process that reads the files stands in another directory.
     return replace(
         config,

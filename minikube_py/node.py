@@ -128,6 +128,25 @@ async def dns(config: Config, server: ApiServer, settled: asyncio.Event) -> None
         await service.publish(client, config.cluster_dns, serving.address, serving.port)
 
 
+async def ingress(config: Config, pki: Pki, server: ApiServer) -> None:
+    """The Ingress controller; without Ingresses it only listens for them."""
+    from machinery.client.clock import SystemClock
+    from minikube_py.addons.ingress.controller import IngressConfig, IngressController
+
+    pair = pki.server_for("ingress", "minikube-py Ingress", ("ingress.local", config.node), (address(),))
+    settings = IngressConfig(
+        folder=config.run_dir / "ingress",
+        log=config.data_dir / "ingress.log",
+        certificate=Path(pair.certificate),
+        key=Path(pair.key),
+        http_port=config.ingress_http_port,
+        https_port=config.ingress_https_port,
+        always=config.ingress == "on",
+    )
+    client = server.client("minikube-py:ingress", ("system:masters",))
+    await IngressController(settings, client, server.cache, SystemClock()).run()
+
+
 async def metrics(server: ApiServer, scraper: Scraper) -> None:
     """What nodes and pods use, kept fresh for autoscalers."""
     from minikube_py.addons.metrics import service

@@ -98,16 +98,21 @@ def _ports(service: Object, slices: list[Object], node: str) -> Iterable[Service
     )  # fmt: skip
     for port in spec.get("ports") or ():
         name = port.get("name") or ""
-        ready = list(_endpoints(slices, name, port.get("protocol") or "TCP"))
+        found = list(_endpoints(slices, name, port.get("protocol") or "TCP"))
         yield replace(
             base,
             name=name,
             protocol=(port.get("protocol") or "TCP").lower(),
             port=port["port"],
             node_port=port.get("nodePort") or 0,
-            internal=_chosen(ready, node, is_local=spec.get("internalTrafficPolicy") == "Local"),
-            external=_chosen(ready, node, is_local=spec.get("externalTrafficPolicy") == "Local"),
+            internal=_chosen(found, node, is_local=spec.get("internalTrafficPolicy") == "Local"),
+            external=_chosen(found, node, is_local=spec.get("externalTrafficPolicy") == "Local"),
         )
+
+
+def endpoints(slices: list[Object], port_name: str) -> tuple[Endpoint, ...]:
+    """Who stands behind a TCP port of the Service whose slices these are, wherever they are."""
+    return _chosen(list(_endpoints(slices, port_name, "TCP")), "", is_local=False)
 
 
 def _ingress(service: Object) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -113,6 +114,43 @@ def test_a_policy_holds_before_a_pods_first_packet(walked: Cluster) -> None:
     finally:
         walked.kubectl("delete", "pod/policed", "pod/locked", "pod/free", "networkpolicy/shut", "--ignore-not-found",
                        "--wait")  # fmt: skip
+
+
+def test_an_ingress_is_served_as_long_as_there_is_one(walked: Cluster) -> None:
+    http = json.loads((walked.data_dir / "options.json").read_text())["ingress_http_port"]
+    walked.kubectl("run", "page", "--image=nginx:latest", "--port=80", "--expose")
+    try:
+        walked.kubectl("create", "ingress", "page", "--rule=page.example.org/*=page:80")
+        walked.kubectl("wait", "--for=condition=Ready", "pod/page", "--timeout=60s")
+        until(lambda: "Welcome to nginx" in answered(http, "page.example.org"), walked.log)
+        assert answered(http, "other.example.org").startswith("HTTP Error 404")
+        until(lambda: walked.get("ingress/page")["status"]["loadBalancer"] != {}, walked.log)
+    finally:
+        walked.kubectl("delete", "pod/page", "service/page", "ingress/page", "--wait")
+    until(lambda: "refused" in answered(http, "page.example.org"), walked.log)
+
+
+def test_a_service_that_takes_a_programs_port_says_so(walked: Cluster) -> None:
+    walked.kubectl("create", "service", "nodeport", "taking", "--tcp=80:80")
+    port = walked.get("service/taking")["spec"]["ports"][0]["nodePort"]
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            # Any change of a Service makes the machine's listeners be looked at.
+            walked.kubectl("label", "service/taking", "looked=at")
+            until(lambda: f"node port {port}/tcp is also listened on by" in walked.kubectl("events"), walked.log)
+            said = walked.cli("explain-service", "taking").stdout
+            assert f"note: node port {port}/tcp is also listened on by" in said
+            assert "no pod of namespace default has its labels app=taking" in said
+    finally:
+        walked.kubectl("delete", "service/taking")
+
+
+def answered(port: int, host: str) -> str:
+    """The page that nginx serves of that host, or why there is none."""
+    try:
+        return fetched(f"http://127.0.0.1:{port}", Host=host)
+    except OSError as error:
+        return str(error)
 
 
 def test_a_running_clusters_ranges_meet_no_route_but_its_own(walked: Cluster) -> None:
