@@ -97,7 +97,8 @@ def ephemeral_containers_errors(
         if (target := container.get("targetContainerName")) and target not in targets:
             yield missing(f"{where}.targetContainerName", target)
         for field in _NOT_OF_EPHEMERAL:
-            if container.get(field):
+            value = container.get(field)
+            if value or (value is not None and field == "lifecycle"):
                 yield forbidden(f"{where}.{field}", _REFUSED)
         for at, mount in enumerate(container.get("volumeMounts") or ()):
             for field in ("subPath", "subPathExpr"):
