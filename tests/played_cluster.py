@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from apiserver.server import ApiServer
+from controllers.certificates import certificate_controllers
 from controllers.runner import run as run_controllers
+from controllers.runner import run_each
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Change
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import SystemClock
+from machinery.signing import signed
 from scheduler.loop import run as run_scheduler
 from tests.contract.apiserver_running import running
 
@@ -70,7 +74,9 @@ def _is_stuck(pod: Object) -> bool:
 async def played_cluster(directory: Path) -> AsyncIterator[tuple[ApiServer, Client]]:
     """The API server and an administrator's client, as long as the block lasts."""
     async with running(directory) as server, asyncio.TaskGroup() as group:
+        certificates = certificate_controllers(partial(signed, server.pki.authority), server.may_request_certificate)
         tasks = [
+            group.create_task(run_each(certificates, server.controller_client, server.cache, SystemClock())),
             group.create_task(
                 run_controllers(server.controller_client, server.cache, SystemClock(), root_ca="CERTIFICATE")
             ),
