@@ -1,4 +1,8 @@
-"""Records Events as upstream's recorder does: the same again raises the count, too many alike are combined."""
+"""Records Events as upstream's recorder does: the same again raises the count, too many alike are combined.
+
+Of what happens to one object only so much is told: a burst, then one Event in five minutes (upstream's spam filter).
+What is not told is counted, and shows with the next that is.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ from machinery.contain import contain
 WINDOW = 600.0
 ALIKE = 10
 REMEMBERED = 4096
+BURST, REFILL = 25, 300.0
+"""How many Events about one object at once; after how many seconds there may be one more."""
 
 
 @dataclass
@@ -33,6 +39,14 @@ class _Group:
     at: float
 
 
+@dataclass
+class _Allowance:
+    """How many Events about an object there may be still, as of a moment."""
+
+    left: float
+    at: float
+
+
 class EventRecorder:
     """Writes Events as `component` on `host`; an Event that can't be written harms nobody."""
 
@@ -43,6 +57,7 @@ class EventRecorder:
         self._clock: Clock = clock or SystemClock()
         self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
         self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
+        self._allowances: OrderedDict[tuple[str, ...], _Allowance] = OrderedDict()
 
     async def record(self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
         """An Event about `obj` (or about its part at `field_path`)."""
@@ -55,6 +70,10 @@ class EventRecorder:
             else:
                 key = (*group, message)
             told = self._told.get(key)
+            if not self._is_allowed(names):
+                if told is not None:
+                    told.count += 1
+                return
             try:
                 if told is None or self._clock.monotonic() - told.at > WINDOW:
                     await self._create(key, reference, type_, reason, message)
@@ -74,6 +93,18 @@ class EventRecorder:
         if message not in found.messages and len(found.messages) < ALIKE:
             found.messages.add(message)
         return len(found.messages) >= ALIKE
+
+    def _is_allowed(self, about: tuple[str, ...]) -> bool:
+        now = self._clock.monotonic()
+        found = self._allowances.get(about)
+        if found is None:
+            found = self._allowances[about] = _Allowance(BURST, now)
+            _bound(self._allowances)
+        found.left, found.at = min(found.left + (now - found.at) / REFILL, BURST), now
+        if found.left < 1:
+            return False
+        found.left -= 1
+        return True
 
     async def _create(self, key: tuple[str, ...], about: Object, type_: str, reason: str, message: str) -> None:
         now = rfc3339(self._clock.now())

@@ -107,3 +107,22 @@ def test_an_event_that_is_refused_harms_nobody() -> None:
     events.is_closed = True
     run(recorder(events).record(POD, "Normal", "A", "m"))
     assert not events.told
+
+
+def test_of_one_object_a_burst_is_told_and_then_one_event_in_five_minutes() -> None:
+    async def body(events: Events) -> None:
+        known = recorder(events)
+        for number in range(100):
+            await known.record(POD, "Normal", "Created", f"pod {number}")
+        combined = ("(combined from similar events): pod 24", 16)
+        assert events.told == [*((f"pod {number}", 1) for number in range(9)), combined]
+        # Others are told of nevertheless.
+        other = {**POD, "metadata": {**POD["metadata"], "uid": "other"}}
+        await known.record(other, "Normal", "Created", "of another")
+        assert events.told[-1] == ("of another", 1)
+        await asyncio.sleep(301)
+        await known.record(POD, "Normal", "Created", "pod 100")
+        await known.record(POD, "Normal", "Created", "pod 101")
+        assert events.told[-2] == ("(combined from similar events): pod 100", 92)
+
+    run(body(Events()))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from controllers.plan import Controller, Create, Key, Plan, itself
-from controllers.runner import Runner
+from controllers.plan import Controller, Create, Delete, Key, Plan, UpdateStatus, itself
+from controllers.runner import Runner, batches
 from machinery.api.errors import Cause, Forbidden, StatusError
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import SERVICES
+from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
 from machinery.client.clock import SystemClock
 from tests.endpoint_world import World, service
 
@@ -70,3 +70,52 @@ async def test_a_namespace_that_goes_is_no_reason_to_try_again(error: StatusErro
     runner = Runner(eager, client, World(), SystemClock())
     assert await runner.reconcile(Key("n", "x")) == is_done
     assert client.asked == 1
+
+
+def test_what_is_alike_is_done_together_and_creations_are_tried_first() -> None:
+    pods = [Create(PODS, {"metadata": {"name": f"p{number}"}}) for number in range(40)]
+    gone = [Delete(PODS, Key("n", f"p{number}")) for number in range(20)]
+    claim = Create(PERSISTENT_VOLUME_CLAIMS, {"metadata": {"name": "c"}})
+    told = UpdateStatus(PODS, {})
+    found = [list(batch) for batch in batches([claim, *pods, told, told, *gone, claim])]
+    assert [len(batch) for batch in found] == [1, 1, 2, 4, 8, 16, 9, 1, 1, 16, 4, 1]
+    assert [action for batch in found for action in batch] == [claim, *pods, told, told, *gone, claim]
+
+
+class Full:
+    """A client with room for some pods, which keeps the Events that it is told."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.asked = 0
+        self.events: list[str] = []
+
+    async def create(self, resource: Resource, obj: Object, namespace: str = "", **options: Any) -> Object:
+        if resource != PODS:
+            self.events.append(obj["message"])
+            return obj
+        self.asked += 1
+        number = self.asked
+        await asyncio.sleep(0)
+        if number > self.room:
+            raise Forbidden("exceeded quota")
+        return {"metadata": {"name": f"p{number}", "resourceVersion": ""}}
+
+
+async def test_where_no_more_is_allowed_few_attempts_tell() -> None:
+    owner = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "namespace": "n"}}
+    wanted = [Create(PODS, {"metadata": {"namespace": "n"}}, owner) for _ in range(100)]
+    failures: list[str] = []
+
+    def tell(action: object, error: StatusError) -> list[Any]:
+        failures.append(error.message)
+        return []
+
+    maker = Controller(
+        "maker", wakes={}, observe=lambda cache, key: key, plan=lambda state, now: Plan(wanted, on_failure=tell)
+    )
+    client: Any = Full(2)
+    assert not await Runner(maker, client, World(), SystemClock()).reconcile(Key("n", "x"))
+    assert client.asked == 3
+    assert failures == ["exceeded quota"]
+    assert client.events == ["Created pod: p1", "Created pod: p2", "Error creating: exceeded quota"]
