@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import groupby
 
 from controllers.plan import Patch, key_of, owner_reference
 from controllers.pods import pod_from_template, usefulness
@@ -130,17 +129,20 @@ def released(job: Job, pod: Pod) -> Patch:
 def surplus(job: Job, active: Iterable[Pod], least: int) -> list[Pod]:
     """The pods to delete, at least so many: those without a right to an index and doubles, then the least useful."""
     gone: list[Pod] = []
-    left = sorted(active, key=usefulness)
+    left = list(active)
     if job.is_indexed:
-        by_index = groupby(sorted(left, key=index_of), key=index_of)
+        by_index: dict[int, list[Pod]] = {}
+        for pod in left:
+            by_index.setdefault(index_of(pod), []).append(pod)
         left = []
-        for _, group in by_index:
-            alike = list(group)
-            kept = alike[-1:] if has_index_of(job, alike[-1]) else []
-            gone += alike[: len(alike) - len(kept)]
+        for alike in by_index.values():
+            ranked = sorted(alike, key=usefulness) if len(alike) > 1 else alike
+            kept = ranked[-1:] if has_index_of(job, ranked[-1]) else []
+            gone += ranked[: len(ranked) - len(kept)]
             left += kept
-        left.sort(key=usefulness)
-    return gone + left[: max(least - len(gone), 0)]
+    if len(gone) >= least:
+        return gone
+    return gone + sorted(left, key=usefulness)[: least - len(gone)]
 
 
 def finished_at(pod: Pod) -> datetime:
