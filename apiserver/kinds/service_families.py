@@ -10,6 +10,7 @@ from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 FAMILIES = ("IPv4", "IPv6")
+_ALONE = (["IPv4"], ["IPv6"])
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _IPS, _FAMILIES, _POLICY = "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"
 _KEPT = "may not change once set"
@@ -25,11 +26,8 @@ def family_errors(spec: Object, before: Object | None = None) -> list[Cause]:
         return []
     ips, families, policy = spec.get("clusterIPs") or [], spec.get("ipFamilies") or [], spec.get("ipFamilyPolicy")
     errors = list(_first_errors(spec.get("clusterIP") or "", ips))
-    for index, family in enumerate(families):
-        if family not in FAMILIES:
-            errors.append(not_supported(f"{_FAMILIES}[{index}]", family, FAMILIES))
-        if family in families[:index]:
-            errors.append(duplicate(f"{_FAMILIES}[{index}]", family))
+    if families not in _ALONE:
+        errors += _family_list_errors(families)
     if policy is not None and policy not in _POLICIES:
         errors.append(not_supported(_POLICY, policy, _POLICIES))
     known = (before or {}).get("clusterIPs") or ()
@@ -39,6 +37,14 @@ def family_errors(spec: Object, before: Object | None = None) -> list[Cause]:
         errors.append(invalid_value(_IPS, ips, "may only hold up to 2 values"))
     # Families of what is no address can't be told.
     return errors if wrong else [*errors, *_match_errors(ips, families)]
+
+
+def _family_list_errors(families: list[str]) -> Iterator[Cause]:
+    for index, family in enumerate(families):
+        if family not in FAMILIES:
+            yield not_supported(f"{_FAMILIES}[{index}]", family, FAMILIES)
+        if family in families[:index]:
+            yield duplicate(f"{_FAMILIES}[{index}]", family)
 
 
 def _first_errors(address: str, ips: list[str]) -> Iterator[Cause]:
@@ -69,6 +75,8 @@ def _match_errors(ips: list[str], families: list[str]) -> Iterator[Cause]:
 
 def change_errors(spec: Object, before: Object) -> Iterator[Cause]:
     """What may not change: the first address and family, and the second without a word in the policy."""
+    if spec.get("clusterIPs") == before.get("clusterIPs") and spec.get("ipFamilies") == before.get("ipFamilies"):
+        return
     if "ExternalName" in (spec.get("type"), before.get("type")):
         return
     is_bare, was_bare = is_headless(spec), is_headless(before)

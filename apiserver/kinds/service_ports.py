@@ -17,15 +17,24 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 def port_errors(ports: list[Object]) -> Iterator[Cause]:
     taken: set[str] = set()
     for index, port in enumerate(ports):
-        path, name = f"spec.ports[{index}]", port.get("name") or ""
+        path, name = f"spec.ports[{index}]", port.get("name")
         if name:
-            yield from all_of(f"{path}.name", name, names.dns_label(name))
+            if complaints := names.dns_label(name):
+                yield from all_of(f"{path}.name", name, complaints)
             if name in taken:
                 yield duplicate(f"{path}.name", name)
             taken.add(name)
         elif len(ports) > 1:
             yield required(f"{path}.name")
-        yield from _one_port_errors(port, path)
+        if not _is_plain(port):
+            yield from _one_port_errors(port, path)
+
+
+def _is_plain(port: Object) -> bool:
+    """Whether there's nothing to say of a port but its name, as in most."""
+    number, target = port.get("port") or 0, port.get("targetPort")
+    is_known = port.get("protocol") in PROTOCOLS and port.get("appProtocol") is None
+    return is_known and 0 < number < 65536 and isinstance(target, int) and 0 < target < 65536
 
 
 def _one_port_errors(port: Object, path: str) -> Iterator[Cause]:
@@ -41,13 +50,17 @@ def _one_port_errors(port: Object, path: str) -> Iterator[Cause]:
 
 
 def node_port_errors(ports: list[Object], *, is_internal: bool) -> Iterator[Cause]:
-    for index, port in enumerate(ports):
-        if is_internal and port.get("nodePort"):
-            yield forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
+    has_any = any(port.get("nodePort") for port in ports)
+    if has_any and is_internal:
+        for index, port in enumerate(ports):
+            if port.get("nodePort"):
+                yield forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
     if len(ports) < 2:
         return
-    yield from _twice(ports, "nodePort")
-    yield from _twice(ports, "port")
+    if has_any:
+        yield from _twice(ports, "nodePort")
+    if len({port.get("port") for port in ports}) < len(ports):
+        yield from _twice(ports, "port")
 
 
 def _twice(ports: list[Object], field: str) -> Iterator[Cause]:

@@ -35,7 +35,8 @@ def service_errors(service: Object, old: Object | None = None) -> list[Cause]:
     errors += port_errors(ports)
     if spec.get("selector"):
         errors += label_errors(spec["selector"], "spec.selector")
-    errors += _affinity_errors(spec)
+    if spec.get("sessionAffinity") != "None" or spec.get("sessionAffinityConfig") is not None:
+        errors += _affinity_errors(spec)
     errors += family_errors(spec, before)
     if spec.get("externalIPs"):
         errors += _external_errors(spec["externalIPs"], before.get("externalIPs") or ())
@@ -118,13 +119,12 @@ def _balancer_errors(spec: Object, before: Object, annotations: Object, *, is_ba
             yield forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
     elif is_balanced:
         yield required("allocateLoadBalancerNodePorts")
-    yield from _class_errors(spec, is_balanced=is_balanced)
+    if spec.get("loadBalancerClass") is not None:
+        yield from _class_errors(spec, is_balanced=is_balanced)
 
 
 def _class_errors(spec: Object, *, is_balanced: bool) -> Iterator[Cause]:
-    name = spec.get("loadBalancerClass")
-    if name is None:
-        return
+    name = spec["loadBalancerClass"]
     if is_balanced:
         yield from all_of("spec.loadBalancerClass", name, names.qualified_name(name))
     else:
@@ -165,7 +165,8 @@ def service_update_errors(new: Object, old: Object) -> list[Cause]:
         name = spec.get("loadBalancerClass")
         if name != before.get("loadBalancerClass"):
             errors.append(invalid_value("spec.loadBalancerClass", name, "may not change once set"))
-    errors += _class_errors(spec, is_balanced=is_balanced)
+    if spec.get("loadBalancerClass") is not None:
+        errors += _class_errors(spec, is_balanced=is_balanced)
     is_checked = needs_health_check(spec) and needs_health_check(before)
     if is_checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
