@@ -34,6 +34,15 @@ class _Reservation:
     namespace: str
     name: str
     obj: Object
+    _shares: dict[str, Amounts] = field(default_factory=dict)
+
+    def share(self, quota: ResourceQuota) -> Amounts:
+        """What it uses of the quota; computed once, as crowds are checked against each other."""
+        key = f"{quota.uid} {quota.resource_version}"
+        found = self._shares.get(key)
+        if found is None:
+            found = self._shares[key] = share(quota, self.resource, self.obj)
+        return found
 
 
 @dataclass
@@ -90,7 +99,7 @@ class Quotas:
         for each in self._reserved.get((row, quota.namespace), ()):
             there = self.cache.get(row, each.namespace, each.name)
             already = share(quota, row, there) if there is not None else {}
-            used = plus(used, minus(largest(share(quota, row, each.obj), already), already))
+            used = plus(used, minus(largest(each.share(quota), already), already))
         return used
 
     def _there(self, quota: ResourceQuota, row: Resource) -> Amounts:

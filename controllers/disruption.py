@@ -29,6 +29,7 @@ from machinery.api.views import Pod, View, Workload
 from machinery.client.cache import Cache, Change
 
 _DELETION_TIMEOUT = timedelta(minutes=2)
+_GATHERS_FOR = 0.05
 _OWNERS = {row.kind: row for row in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
 _WITHOUT_SCALE = {row.kind: row for row in (CRON_JOBS, DAEMON_SETS, JOBS)}
 
@@ -240,10 +241,16 @@ def _covering(cache: Cache, change: Change) -> Iterable[Key]:
             yield key_of(budget.obj)
 
 
+def _settles(change: Change) -> float:
+    """A rollout changes many pods; who changes a budget waits for its status."""
+    return _GATHERS_FOR if change.resource == PODS else 0.0
+
+
 DISRUPTION = Controller(
     "disruption",
     wakes={POD_DISRUPTION_BUDGETS: itself, PODS: nobody},
     related=_covering,
+    settles=_settles,
     observe=observe,
     plan=plan,
     component="controllermanager",

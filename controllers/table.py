@@ -32,6 +32,7 @@ from controllers.statefulset import stateful_sets
 from controllers.taint_eviction import taint_eviction
 from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
+from controllers.volume_expansion import VOLUME_EXPANSION
 from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
 from machinery.usage import Usages
 
@@ -69,6 +70,7 @@ def controllers(root_ca: str, usages: Callable[[], Usages]) -> tuple[Controller,
         VOLUME_BINDER,
         CLAIM_PROTECTION,
         VOLUME_PROTECTION,
+        VOLUME_EXPANSION,
         EPHEMERAL_VOLUMES,
         RESOURCE_QUOTA,
         root_ca_publisher(root_ca),

@@ -53,8 +53,8 @@ def taint_eviction() -> Controller:
 
     return Controller(
         "taint-eviction",
-        wakes={PODS: _of_pod, NODES: nobody},
-        related=_of_node,
+        wakes={PODS: nobody, NODES: nobody},
+        related=_concerned,
         observe=observe,
         plan=plan,
         identity="node-controller",
@@ -118,28 +118,26 @@ def _evict(pod: Pod, now: datetime) -> Plan:
 
 
 def _taints(cache: Cache, pod: Pod) -> list[Object]:
-    node = cache.get(NODES, "", pod.node_name) if pod.node_name else None
-    return _driving_out(node) if node is not None else []
+    return _driving_out(cache.get(NODES, "", pod.node_name)) if pod.node_name else []
 
 
 def _name(taint: Object) -> tuple[str, str, str]:
     return taint["key"], taint.get("value") or "", taint.get("timeAdded") or ""
 
 
-def _of_pod(obj: Object) -> Iterable[Key]:
-    pod = Pod(obj)
-    if pod.node_name and not pod.deleted:
-        yield key_of(obj)
-
-
-def _of_node(cache: Cache, change: Change) -> Iterable[Key]:
-    """The pods of a node whose taints that drive out have changed."""
-    if change.resource != NODES or change.after is None:
-        return
-    before, after = ([] if obj is None else _driving_out(obj) for obj in (change.before, change.after))
-    if before != after:
+def _concerned(cache: Cache, change: Change) -> Iterable[Key]:
+    """Pods that come to a node, bear other taints, or go; and the pods of a node whose taints have changed."""
+    if change.resource == PODS:
+        if change.before is None or change.after is None or _place(change.before) != _place(change.after):
+            yield key_of(change.object)
+    elif change.after is not None and _driving_out(change.before) != _driving_out(change.after):
         yield from (key_of(pod) for pod in cache.on_node(change.object["metadata"]["name"]))
 
 
-def _driving_out(node: Object) -> list[Object]:
-    return [taint for taint in Node(node).taints if taint["effect"] == "NoExecute"]
+def _place(obj: Object) -> tuple[str, list[Object]]:
+    pod = Pod(obj)
+    return pod.node_name, pod.tolerations
+
+
+def _driving_out(node: Object | None) -> list[Object]:
+    return [taint for taint in Node(node).taints if taint["effect"] == "NoExecute"] if node is not None else []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from controllers import volume_claim, volume_phase
 from controllers.plan import Action, Record, Update, UpdateStatus
 from controllers.volume_binder import VOLUME_BINDER
+from controllers.volume_expansion import VOLUME_EXPANSION
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
 from machinery.api.volumes import PersistentVolume, PersistentVolumeClaim
@@ -381,3 +382,12 @@ def test_a_class_wakes_the_claims_that_wait_for_it() -> None:
     world.put(STORAGE_CLASSES, AT_ONCE)
     binder.settle()
     assert world.told[-1].reason == "ExternalProvisioning"
+
+
+@pytest.mark.parametrize(("size", "is_told"), [("1Gi", False), ("2Gi", True)])
+def test_a_claim_that_was_let_grow_says_for_whom_it_waits(size: str, is_told: bool) -> None:
+    grown = claim(size=size, phase="Bound")
+    grown["status"]["capacity"] = {"storage": "1Gi"}
+    world = World((PERSISTENT_VOLUME_CLAIMS, grown))
+    Acting(VOLUME_EXPANSION, world).settle()
+    assert [each.reason for each in world.told] == ["ExternalExpanding"] * is_told
