@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from apiserver.admission.certificates import certificate_requester, certificate_rights, certificate_subject
 from apiserver.admission.chain import Admit
+from apiserver.admission.ingresses import default_ingress_class
+from apiserver.admission.features import feature_fields
 from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
@@ -105,6 +107,7 @@ class ApiServer:
         # In upstream's order; what else it has on by default comes between.
         return (
             namespace_lifecycle(self.cache),
+            feature_fields(self._config.feature_flags),
             limit_ranger(self.cache),
             service_account(self.cache),
             taint_new_nodes,
@@ -116,6 +119,7 @@ class ApiServer:
             certificate_requester,
             certificate_subject,
             certificate_rights(rbac),
+            default_ingress_class(self.cache),
         )
 
     async def run(self) -> None:

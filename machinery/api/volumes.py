@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from machinery.api import quantity
+from machinery.api.class_defaults import marked_default
 from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
 from machinery.api.views import Pod, View, field
@@ -160,17 +161,7 @@ def annotated(obj: Object, annotations: Mapping[str, str | None]) -> Object:
 
 def default_class(classes: Iterable[Object]) -> Object | None:
     """The StorageClass that a claim without one gets: of the defaults the newest, of those the first by name."""
-    defaults = [each for each in classes if _is_default(each)]
-    if not defaults:
-        return None
-    newest = max(str(each["metadata"].get("creationTimestamp")) for each in defaults)
-    alike = [each for each in defaults if str(each["metadata"].get("creationTimestamp")) == newest]
-    return min(alike, key=lambda each: str(each["metadata"]["name"]))
-
-
-def _is_default(storage_class: Object) -> bool:
-    annotations = storage_class["metadata"].get("annotations") or {}
-    return "true" in (annotations.get(DEFAULT_CLASS), annotations.get(_BETA_DEFAULT_CLASS))
+    return marked_default(classes, DEFAULT_CLASS, _BETA_DEFAULT_CLASS)
 
 
 def claim_names(pod: Pod) -> dict[str, bool]:

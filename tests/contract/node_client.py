@@ -36,6 +36,10 @@ class Node:
     def apply(self, *ports: dict[str, Any]) -> None:
         self._call("apply", ports)
 
+    def publish(self, pod: str, port: int) -> None:
+        """Opens a port of the host that leads to the pod's; with no pod none is open."""
+        self._call("publish", pod, port)
+
     def police(self, *policies: dict[str, Any], **apps: str) -> str:
         """The commands that made these policies hold; `apps` are pods whose label `app` is another than at first."""
         commands: str = self._call("police", policies, apps)

@@ -30,6 +30,7 @@ from machinery.linux import nft
 from runtime.config import RuntimeConfig
 from runtime.network.bridge import BridgeNetwork
 from runtime.network.network import Member
+from runtime.network.rules import Forward
 
 PODS = ("a", "b", "c")
 POD_CIDR, SERVICE_CIDR = "10.244.0.0/16", "10.96.0.0/16"
@@ -170,6 +171,10 @@ class Node:
         conntrack.forget(conntrack.stale(self._ports, wanted))
         self._applied, self._ports = after, wanted
         return "applied"
+
+    def publish(self, pod: str, port: int) -> str:
+        self._network.publish([Forward("tcp", "", port, self.addresses[pod], TCP)] if pod else [])
+        return "published"
 
     def lead(self, pod: str, ports: list[Mapping[str, Any]]) -> None:
         """Makes each port lead to the same port of the pod."""

@@ -164,6 +164,18 @@ def test_services_are_judged_by_what_is_behind_them(node: Node) -> None:
     assert node.tcp("b", seconds=0.3)[0] == "error"
 
 
+def test_a_port_of_the_host_is_judged_by_who_asks_from_outside(node: Node) -> None:
+    node.publish("a", 31080)
+    try:
+        assert node.tcp("o", "192.0.2.1", 31080) == ["a", node.addresses["o"]]
+        node.police(ingress({"podSelector": {}}, podSelector=labels(app="a")))
+        assert node.tcp("o", "192.0.2.1", 31080, seconds=0.3)[0] == "error"
+        assert node.tcp("b", "192.0.2.1", 31080)[0] == "a"
+        assert node.tcp("", "127.0.0.1", 31080)[0] == "a"
+    finally:
+        node.publish("", 0)
+
+
 def test_a_pod_that_may_not_ask_anyone_may_not_ask_for_names_either(node: Node) -> None:
     node.apply({"port": 53, "protocol": "udp", "cluster_ip": ADDRESS, "to": "h"})
     assert node.udp("a")[0] == "h"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from apiserver.admission.chain import Admit, Review, admit
+from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
 from apiserver.admission.storage_and_nodes import protect_volumes, taint_new_nodes
@@ -16,6 +17,8 @@ from machinery.api.errors import Forbidden, NotFound, StatusError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
     CONFIG_MAPS,
+    INGRESS_CLASSES,
+    INGRESSES,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -77,6 +80,34 @@ def test_lost_nodes_are_tolerated_for_a_while_unless_the_pod_says_how_long() -> 
         "node.kubernetes.io/unreachable",
     ]
     assert made["spec"]["tolerations"][0] == own
+
+
+def ingress_class(name: str, created: str, marked: str) -> tuple[Resource, Object]:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": marked}
+    return INGRESS_CLASSES, {"metadata": {"name": name, "creationTimestamp": created, "annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotations", "named"),
+    [
+        ({}, {}, "young"),
+        ({"ingressClassName": "other"}, {}, "other"),
+        ({}, {"kubernetes.io/ingress.class": "other"}, None),
+    ],
+)
+def test_an_ingress_without_a_class_gets_the_newest_default(
+    spec: Object, annotations: Object, named: str | None
+) -> None:
+    classes = [
+        ingress_class("old", "2026-01-01T00:00:00Z", "true"),
+        ingress_class("young", "2026-01-02T00:00:00Z", "true"),
+        ingress_class("youngest", "2026-01-03T00:00:00Z", "false"),
+    ]
+    made: Object = {"metadata": {"name": "i", "annotations": annotations}, "spec": dict(spec)}
+    run(default_ingress_class(Known(*classes)), INGRESSES, made)
+    assert made["spec"].get("ingressClassName") == named
+    run(default_ingress_class(Known()), INGRESSES, bare := {"metadata": {"name": "i"}, "spec": {}})
+    assert bare["spec"] == {}
 
 
 def test_new_nodes_are_tainted_and_claims_protected() -> None:
