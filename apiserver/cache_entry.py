@@ -6,8 +6,10 @@ parsing, so that a GET or a watch event costs one join of three pieces.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -20,24 +22,47 @@ KEY_PREFIX = "/registry/"
 _METADATA = b'"metadata":{'
 _PROTOBUF = b"k8s\0"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
+_SWEPT_AT_ONCE = 256
+"""Letting go of many objects in one go would hold the loop."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many entries keep their parsed form: `least` always, up to `most` those used within `seconds`."""
+
+    least: int = 1024
+    most: int = 16_384
+    seconds: float = 30.0
 
 
 class ParsedObjects:
-    """Bounds how many entries keep their parsed form; those used since the last sweep stay (second chance)."""
+    """Keeps the parsed form of what is in use: while ten thousand pods roll over they stay, afterwards they go.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._entries: deque[Entry] = deque()
+    An entry that was used since it was looked at last gets another while (second chance). One that was replaced keeps
+    nothing and takes no place.
+    """
+
+    def __init__(self, bounds: Bounds = Bounds(), now: Callable[[], float] = time.monotonic) -> None:  # noqa: B008
+        self._bounds = bounds
+        self._now = now
+        self._entries: deque[tuple[float, Entry]] = deque()
 
     def add(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        while len(self._entries) > self._most:
-            oldest = self._entries.popleft()
-            if oldest.was_used:
+        now = self._now()
+        self._entries.append((now, entry))
+        for _ in range(_SWEPT_AT_ONCE):
+            if len(self._entries) <= self._bounds.least or not self._is_over(*self._entries[0], now):
+                return
+            _, oldest = self._entries.popleft()
+            if oldest.is_parsed and oldest.was_used:
                 oldest.was_used = False
-                self._entries.append(oldest)
+                self._entries.append((now, oldest))
             else:
                 oldest.forget()
+
+    def _is_over(self, since: float, entry: Entry, now: float) -> bool:
+        too_many = len(self._entries) > self._bounds.most
+        return too_many or not entry.is_parsed or now - since > self._bounds.seconds
 
 
 class Entry:
@@ -99,7 +124,12 @@ class Entry:
         self.was_used = True
         return found
 
+    @property
+    def is_parsed(self) -> bool:
+        return self._object is not None
+
     def forget(self) -> None:
+        """The parsed form is made again when it is asked for."""
         self._object = None
 
     def deleted_at(self, revision: int) -> Entry:
@@ -114,7 +144,7 @@ class Entry:
         return f"Entry({self.key!r}, revision={self.revision})"
 
 
-_NONE_PARSED = ParsedObjects(0)
+_NONE_PARSED = ParsedObjects(Bounds(least=0, most=0))
 _KEPT = ("key", "namespace", "name", "head", "tail", "create_revision", "labels", "owners", "is_controlled", "node")
 
 

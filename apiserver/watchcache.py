@@ -26,7 +26,6 @@ from machinery.contain import contain
 
 __all__ = ["CacheEvent", "Entry", "WatchCache", "Watcher"]
 
-_MOST_PARSED = 1024
 _PAST = 1000
 _PAGE = 500
 _YIELD_EVERY = 64
@@ -41,7 +40,7 @@ class WatchCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._parsed = ParsedObjects(_MOST_PARSED)
+        self._parsed = ParsedObjects()
         self._buckets: dict[str, Bucket] = {}
         self._by_resource: dict[Resource, Bucket] = {}
         self._floor = 0
@@ -143,6 +142,10 @@ class WatchCache:
             for handler in handlers:
                 with contain("cache handler", about=change.entry.key):
                     handler(change)
+        for _, change in changes:
+            if change.previous is not None:
+                # Whoever still wants what it was has heard of it now.
+                change.previous.forget()
         while self._waiting and self._waiting[0][0] <= self._revision:
             waiter = heapq.heappop(self._waiting)[2]
             if not waiter.done():

@@ -7,13 +7,13 @@ import json
 import orjson
 import pytest
 
-from apiserver.cache_entry import Entry, ParsedObjects, bucket_prefix, splice
+from apiserver.cache_entry import Bounds, Entry, ParsedObjects, bucket_prefix, splice
 
 POD_KEY = "/registry/pods/default/a"
 
 
 def entry(value: bytes, *, key: str = POD_KEY, revision: int = 7, parsed: ParsedObjects | None = None) -> Entry:
-    return Entry(key, value, revision, 3, parsed or ParsedObjects(10))
+    return Entry(key, value, revision, 3, parsed or ParsedObjects())
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,24 @@ def test_the_deleted_form_has_the_deletions_revision() -> None:
     assert last.object["metadata"]["resourceVersion"] == "9"
 
 
+class Time:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entries_of(parsed: ParsedObjects, count: int) -> list[Entry]:
+    return [entry(b'{"metadata":{}}', key=f"/registry/pods/default/{n}", parsed=parsed) for n in range(count)]
+
+
+def kept(entries: list[Entry]) -> list[int]:
+    return [number for number, each in enumerate(entries) if each.is_parsed]
+
+
 def test_parsed_forms_are_bounded_and_made_again() -> None:
-    parsed = ParsedObjects(3)
-    entries = [entry(b'{"metadata":{}}', key=f"/registry/pods/default/{n}", parsed=parsed) for n in range(3)]
+    parsed = ParsedObjects(Bounds(least=0, most=3))
+    entries = entries_of(parsed, 3)
     first, second, _ = (found.object for found in entries)
     entries[1].was_used = False
     entry(b'{"metadata":{}}', parsed=parsed)
@@ -96,6 +111,40 @@ def test_parsed_forms_are_bounded_and_made_again() -> None:
     assert entries[1].object is not second
     assert entries[1].object == second
     assert entries[1].object is entries[1].object
+
+
+def test_what_is_in_use_stays_parsed_and_what_no_longer_is_goes() -> None:
+    time = Time()
+    parsed = ParsedObjects(Bounds(least=2, most=100, seconds=30.0), time)
+    entries = entries_of(parsed, 10)
+    assert kept(entries) == list(range(10))
+    time.now = 31.0
+    assert entries[3].object
+    more = entries_of(parsed, 1)
+    assert kept(entries) == [3]
+    time.now = 62.0
+    more += entries_of(parsed, 1)
+    # Few enough stay however old they are.
+    assert (kept(entries), kept(more)) == ([3], [1])
+
+
+def test_what_was_replaced_takes_no_place() -> None:
+    parsed = ParsedObjects(Bounds(least=1, most=100))
+    replaced, current = entries_of(parsed, 2)
+    replaced.forget()
+    assert entries_of(parsed, 1)[0].is_parsed
+    assert current.is_parsed
+
+
+def test_a_large_number_goes_in_parts() -> None:
+    time = Time()
+    parsed = ParsedObjects(Bounds(least=0, most=10_000, seconds=30.0), time)
+    entries = entries_of(parsed, 1000)
+    time.now = 31.0
+    entries_of(parsed, 1)
+    assert 700 < len(kept(entries)) < 1000
+    entries_of(parsed, 5)
+    assert kept(entries) == []
 
 
 def test_what_is_no_object_is_refused() -> None:
