@@ -1,4 +1,4 @@
-"""Fault points: the side effects of a process in their order, each named, and a kill -9 right before a chosen one.
+"""Fault points: the side effects of a process in their order, each named, to be killed before or to fail.
 
 Python raises an audit event before it opens, renames or removes a file and before it starts a program (PEP 578), and
 `machinery.linux` raises one before each system call that Python does not know. So every side effect is a fault point by
@@ -8,6 +8,7 @@ as in `Records.write: rename ROOT/sandboxes/*.json`; the second passing of a poi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -31,25 +32,27 @@ class FaultPoints:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
-        self._begin("")
+        self._begin("", "")
         sys.addaudithook(self._hook)
 
-    def _begin(self, kill_at: str) -> None:
-        self._kill_at, self._names, self._passed = kill_at, list[str](), dict[str, int]()
+    def _begin(self, command: str, chosen: str) -> None:
+        self._command, self._chosen = command, chosen
+        self._names, self._passed = list[str](), dict[str, int]()
 
     def obey(self) -> None:
-        """Does what the lines of the standard input say, in a thread: `kill NAME`, `names`; each is answered in a line.
+        """Does what the lines of the standard input say, in a thread: `kill NAME`, `fail NAME` or `names`.
 
-        `names` tells the points since the last command, as JSON.
+        Each is answered by a line of JSON: the points since the last command. At a point that shall fail there is no
+        space left on the device.
         """
         threading.Thread(target=self._read, name="fault points", daemon=True).start()
 
     def _read(self) -> None:
         for line in sys.stdin:
-            command, _, name = line.rstrip("\n").partition(" ")
             names = self._names
-            self._begin(name if command == "kill" else "")
-            print(json.dumps(names if command == "names" else []), flush=True)
+            command, _, chosen = line.rstrip("\n").partition(" ")
+            self._begin(command, chosen)
+            print(json.dumps(names), flush=True)
 
     def _hook(self, event: str, arguments: Sequence[Any]) -> None:
         effect = _EFFECTS.get(event) or (_netlink if event.startswith("netlink.") else None)
@@ -60,8 +63,10 @@ class FaultPoints:
         self._passed[name] = passed = self._passed.get(name, 0) + 1
         name += f" ({passed})" if passed > 1 else ""
         self._names.append(name)
-        if name == self._kill_at:
+        if name == self._chosen and self._command == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if name == self._chosen and self._command == "fail":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
 
 
 def _asking(frame: FrameType | None) -> str:

@@ -1,8 +1,10 @@
-"""Files replaced in one step, and for those that matter then, on the disk: written beside, synced, renamed."""
+"""Files replaced in one step, and those that matter then on the disk: written beside, synced, renamed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -19,12 +21,23 @@ def write_soon(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def _replace(path: Path, data: bytes, mode: int, *, synced: bool) -> None:
     temporary = path.with_name(f".{path.name}.new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        if synced:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            if synced:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        # A disk that is full shall not keep what it could not take.
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes it with all that it holds; an absent one is fine. Raises OSError, and another call goes on from there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from machinery.contain import contain
 from machinery.linux import cgroup, child
 from machinery.linux.boot import boot_id, start_time
 from machinery.linux.child import Output
+from machinery.linux.durable import remove_folder
 from machinery.linux.rooted import path_within
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
@@ -170,15 +171,15 @@ class Containers:
             record.conmon_start = start_time(record.conmon_pid)
             await asyncio.to_thread(self.records.note, record)
             await self._conmon.start(record.id, pid)
-        except Unknown as error:
-            await self._conmon.delete(record.id, record.cgroup_path)
+        except (Unknown, OSError) as error:
+            await self._forget_processes(record)
             record.state, record.exit_code, record.reason = "exited", 128, "StartError"
             record.message, record.finished_at = str(error), time.time_ns()
-            await asyncio.to_thread(self.records.write, record)
+            await asyncio.to_thread(self.records.try_note, record)
             self._on_change(record, "stopped")
             raise
         record.state, record.started_at = "running", time.time_ns()
-        await asyncio.to_thread(self.records.note, record)
+        await asyncio.to_thread(self.records.try_note, record)
         self._on_change(record, "started")
         self._follow(record)
 
@@ -202,7 +203,7 @@ class Containers:
         if record.state == "created":
             record.state, record.exit_code, record.reason = "exited", 0, ""
             record.finished_at = time.time_ns()
-            await asyncio.to_thread(self.records.write, record)
+            await asyncio.to_thread(self.records.try_note, record)
             return
         if record.state != "running":
             return
@@ -253,10 +254,13 @@ class Containers:
         record = self.records.get(container_id)
         if record is None or record.state != "running":
             return
-        async with self._settling.setdefault(container_id, asyncio.Lock()):
-            if record.state != "running":
-                return
-            code, at, reason = await asyncio.to_thread(self._read_exit, container_id)
+        with contain(f"end of container {container_id}"):
+            async with self._settling.setdefault(container_id, asyncio.Lock()):
+                await self._settle(record)
+
+    async def _settle(self, record: ContainerRecord) -> None:
+        if record.state == "running":
+            code, at, reason = await asyncio.to_thread(self._read_exit, record.id)
             await self._finish(record, code, at, reason)
 
     def _read_exit(self, container_id: str) -> tuple[int, int, str]:
@@ -268,12 +272,19 @@ class Containers:
 
     async def _finish(self, record: ContainerRecord, code: int, at: int, reason: str = "") -> None:
         out_of_memory = await asyncio.to_thread(self._was_out_of_memory, record)
-        await self._conmon.delete(record.id, record.cgroup_path)
+        await self._forget_processes(record)
         record.state, record.exit_code, record.finished_at = "exited", code, max(at, record.started_at)
         record.reason = reason or ("OOMKilled" if out_of_memory else "Completed" if code == 0 else "Error")
-        await asyncio.to_thread(self.records.note, record)
+        await asyncio.to_thread(self.records.try_note, record)
         self._event(record.id).set()
         self._on_change(record, "stopped")
+
+    async def _forget_processes(self, record: ContainerRecord) -> None:
+        """Lets runc forget a container that has ended; what can't be removed now is with the container itself."""
+        try:
+            await self._conmon.delete(record.id, record.cgroup_path)
+        except OSError as error:
+            LOG.warning("container %s: %s", record.id, error)
 
     def _was_out_of_memory(self, record: ContainerRecord) -> bool:
         return (self._bundle(record.id) / "oom").exists() or cgroup.oom_kills(record.cgroup_path) > 0
@@ -298,7 +309,7 @@ class Containers:
             self._conmon.exit_file(record.id).unlink(missing_ok=True)
             # conmon links its sockets' folder to the bundle.
             (self._config.sockets / record.id).unlink(missing_ok=True)
-            shutil.rmtree(self._bundle(record.id), ignore_errors=True)
+            remove_folder(self._bundle(record.id))
 
         await asyncio.to_thread(clear)
 

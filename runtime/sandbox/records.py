@@ -6,12 +6,15 @@ One JSON file each, on the disk before the first side effect (intent) and after 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from machinery.linux.durable import write_durably, write_soon
+
+LOG = logging.getLogger("records")
 
 
 @dataclass
@@ -117,15 +120,24 @@ class Records(Generic[R]):
         return alike[0] if len(alike) == 1 else None
 
     def write(self, record: R) -> None:
-        self._known[record.id] = record
+        """Raises OSError, and a new record is not known then."""
         write_durably(self._folder / f"{record.id}.json", json.dumps(asdict(record)).encode())
+        self._known[record.id] = record
 
     def note(self, record: R) -> None:
         """As `write`, but for what the end of the boot makes void anyway: it need not be on the disk."""
-        self._known[record.id] = record
         write_soon(self._folder / f"{record.id}.json", json.dumps(asdict(record)).encode())
+        self._known[record.id] = record
+
+    def try_note(self, record: R) -> None:
+        """As `note`, of what has happened already: a full disk only means that the next start must find it out."""
+        try:
+            self.note(record)
+        except OSError as error:
+            LOG.warning("can't write down that %s is %s: %s", record.id, record.state, error)
 
     def remove(self, record_id: str) -> None:
         """A record that a power cut brings back is found without anything that it tells of, and removed again."""
-        if self._known.pop(record_id, None) is not None:
+        if record_id in self._known:
             (self._folder / f"{record_id}.json").unlink(missing_ok=True)
+            del self._known[record_id]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 from pathlib import Path
 
 from machinery.linux import cgroup
+from machinery.linux.durable import remove_folder
 
 _LET_GO_MS = 10_000
 
@@ -90,5 +90,5 @@ def forget(state: Path, cgroup_path: str) -> bool:
     cgroup.remove(cgroup_path)
     if cgroup.exists(cgroup_path):
         return False
-    shutil.rmtree(state, ignore_errors=True)
+    remove_folder(state)
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import socket
 import time
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 
 from machinery.linux import cgroup, namespaces, pause
 from machinery.linux.boot import boot_id
+from machinery.linux.durable import remove_folder
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
@@ -110,11 +110,12 @@ class Sandboxes:
         await asyncio.to_thread(self.records.write, record)
         try:
             await self._make(record, config.dns_config, dict(config.linux.sysctls))
+            record.state = "ready"
+            await asyncio.to_thread(self.records.note, record)
         except (RuntimeFault, OSError):
+            record.state = "creating"
             await self._forget_half_made(record)
             raise
-        record.state = "ready"
-        await asyncio.to_thread(self.records.note, record)
         return record.id
 
     async def _make(self, record: SandboxRecord, dns: Any, sysctls: dict[str, str]) -> None:
@@ -162,7 +163,7 @@ class Sandboxes:
             return
         if record.state != "stopped":
             record.state = "stopped"
-            await asyncio.to_thread(self.records.note, record)
+            await asyncio.to_thread(self.records.try_note, record)
         await self._unmake(record)
 
     async def _forget_half_made(self, record: SandboxRecord) -> None:
@@ -172,9 +173,9 @@ class Sandboxes:
             # Its network can't be taken away now: it is listed, so that whoever asked for it removes it later.
             LOG.warning("sandbox %s: %s", record.id, fault.message)
             record.state = "stopped"
-            await asyncio.to_thread(self.records.note, record)
+            await asyncio.to_thread(self.records.try_note, record)
             return
-        await asyncio.to_thread(shutil.rmtree, self.folder(record.id), ignore_errors=True)
+        await asyncio.to_thread(remove_folder, self.folder(record.id))
         await asyncio.to_thread(self.records.remove, record.id)
         self._unmade.discard(record.id)
 
@@ -199,7 +200,9 @@ class Sandboxes:
         await self.stop(record)
 
         def forget() -> None:
-            shutil.rmtree(self.folder(record.id), ignore_errors=True)
+            remove_folder(self.folder(record.id))
+            # Its last process may still have been ending when it was stopped.
+            cgroup.remove(self._pause_cgroup(record))
             if record.cgroup_parent.rstrip("/") != self._config.cgroup_root:
                 cgroup.remove(record.cgroup_parent)
             self.records.remove(record.id)

@@ -81,7 +81,7 @@ class Node:
         self.process.stdout.close()
 
     async def fault_points(self, command: str) -> list[str]:
-        """`kill NAME` or `names`, see `FaultPoints.obey`."""
+        """`kill NAME`, `fail NAME` or `names`, see `FaultPoints.obey`."""
         assert self.process and self.process.stdin and self.process.stdout
         self.process.stdin.write(f"{command}\n".encode())
         self.process.stdin.flush()
