@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machinery.features import FEATURES
 from machinery.pki import Pki
 
 
@@ -22,5 +23,5 @@ class ApiServerConfig:
     tls_sans: Sequence[str] = ()
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
-    feature_flags: Mapping[str, bool] = field(default_factory=dict)
+    feature_flags: Mapping[str, bool] = field(default_factory=lambda: FEATURES)
     version: str = "v1.36.2"

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from apiserver.admission.certificates import certificate_requester, certificate_rights, certificate_subject
 from apiserver.admission.chain import Admit
-from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.features import feature_fields
+from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from controllers.plan import (
@@ -34,6 +34,7 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.client.work_queue import WorkQueue
 from machinery.contain import contain
+from machinery.features import FEATURES
 from machinery.usage import Usages
 
 LOG = logging.getLogger("controllers")
@@ -48,12 +49,13 @@ async def run(
     *,
     root_ca: str,
     usages: Callable[[], Usages] = Usages,
+    features: Mapping[str, bool] = FEATURES,
 ) -> None:
     """Runs all controllers until cancelled; `client_for` gives a client of a ServiceAccount in kube-system.
 
-    `usages` gives what pods were last seen to use: nothing, where nobody looks.
+    `usages` gives what pods were last seen to use: nothing, where nobody looks. `features` says which are on.
     """
-    await run_each(controllers(root_ca, usages), client_for, cache, clock)
+    await run_each(controllers(root_ca, usages, features), client_for, cache, clock)
 
 
 async def run_each(

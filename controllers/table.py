@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from controllers.cronjob import CRON_JOB
 from controllers.daemonset import daemon_sets
@@ -34,13 +34,14 @@ from controllers.ttl_after_finished import TTL_AFTER_FINISHED
 from controllers.volume_binder import VOLUME_BINDER
 from controllers.volume_expansion import VOLUME_EXPANSION
 from controllers.volume_protection import CLAIM_PROTECTION, VOLUME_PROTECTION
+from machinery.features import MAX_UNAVAILABLE_STATEFUL_SET
 from machinery.usage import Usages
 
 
-def controllers(root_ca: str, usages: Callable[[], Usages]) -> tuple[Controller, ...]:
+def controllers(root_ca: str, usages: Callable[[], Usages], features: Mapping[str, bool]) -> tuple[Controller, ...]:
     """`root_ca` is the cluster's certificate authority (PEM), published to every namespace.
 
-    `usages` gives what pods were last seen to use.
+    `usages` gives what pods were last seen to use, `features` says which are on.
     """
     return (
         daemon_sets(),
@@ -65,7 +66,7 @@ def controllers(root_ca: str, usages: Callable[[], Usages]) -> tuple[Controller,
         load_balancer(),
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,
-        stateful_sets(several_unavailable=False),
+        stateful_sets(several_unavailable=features[MAX_UNAVAILABLE_STATEFUL_SET]),
         POD_GARBAGE,
         VOLUME_BINDER,
         CLAIM_PROTECTION,

@@ -27,6 +27,7 @@ from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
+from machinery.features import features
 from machinery.pki import Pki, PkiError, write_private
 from minikube_py import children, kubeconfig, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
@@ -153,6 +154,7 @@ async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scr
                 SystemClock(),
                 root_ca=pki.ca_pem.decode(),
                 usages=lambda: scraper.latest,
+                features=features(config.feature_gates),
             )
         )
         group.create_task(run_each(own, server.controller_client, server.cache, SystemClock()))
@@ -301,6 +303,7 @@ def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
         bind=tuple(binds),
         port=config.port,
         service_cidr=config.service_cidr,
+        feature_flags=features(config.feature_gates),
         # What pods reach: the server listens there whatever else it is bound to.
         advertise_address=node.pods_way(config),
         pki=pki,

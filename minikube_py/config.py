@@ -16,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from machinery.features import features
+
 DEFAULT_PROFILE = "minikube-py"
 CLUSTER_DOMAIN = "cluster.local"
 DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
@@ -56,6 +58,7 @@ class Config:
     ingress_https_port: int = 443
     registry_mirror: tuple[str, ...] = ()
     components: tuple[str, ...] = ALL_COMPONENTS
+    feature_gates: tuple[str, ...] = ()
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     scheduler_config: str = ""
@@ -179,6 +182,10 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"--components: {', '.join(sorted(strange))} is none of {', '.join(ALL_COMPONENTS)}")
     for cidr in (config.pod_cidr, config.service_cidr):
         _network(cidr)
+    try:
+        features(config.feature_gates)
+    except ValueError as error:
+        raise ConfigError(f"--feature-gates: {error}") from None
     if not 0 <= config.image_gc_low_threshold < config.image_gc_high_threshold <= 100:
         raise ConfigError("--image-gc-low-threshold must be below --image-gc-high-threshold, both within 0 and 100")
     duration(config.image_maximum_gc_age)
