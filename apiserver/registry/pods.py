@@ -2,54 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from apiserver.kinds.field_errors import not_supported, required
 from machinery.api.disruption import ALLOWED, DISRUPTION_TARGET, SYNC_FAILED, PodDisruptionBudget
-from machinery.api.errors import BadRequest, Cause, Forbidden, InternalError, TooManyRequests, conflict, invalid
+from machinery.api.errors import (
+    BadRequest,
+    Cause,
+    Forbidden,
+    InternalError,
+    TooManyRequests,
+    UnknownError,
+    conflict,
+    told,
+)
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
 
 
 def bound(binding: Object, now: datetime) -> Callable[[Object], Object]:
-    """The change that a Binding makes to its pod; raises Invalid and Conflict."""
-    target = binding.get("target") or {}
-    metadata = binding.get("metadata") or {}
-    causes = []
-    if target.get("kind") not in (None, "", "Node"):
-        shown = f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
-        causes.append(Cause("FieldValueNotSupported", shown, "target.kind"))
-    if not target.get("name"):
-        causes.append(Cause("FieldValueRequired", "Required value", "target.name"))
-    if causes:
-        raise invalid("Binding", metadata.get("name") or "", causes)
+    """The change that a Binding makes to its pod; raises UnknownError and Conflict."""
+    target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
+    if causes := list(_target_errors(target)):
+        raise UnknownError(told(causes))
 
     def change(pod: Object) -> Object:
-        name, spec, status = pod["metadata"]["name"], pod["spec"], pod.get("status") or {}
-        why = ""
-        if pod["metadata"].get("deletionTimestamp"):
-            why = f"pod {name} is being deleted, cannot be assigned to a host"
-        elif spec.get("nodeName"):
-            why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
-        elif spec.get("schedulingGates"):
-            why = f"pod {name} has non-empty .spec.schedulingGates"
-        if why:
+        name, status = pod["metadata"]["name"], pod.get("status") or {}
+        if why := _other_pod(metadata, pod["metadata"]):
+            raise conflict("pods", name, why)
+        if why := _why_not_bound(pod, name):
             raise conflict("pods/binding", name, why)
         scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(now)}
         others = [each for each in status.get("conditions") or [] if each["type"] != "PodScheduled"]
-        changed = {
+        kept = {field: value for field, value in status.items() if field != "nominatedNodeName"}
+        return {
             **pod,
             "metadata": _with_annotations(pod["metadata"], metadata),
-            "spec": {**spec, "nodeName": target["name"]},
-            "status": {**status, "conditions": [*others, scheduled]},
+            "spec": {**pod["spec"], "nodeName": target["name"]},
+            "status": {**kept, "conditions": [*others, scheduled]},
         }
-        if metadata.get("uid") and metadata["uid"] != pod["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, "
-            raise conflict("pods/binding", name, why + f"UID in object meta: {pod['metadata']['uid']}")
-        return changed
 
     return change
+
+
+def _target_errors(target: Object) -> Iterator[Cause]:
+    if target.get("kind") not in (None, "", "Node"):
+        yield not_supported("target.kind", target["kind"], ("Node", "<empty>"))
+    if not target.get("name"):
+        yield required("target.name")
+
+
+def _other_pod(wanted: Object, metadata: Object) -> str:
+    """Why the binding means another pod of that name, or another state of it; empty where it doesn't."""
+    for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) and wanted[field] != metadata[field]:
+            there = metadata[field]
+            return f"Precondition failed: {shown} in precondition: {wanted[field]}, {shown} in object meta: {there}"
+    return ""
+
+
+def _why_not_bound(pod: Object, name: str) -> str:
+    if pod["metadata"].get("deletionTimestamp"):
+        return f"pod {name} is being deleted, cannot be assigned to a host"
+    if node := pod["spec"].get("nodeName"):
+        return f'pod {name} is already assigned to node "{node}"'
+    if pod["spec"].get("schedulingGates"):
+        return f"pod {name} has non-empty .spec.schedulingGates"
+    return ""
 
 
 def _with_annotations(metadata: Object, binding: Object) -> Object:

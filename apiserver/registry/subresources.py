@@ -90,9 +90,11 @@ class Subresources:
         return _PARTS.get(subresource)
 
     async def bind(self, call: Call, binding: Object) -> Object:
-        name = call.target.name or (binding.get("metadata") or {}).get("name") or ""
+        name = (binding.get("metadata") or {}).get("name") or ""
+        if call.target.name and name != call.target.name:
+            raise BadRequest("name in URL does not match name in Binding object")
         if not name:
-            raise BadRequest("name is required")
+            raise BadRequest("Name parameter required.")
         target = Target(PODS, call.target.namespace, name, "binding")
         on_pod = replace(call, target=target)
         await self._registry.update(

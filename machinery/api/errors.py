@@ -145,6 +145,12 @@ class StorageReadError(StatusError):
     code, reason = 500, "StorageReadError"
 
 
+class UnknownError(StatusError):
+    """A failure to which upstream gives no reason, and only its text."""
+
+    code, reason = 500, ""
+
+
 class ServiceUnavailable(StatusError):
     code, reason = 503, "ServiceUnavailable"
 
@@ -156,7 +162,7 @@ class Timeout(StatusError):
 _CLASSES = (
     BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, AlreadyExists, Conflict, Gone,
     Expired, RequestEntityTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, InternalError,
-    StorageReadError, ServiceUnavailable, Timeout,
+    StorageReadError, UnknownError, ServiceUnavailable, Timeout,
 )  # fmt: skip
 _BY_REASON = {(cls.code, cls.reason): cls for cls in _CLASSES}
 _BY_CODE = {cls.code: cls for cls in reversed(_CLASSES)}
@@ -200,7 +206,11 @@ def conflict(plural: str, name: str, why: str, group: str = "") -> Conflict:
 def invalid(kind: str, name: str, causes: list[Cause], group: str = "") -> Invalid:
     """All field errors of one object, as `kubectl` prints them: one inline, several in brackets."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    message = f'{qualified} "{name}" is invalid: {said}'
+    message = f'{qualified} "{name}" is invalid: {told(causes)}'
     return Invalid(message, kind=kind, group=group, name=name, causes=tuple(causes))
+
+
+def told(causes: list[Cause]) -> str:
+    """All field errors in one line."""
+    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
