@@ -119,12 +119,13 @@ def _balancer_errors(spec: Object, before: Object, annotations: Object, *, is_ba
             yield forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
     elif is_balanced:
         yield required("allocateLoadBalancerNodePorts")
-    if spec.get("loadBalancerClass") is not None:
-        yield from _class_errors(spec, is_balanced=is_balanced)
+    yield from _class_errors(spec, is_balanced=is_balanced)
 
 
 def _class_errors(spec: Object, *, is_balanced: bool) -> Iterator[Cause]:
-    name = spec["loadBalancerClass"]
+    name = spec.get("loadBalancerClass")
+    if name is None:
+        return
     if is_balanced:
         yield from all_of("spec.loadBalancerClass", name, names.qualified_name(name))
     else:
@@ -165,8 +166,7 @@ def service_update_errors(new: Object, old: Object) -> list[Cause]:
         name = spec.get("loadBalancerClass")
         if name != before.get("loadBalancerClass"):
             errors.append(invalid_value("spec.loadBalancerClass", name, "may not change once set"))
-    if spec.get("loadBalancerClass") is not None:
-        errors += _class_errors(spec, is_balanced=is_balanced)
+    errors += _class_errors(spec, is_balanced=is_balanced)
     is_checked = needs_health_check(spec) and needs_health_check(before)
     if is_checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
