@@ -69,8 +69,13 @@ class NodeProxy:
 
     async def text(self, node: str, path: str) -> bytes:
         """The body of the kubelet's answer; raises NotFound and InternalError."""
+        import aiohttp
+
         async with self._get(self.kubelet(node), path) as answer:
-            body = await answer.read()
+            try:
+                body = await answer.read()
+            except aiohttp.ClientError as error:
+                raise InternalError(f"the kubelet of {node} broke its answer to {path} off: {error}") from None
             if answer.status != 200:
                 raise InternalError(f"the kubelet of {node} answers {path} with {answer.status}")
             return body

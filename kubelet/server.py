@@ -14,10 +14,11 @@ from aiohttp import web
 
 from kubelet import podspec
 from kubelet.config import KubeletConfig
+from kubelet.cri import RuntimeFailure
 from kubelet.cri_values import ContainerStats
 from kubelet.logs import LogOptions, read
 from kubelet.streaming import Streaming
-from kubelet.summary import exposition, node_usage, summary
+from kubelet.summary import NodeUsage, exposition, node_usage, summary
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
 
@@ -80,13 +81,17 @@ class KubeletServer:
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(self._pods())})
 
+    async def _usages(self) -> tuple[NodeUsage, Mapping[str, Sequence[ContainerStats]]]:
+        try:
+            return await asyncio.to_thread(node_usage), await self._stats()
+        except RuntimeFailure as failure:
+            raise web.HTTPInternalServerError(text=str(failure)) from failure
+
     async def _summary(self, request: web.Request) -> web.Response:
-        usage = await asyncio.to_thread(node_usage)
-        return web.json_response(summary(self._config.node_name, usage, await self._stats()))
+        return web.json_response(summary(self._config.node_name, *await self._usages()))
 
     async def _resource_metrics(self, request: web.Request) -> web.Response:
-        usage = await asyncio.to_thread(node_usage)
-        body = exposition(usage, await self._stats()).encode()
+        body = exposition(*await self._usages()).encode()
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:

@@ -22,6 +22,7 @@ _FRESH = 5.0
 _STALE = 60.0
 _SHORTEST = 1.0
 _AT_ONCE = 32
+_PATIENCE = 10.0
 
 
 class Scraper:
@@ -79,8 +80,8 @@ class Scraper:
 
     async def _node(self, name: str) -> dict[Subject, Counters]:
         """Nothing of a node whose kubelet does not answer, as one that is only simulated."""
-        async with self._gate:
-            try:
+        try:
+            async with self._gate, asyncio.timeout(_PATIENCE):
                 return counters(orjson.loads(await self._fetch(name)))
-            except (StatusError, TimeoutError):
-                return {}
+        except (StatusError, TimeoutError):
+            return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 
-from machinery.api.errors import AlreadyExists
+from machinery.api.errors import AlreadyExists, Conflict
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import API_SERVICES, CLUSTER_ROLES
 from machinery.api.timestamps import rfc3339
@@ -41,7 +41,9 @@ async def publish(client: Client, now: datetime) -> None:
     found = await client.get(API_SERVICES, _API_SERVICE["metadata"]["name"])
     if not View(found).is_true("Available"):
         told = {"conditions": [{**_AVAILABLE, "lastTransitionTime": rfc3339(now)}]}
-        await client.update(API_SERVICES, {**found, "status": told}, subresource="status")
+        # Whoever was faster has told it.
+        with suppress(Conflict):
+            await client.update(API_SERVICES, {**found, "status": told}, subresource="status")
 
 
 async def _make(client: Client, resource: Resource, wanted: Object) -> None:

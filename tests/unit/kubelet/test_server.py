@@ -100,6 +100,14 @@ async def test_a_query_that_makes_no_sense_is_refused(tmp_path: Path, query: str
         assert (await node.as_server(f"/containerLogs/ns/p/c?{query}"))[0] == 400
 
 
+async def test_statistics_are_refused_while_the_runtime_is_away(tmp_path: Path) -> None:
+    async with served(tmp_path) as node:
+        for path in ("/stats/summary", "/metrics/resource"):
+            status, said = await node.as_server(path)
+            assert status == 500
+            assert said.startswith("failed to connect to all addresses")
+
+
 async def test_a_container_without_logs_is_told(tmp_path: Path) -> None:
     async with served(tmp_path) as node:
         assert (await node.as_server("/containerLogs/ns/p/other"))[0] == 404
