@@ -42,6 +42,7 @@ LABEL_VALUE = (
     " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 VARIABLE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+PORT_CHARS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
 BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
