@@ -24,6 +24,7 @@ from kubelet.mirrors import Mirrors
 from kubelet.pleg import Pleg
 from kubelet.podworker import PodWorker
 from kubelet.policy.enforcer import Enforcer
+from kubelet.proxy.health import HealthChecks
 from kubelet.proxy.proxy import Proxy
 from kubelet.proxy.shadows import ShadowWatch
 from kubelet.sandboxconfig import log_directory
@@ -122,6 +123,8 @@ class Kubelet:
             proxy = Proxy(self._config.proxy, self._config.node_name, self._cache, self._clock)
             group.create_task(proxy.run())
             group.create_task(ShadowWatch(self._cache, self._clock, context.events.tell).run())
+            checks = HealthChecks(self._cache, self._config.node_name, self._clock, context.events.tell)
+            group.create_task(checks.run())
         if context.policy is not None:
             group.create_task(context.policy.run())
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kubelet import podspec
 from kubelet.following import follow
 from kubelet.nftables import Ruleset, changed
-from kubelet.policy.policies import Resident, names_resident, policy, residents
+from kubelet.policy.policies import names_resident, policy, residents
 from kubelet.policy.ruleset import created, ruleset
 from machinery.api.resource import Object
 from machinery.api.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
@@ -23,6 +25,31 @@ from machinery.linux import nft
 
 LOG = logging.getLogger("policy")
 _NAMES = ("kube-system", "kube-dns")
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """What the table follows from; without policies nothing else matters."""
+
+    policies: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    namespaces: Sequence[Object] = ()
+    names: Object | None = None
+    held: Mapping[str, tuple[Object, str]] = field(default_factory=dict)
+
+    def wanted(self) -> Ruleset:
+        dns = names_resident(self.names, self.namespaces) if self.names is not None else None
+        policies = sorted(map(policy, self.policies), key=lambda each: each.key)
+        return ruleset(policies, residents(self.pods, self.namespaces, self.held), dns)
+
+
+def _bring(table: str, before: Ruleset | None, observed: _Observed) -> Ruleset:
+    """What the kernel's table now is. Blocks, and takes a while where there are many policies."""
+    after = observed.wanted()
+    commands = created(table, after) if before is None else changed(table, before, after)
+    if commands:
+        nft.run(commands)
+    return after
 
 
 class Enforcer:
@@ -67,20 +94,15 @@ class Enforcer:
         async with self._lock:
             # A transaction that fails leaves nothing, so the next makes all of it.
             before, self._applied = self._applied, None
-            after = self._wanted()
-            commands = created(self._table, after) if before is None else changed(self._table, before, after)
-            if commands:
-                await asyncio.to_thread(nft.run, commands)
-            self._applied = after
+            self._applied = await asyncio.to_thread(_bring, self._table, before, self._observe())
 
-    def _wanted(self) -> Ruleset:
-        policies = [policy(each) for each in self._cache.list(NETWORK_POLICIES)]
+    def _observe(self) -> _Observed:
+        policies = self._cache.list(NETWORK_POLICIES)
         if not policies:
-            return ruleset((), ())
-        namespaces, names = self._cache.list(NAMESPACES), self._cache.get(SERVICES, *_NAMES)
-        dns: Resident | None = names_resident(names, namespaces) if names is not None else None
-        policies.sort(key=lambda each: each.key)
-        return ruleset(policies, residents(self._cache.list(PODS), namespaces, self._newest_held()), dns)
+            return _Observed()
+        names = self._cache.get(SERVICES, *_NAMES)
+        pods, namespaces = self._cache.list(PODS), self._cache.list(NAMESPACES)
+        return _Observed(policies, pods, namespaces, names, self._newest_held())
 
     def _newest_held(self) -> dict[str, tuple[Object, str]]:
         """Those that are held, with the labels that the API now says they have."""

@@ -115,6 +115,13 @@ def endpoints(slices: list[Object], port_name: str) -> tuple[Endpoint, ...]:
     return _chosen(list(_endpoints(slices, port_name, "TCP")), "", is_local=False)
 
 
+def local_endpoints(service: Object, slices: list[Object], node: str) -> int:
+    """How many of the Service's ready endpoints are on this node: what a load balancer's health check asks for."""
+    names = {port.get("name") or "" for port in (service.get("spec") or {}).get("ports") or ()}
+    found = (each for name in names for protocol in ("TCP", "UDP") for each in _endpoints(slices, name, protocol))
+    return len({each.endpoint.ip for each in found if each.is_ready and each.node == node})
+
+
 def _ingress(service: Object) -> list[Mapping[str, Any]]:
     balancer = (service.get("status") or {}).get("loadBalancer") or {}
     return balancer.get("ingress") or []
