@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from controllers import job_backoff
-from controllers.claiming import controlled, orphans
+from controllers.claiming import adopters, controlled, orphans
 from controllers.job_backoff import Failures
 from controllers.job_indexes import Indexes
 from controllers.job_pods import (
@@ -46,9 +47,10 @@ from controllers.plan import (
 )
 from machinery.api import selectors
 from machinery.api.errors import StatusError
+from machinery.api.resource import Object
 from machinery.api.resources import JOBS, PODS
 from machinery.api.timestamps import rfc3339
-from machinery.api.views import Job, Pod
+from machinery.api.views import Job, Pod, View
 from machinery.client.cache import Cache, Change
 
 NAME = "kubernetes.io/job-controller"
@@ -233,28 +235,16 @@ def observer() -> Callable[[Cache, Key], State | None]:
         pods = tuple(map(Pod, controlled(cache, PODS, job.uid)))
         failures = seen[job.uid] = job_backoff.after(seen.get(job.uid, Failures()), job, pods)
         uids[key] = job.uid
-        return State(job, pods, _orphans(cache, job), failures)
+        adoptable = tuple(map(Pod, orphans(cache, PODS, job.namespace, partial(_fits, job.obj))))
+        return State(job, pods, adoptable, failures)
 
     return observe
 
 
-def _orphans(cache: Cache, job: Job) -> tuple[Pod, ...]:
-    matches = selectors.stored_selector(job.selector).matches
-    return tuple(map(Pod, orphans(cache, PODS, job.namespace, lambda pod: matches(pod.labels))))
-
-
-def _adopting(cache: Cache, change: Change) -> Iterable[Key]:
-    """The Jobs that could adopt a pod that nobody controls."""
-    if change.resource != PODS or change.after is None:
-        return
-    orphan = Pod(change.after)
-    if orphan.controller is not None or orphan.deleted:
-        return
-    for found in cache.list(JOBS, orphan.namespace):
-        job = Job(found)
-        selector = selectors.stored_selector(job.selector)
-        if selects_own(selector, job.template) and selector.matches(orphan.labels):
-            yield key_of(found)
+def _fits(found: Object, orphan: View) -> bool:
+    job = Job(found)
+    selector = selectors.stored_selector(job.selector)
+    return selects_own(selector, job.template) and selector.matches(orphan.labels)
 
 
 def settles(change: Change) -> float:
@@ -271,6 +261,6 @@ def job() -> Controller:
         wakes={JOBS: itself, PODS: controller_owner("Job")},
         observe=observer(),
         plan=plan,
-        related=_adopting,
+        related=adopters(JOBS, (PODS,), _fits),
         settles=settles,
     )
