@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from controllers.claiming import adopters, claims, controlled, orphans
-from controllers.daemonset_nodes import Wants, node_of, pod_for, wants
+from controllers.daemonset_nodes import Wants, demand, node_of, pod_for
 from controllers.daemonset_pods import Chore, Failures, Tending, age_order, chores
 from controllers.daemonset_rollout import allows_surge, next_step, split
 from controllers.history import POD_LABEL, History, deletions, made, observe_history, order, renewed
@@ -53,14 +53,6 @@ class State:
     history: History = field(default_factory=History)
     failures: dict[str, int] = field(default_factory=dict)
 
-    def on_nodes(self) -> dict[str, list[Pod]]:
-        """The pods of each node, without those that are finished and go: with them there is nothing left to do."""
-        found: dict[str, list[Pod]] = {}
-        for pod in self.pods:
-            if (node := node_of(pod)) and not (pod.is_finished and pod.deleted):
-                found.setdefault(node, []).append(pod)
-        return found
-
 
 def plan(state: State, now: datetime) -> Plan:
     daemon_set, moment = state.daemon_set, rfc3339(now)
@@ -75,14 +67,16 @@ def plan(state: State, now: datetime) -> Plan:
         return Plan(claimed)
     present, remembered = _history(state)
     revision_hash = present.labels.get(POD_LABEL) or present.name if present is not None else state.history.hash
-    wanted = {node.name: wants(daemon_set, node) for node in state.nodes}
+    wants = demand(daemon_set)
+    wanted = {node.name: wants(node) for node in state.nodes}
+    there = _on_nodes(state.pods)
     is_available = partial(Pod.is_available, min_ready_seconds=daemon_set.min_ready_seconds, now=moment)
     tending = Tending(
         daemon_set, revision_hash, allows_surge(daemon_set), state.failures, is_available=is_available, now=now
     )
-    todo = _chores(state, tending, wanted)
+    todo = _chores(tending, wanted, there)
     steps = _carried_out(tending, todo)
-    status = _status(state, wanted, revision_hash, moment)
+    status = _status(state, wanted, there, revision_hash, moment)
     told = [UpdateStatus(DAEMON_SETS, with_status(daemon_set.obj, status))]
     if status == (daemon_set.obj.get("status") or {}):
         told = []
@@ -96,11 +90,20 @@ def plan(state: State, now: datetime) -> Plan:
     return Plan(actions, _look_again(daemon_set, status, todo), on_failure)
 
 
+def _on_nodes(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    """The pods of each node, without those that are finished and go: with them there is nothing left to do."""
+    found: dict[str, list[Pod]] = {}
+    for pod in pods:
+        if (node := node_of(pod)) and not (pod.deleted and pod.is_finished):
+            found.setdefault(node, []).append(pod)
+    return found
+
+
 def _claims(state: State) -> list[Action]:
     """Pods and revisions taken or given up; what they change is decided on once it is seen."""
     owner = state.daemon_set
     reference = owner_reference(DAEMON_SETS, owner.obj)
-    fits = partial(_fits, owner.obj)
+    fits = _fitting(owner.obj)
     return [
         *claims(PODS, reference, state.pods, state.orphans, fits),
         *claims(CONTROLLER_REVISIONS, reference, state.history.revisions, state.history.orphans, fits),
@@ -133,9 +136,8 @@ def _forgotten(state: State, present: ControllerRevision | None) -> list[Action]
     return deletions([each for each in sorted(old, key=order) if each.labels.get(POD_LABEL) not in live][:surplus])
 
 
-def _chores(state: State, tending: Tending, wanted: dict[str, Wants]) -> list[Chore]:
+def _chores(tending: Tending, wanted: dict[str, Wants], there: dict[str, list[Pod]]) -> list[Chore]:
     """What single nodes need; where they need nothing, the next step of the rollout."""
-    there = state.on_nodes()
     todo = [each for node, want in wanted.items() for each in chores(tending, node, want, there.get(node, []))]
     # Pods of nodes that are gone are never bound, so nobody else deletes them.
     todo += [Chore(node, pod) for node in there if node not in wanted for pod in there[node] if not pod.node_name]
@@ -159,9 +161,11 @@ def _carried_out(tending: Tending, todo: Iterable[Chore]) -> list[Action]:
     return actions + [Create(PODS, pod_for(tending.daemon_set, node, tending.hash), owner) for node in nodes]
 
 
-def _status(state: State, wanted: dict[str, Wants], revision_hash: str, now: str) -> Object:
+def _status(
+    state: State, wanted: dict[str, Wants], there: dict[str, list[Pod]], revision_hash: str, now: str
+) -> Object:
     """Of each node the oldest pod counts."""
-    daemon_set, there = state.daemon_set, state.on_nodes()
+    daemon_set = state.daemon_set
     desired = [node for node, want in wanted.items() if want is Wants.A_POD]
     oldest = [min(there[node], key=age_order) for node in desired if node in there]
     ready = [pod for pod in oldest if pod.is_ready]
@@ -193,10 +197,16 @@ def _look_again(daemon_set: DaemonSet, status: Object, todo: Iterable[Chore]) ->
     return min(waits, default=None)
 
 
-def _fits(daemon_set: Object, child: View) -> bool:
+def _fitting(daemon_set: Object) -> Callable[[View], bool]:
+    """Whether a pod or a revision may be the DaemonSet's."""
     view = DaemonSet(daemon_set)
     selector = selectors.stored_selector(view.selector)
-    return selects_own(selector, view.template) and selector.matches(child.labels)
+    is_sound = selects_own(selector, view.template)
+    return lambda child: is_sound and selector.matches(child.labels)
+
+
+def _fits(daemon_set: Object, child: View) -> bool:
+    return _fitting(daemon_set)(child)
 
 
 def _observe(cache: Cache, key: Key, failures: Failures) -> State | None:
@@ -205,7 +215,7 @@ def _observe(cache: Cache, key: Key, failures: Failures) -> State | None:
         failures.forget({View(each).uid for each in cache.list(DAEMON_SETS)})
         return None
     daemon_set = DaemonSet(found)
-    fits = partial(_fits, found)
+    fits = _fitting(found)
     pods = tuple(map(Pod, controlled(cache, PODS, daemon_set.uid)))
     failed = {node_of(pod): pod for pod in pods if pod.phase == "Failed"}
     return State(
@@ -230,8 +240,8 @@ def _related(cache: Cache, change: Change) -> Iterable[Key]:
     if before and after and (before.labels, before.taints) == (after.labels, after.taints):
         return
     for found in cache.list(DAEMON_SETS):
-        daemon_set = DaemonSet(found)
-        was, is_now = (wants(daemon_set, node) if node is not None else Wants.NO_POD for node in (before, after))
+        wants = demand(DaemonSet(found))
+        was, is_now = (wants(node) if node is not None else Wants.NO_POD for node in (before, after))
         if was is not is_now:
             yield key_of(found)
 

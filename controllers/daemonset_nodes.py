@@ -5,6 +5,7 @@ The scheduler binds them: a pod names its node by a required affinity to the fie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from controllers.history import POD_LABEL
@@ -37,16 +38,23 @@ class Wants(Enum):
     NO_POD = "none is there"
 
 
-def wants(daemon_set: DaemonSet, node: Node) -> Wants:
+def demand(daemon_set: DaemonSet) -> Callable[[Node], Wants]:
+    """What is wanted of any node: the template is read once for all of them."""
     template = Pod(daemon_set.template)
-    if template.node_name not in ("", node.name) or not takes(template, node.labels, node.name):
+    named, tolerations = template.node_name, tolerated(template)
+
+    def wants(node: Node) -> Wants:
+        name = node.name
+        if named not in ("", name) or not takes(template, node.labels, name):
+            return Wants.NO_POD
+        taints = node.taints
+        if not taints or untolerated(taints, tolerations, ("NoExecute", "NoSchedule")) is None:
+            return Wants.A_POD
+        if untolerated(taints, tolerations, ("NoExecute",)) is None:
+            return Wants.NO_NEW_POD
         return Wants.NO_POD
-    tolerations = tolerated(template)
-    if untolerated(node.taints, tolerations, ("NoExecute", "NoSchedule")) is None:
-        return Wants.A_POD
-    if untolerated(node.taints, tolerations, ("NoExecute",)) is None:
-        return Wants.NO_NEW_POD
-    return Wants.NO_POD
+
+    return wants
 
 
 def tolerated(template: Pod) -> list[Object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -83,10 +83,10 @@ def plan(state: State, now: datetime, *, several_unavailable: bool = False) -> P
 def _claims(state: State) -> list[Action]:
     """Pods and revisions taken or given up."""
     owner, history = state.stateful_set, state.history
-    reference, fits = owner_reference(STATEFUL_SETS, owner.obj), partial(_selects, owner.obj)
+    reference = owner_reference(STATEFUL_SETS, owner.obj)
     return [
-        *claims(PODS, reference, state.pods, state.orphans, partial(_is_member, owner.obj)),
-        *claims(CONTROLLER_REVISIONS, reference, history.revisions, history.orphans, fits),
+        *claims(PODS, reference, state.pods, state.orphans, _members(owner)),
+        *claims(CONTROLLER_REVISIONS, reference, history.revisions, history.orphans, _selecting(owner)),
     ]
 
 
@@ -170,15 +170,17 @@ def _told_failure(owner: StatefulSet, action: Action, error: StatusError) -> lis
     return [Record(owner.obj, "Warning", f"Failed{verb}", said)]
 
 
-def _selects(stateful_set: Object, child: View) -> bool:
-    owner = StatefulSet(stateful_set)
+def _selecting(owner: StatefulSet) -> Callable[[View], bool]:
+    """Whether a revision may be the set's."""
     selector = selectors.stored_selector(owner.selector)
-    return selects_own(selector, owner.template) and selector.matches(child.labels)
+    is_sound = selects_own(selector, owner.template)
+    return lambda child: is_sound and selector.matches(child.labels)
 
 
-def _is_member(stateful_set: Object, pod: View) -> bool:
-    """Whether it is selected and named as one of the set's pods."""
-    return ordinal_of(StatefulSet(stateful_set), pod.name) is not None and _selects(stateful_set, pod)
+def _members(owner: StatefulSet) -> Callable[[View], bool]:
+    """Whether a pod may be: it is selected and named as one of the set's."""
+    selects = _selecting(owner)
+    return lambda pod: ordinal_of(owner, pod.name) is not None and selects(pod)
 
 
 def observe(cache: Cache, key: Key) -> State | None:
@@ -198,15 +200,15 @@ def observe(cache: Cache, key: Key) -> State | None:
     return State(
         owner,
         pods,
-        tuple(map(Pod, orphans(cache, PODS, key.namespace, partial(_is_member, found)))),
-        observe_history(cache, owner, partial(_selects, found), owner.collision_count or 0),
+        tuple(map(Pod, orphans(cache, PODS, key.namespace, _members(owner)))),
+        observe_history(cache, owner, _selecting(owner), owner.collision_count or 0),
         {name: claim for name, claim in there if claim is not None},
     )
 
 
 def _fits(stateful_set: Object, child: View) -> bool:
-    is_revision = child.obj.get("kind") == CONTROLLER_REVISIONS.kind
-    return _selects(stateful_set, child) if is_revision else _is_member(stateful_set, child)
+    fits = _selecting if child.obj.get("kind") == CONTROLLER_REVISIONS.kind else _members
+    return fits(StatefulSet(stateful_set))(child)
 
 
 _adopting = adopters(STATEFUL_SETS, (PODS, CONTROLLER_REVISIONS), _fits)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.daemonset import State, daemon_sets, plan
-from controllers.daemonset_nodes import Wants, node_of, pod_for, tolerated, wants
+from controllers.daemonset_nodes import Wants, demand, node_of, pod_for, tolerated
 from controllers.daemonset_pods import Failures
 from controllers.daemonset_rollout import NodePods, bounds, next_step
 from controllers.history import History, patch_of
@@ -119,7 +119,7 @@ def status_of(actions: Iterable[Action]) -> Object:
     ],
 )
 def test_what_is_wanted_of_a_node(spec: Object, found: Node, expected: Wants) -> None:
-    assert wants(daemon_set(template(**spec)), found) is expected
+    assert demand(daemon_set(template(**spec)))(found) is expected
 
 
 def test_node_affinity_by_labels_and_by_name() -> None:
@@ -129,7 +129,8 @@ def test_node_affinity_by_labels_and_by_name() -> None:
     ]
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
     owner = daemon_set(template(affinity={"nodeAffinity": required}))
-    assert [wants(owner, each) is Wants.A_POD for each in (node(zone="a"), node(zone="b"), node("n9"))] == [
+    wants = demand(owner)
+    assert [wants(each) is Wants.A_POD for each in (node(zone="a"), node(zone="b"), node("n9"))] == [
         True,
         False,
         True,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controllers.daemonset import daemon_sets
-from controllers.daemonset_nodes import Wants, node_of, wants
+from controllers.daemonset_nodes import Wants, demand, node_of
 from controllers.daemonset_rollout import bounds
 from controllers.history import POD_LABEL
 from controllers.plan import Key
@@ -59,7 +59,8 @@ class World:
         return [node for node in map(Node, self.cache.list(NODES)) if node.name.startswith(f"{self.namespace}-")]
 
     def wanted(self) -> set[str]:
-        return {node.name for node in self.nodes() if wants(self.found, node) is Wants.A_POD}
+        wants = demand(self.found)
+        return {node.name for node in self.nodes() if wants(node) is Wants.A_POD}
 
     def served(self) -> set[str]:
         """Nodes that want a pod and have one that is available."""
@@ -182,8 +183,9 @@ def _assert_converged(world: World) -> None:
     taken = sorted(pod.node_name for pod in pods)
     assert len(set(taken)) == len(taken)
     assert world.wanted() <= set(taken) <= {node.name for node in world.nodes()}
+    wants = demand(found)
     for node in world.nodes():
-        assert wants(found, node) is not Wants.NO_POD or node.name not in taken
+        assert wants(node) is not Wants.NO_POD or node.name not in taken
     status = found.obj["status"]
     misscheduled = len(set(taken) - world.wanted())
     assert (status["desiredNumberScheduled"], status["numberMisscheduled"]) == (len(world.wanted()), misscheduled)
