@@ -178,7 +178,7 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
 
 
 def check_update(new: Object, old: Object, resource: Resource) -> None:
-    """Raises Invalid with all that is wrong with an update."""
+    """Raises Invalid with all that is wrong since an update."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
     kind_rules = rules(resource)
     if kind_rules.rechecked == "first":
@@ -186,14 +186,24 @@ def check_update(new: Object, old: Object, resource: Resource) -> None:
     causes += kind_rules.validate_update(new, old)
     if kind_rules.rechecked == "last":
         causes += kind_rules.validate(new)
-    _raise(causes, new, resource)
+    _raise(_unknown_before(causes, old, resource), new, resource)
 
 
 def check_part_update(new: Object, old: Object, resource: Resource, subresource: str) -> None:
     """Raises Invalid with all that is wrong with what a sub-resource other than the status has changed."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
     part_errors = rules(resource).validate_parts.get(subresource)
-    _raise(causes + (part_errors(new, old) if part_errors is not None else []), new, resource)
+    causes += part_errors(new, old) if part_errors is not None else []
+    _raise(_unknown_before(causes, old, resource), new, resource)
+
+
+def _unknown_before(causes: list[Cause], old: Object, resource: Resource) -> list[Cause]:
+    """Without what was wrong already. Rules grow stricter from release to release, and what an earlier one has stored
+    must be able to lose its finalizers all the same, and to be mended piece by piece."""
+    if not causes:
+        return causes
+    known = set(rules(resource).validate(old))
+    return [cause for cause in causes if cause not in known]
 
 
 def check_status_update(new: Object, old: Object, resource: Resource) -> None:
