@@ -6,20 +6,24 @@ import argparse
 import select
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from machinery.api.resource import Object
-from machinery.api.resources import DEPLOYMENTS, NODES, PODS
+from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, NODES, PODS
 from machinery.api.views import View
 from minikube_py.api import Api, ApiError
 from minikube_py.cli.apply import apply
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import ConfigError
+from minikube_py.simulation import stage_book
 from minikube_py.simulation.fleet import LABEL, NAME, Fleet, is_simulated, workload
+from minikube_py.simulation.stage_files import StageError, read
 
 PATIENCE = 600.0
 LOOK_EVERY = 0.5
+BUILT_IN = "fast"
 _OURS = f"labelSelector={LABEL[0]}%3D{LABEL[1]}"
 
 
@@ -27,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     output, api = Output.of(arguments), Api(existing_config(arguments), timeout=60.0)
     if arguments.delete:
         _delete(api)
+    if arguments.stages is not None:
+        _use_stages(api, arguments.stages)
     if arguments.nodes is not None:
         _resize(api, _fleet(arguments), output)
     if arguments.pods is not None:
@@ -34,6 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
         apply(api, workload(arguments.pods), "default")
     _tell(api, output)
     return 0
+
+
+def _use_stages(api: Api, filename: str) -> None:
+    """Puts the file into the ConfigMap from which the cluster reads stages; `fast` takes that away."""
+    if filename == BUILT_IN:
+        _gone(api, CONFIG_MAPS.path(stage_book.NAMESPACE, stage_book.NAME), None)
+        return
+    try:
+        text = Path(filename).read_text()
+        read(text)
+    except (OSError, UnicodeDecodeError, StageError) as error:
+        raise ConfigError(f"--stages: {filename}: {error}") from None
+    metadata = {"name": stage_book.NAME, "namespace": stage_book.NAMESPACE}
+    apply(api, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {stage_book.FILE: text}}, "")
 
 
 def _fleet(arguments: argparse.Namespace) -> Fleet:
@@ -86,6 +106,7 @@ def _delete(api: Api) -> None:
     """Takes away what this command made; the pods of others on such nodes go as those of any node that goes."""
     background = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
     _gone(api, DEPLOYMENTS.path("default", NAME), background)
+    _gone(api, CONFIG_MAPS.path(stage_book.NAMESPACE, stage_book.NAME), None)
     for node in _nodes(api):
         _gone(api, NODES.path("", View(node).name), None)
 

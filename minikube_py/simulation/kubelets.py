@@ -21,7 +21,7 @@ from machinery.client.clock import Clock
 from minikube_py.simulation.addresses import Addresses
 from minikube_py.simulation.fleet import is_simulated
 from minikube_py.simulation.leases import SIMULATED_LEASES
-from minikube_py.simulation.stage_files import StageBook
+from minikube_py.simulation.stage_book import StageBook
 from minikube_py.simulation.stages import Moment, Stage, State, plan
 
 NODE_ADDRESSES = "198.18.0.0/15"
@@ -63,6 +63,7 @@ class _Kubelets:
         self._node_addresses = Addresses(NODE_ADDRESSES)
         self._pod_addresses = Addresses(POD_ADDRESSES)
         self._book = StageBook()
+        self._started = clock.now()
 
     def of_node(self, obj: Object) -> Iterable[Key]:
         node = Node(obj)
@@ -115,7 +116,8 @@ class _Kubelets:
         node = found if key.resource == NODES else cache.get(NODES, "", Pod(found).node_name)
         assert node is not None
         pod_address = self._pod_addresses.of(View(found).uid) if key.resource == PODS else ""
-        return State(found, matching, self._moment(found, matching), self._address_of(node), pod_address)
+        moment, node_address = self._moment(found, matching), self._address_of(node)
+        return State(found, matching, moment, node_address, pod_address, self._started)
 
     def _is_mine(self, resource: Resource, obj: Object) -> bool:
         return (View(obj).name if resource == NODES else Pod(obj).node_name) in self._nodes

@@ -30,6 +30,8 @@ class Scene:
     now: datetime
     node_ip: str = ""
     pod_ip: str = ""
+    started: datetime | None = None
+    """When the simulation began."""
 
 
 Matches = Callable[[Object], bool]
@@ -97,6 +99,7 @@ class State:
     moment: Moment
     node_ip: str = ""
     pod_ip: str = ""
+    started: datetime | None = None
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -105,4 +108,4 @@ def plan(state: State, now: datetime) -> Plan:
     waits = (state.moment.at + stage.delay(state.obj, state.moment) - now).total_seconds()
     if waits > 0:
         return Plan(requeue_after=waits)
-    return Plan(stage.act(state.obj, Scene(now, state.node_ip, state.pod_ip)))
+    return Plan(stage.act(state.obj, Scene(now, state.node_ip, state.pod_ip, state.started)))
