@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from machinery.linux import cgroup
+from machinery.linux import cgroup, processes
 from machinery.linux.boot import start_time
 from machinery.linux.mount import mount_points, unmount
 from machinery.rpc.wire import CRI
@@ -122,16 +122,9 @@ async def destroy(config: RuntimeConfig) -> None:
 
 def _processes(config: RuntimeConfig) -> list[int]:
     """Containers' processes by their cgroups, and the conmons that watch them by their bundles."""
-    found = cgroup.processes(config.cgroup_root)
-    mark = f"{config.bundles}/".encode()
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = command.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if Path(os.fsdecode(words[0])).name == "conmon" and any(word.startswith(mark) for word in words):
-            found.add(int(command.parent.name))
-    return sorted(found)
+    at_bundles = processes.with_word(f"{config.bundles}/")
+    conmons = {pid for pid, words in at_bundles.items() if Path(words[0]).name == "conmon"}
+    return sorted(cgroup.processes(config.cgroup_root) | conmons)
 
 
 async def _gone(pid: int) -> None:

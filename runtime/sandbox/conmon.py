@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from machinery.linux import cgroup, child
+from machinery.linux import cgroup, child, processes
 from machinery.linux.child import Output
 from machinery.linux.inotify import appears
 from runtime.config import RuntimeConfig, program
@@ -24,6 +24,7 @@ from runtime.errors import Unknown
 from runtime.sandbox import runc_state
 
 _REOPEN = b"2 0 0\n"
+_LONGEST = 1000
 
 
 class Conmon:
@@ -43,6 +44,16 @@ class Conmon:
             return int((self._config.bundles / container_id / "conmon.pid").read_text())
         except (FileNotFoundError, ValueError):
             return 0
+
+    async def end(self, container_id: str) -> None:
+        """Kills conmon, and a runc that it may have running; returns when they have ended."""
+        # The bundle is a word of both command lines, and of none that is inside of the container.
+        pids = await asyncio.to_thread(processes.with_word, str(self._config.bundles / container_id))
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            await child.ended(pid)
 
     def exit_file(self, container_id: str) -> Path:
         return self._config.exits / container_id
@@ -70,14 +81,28 @@ class Conmon:
         command += ["--terminal"] if tty else []
         command += ["--stdin"] if stdin else []
         command += [] if stdin_once else ["--leave-stdin-open"]
-        answer = await self._answer(command, bundle)
+        answer = await self._answer(command, bundle, self._errors(container_id))
         pid = int(str(answer.get("data", answer.get("pid", -1))))
         if pid <= 0:
-            raise Unknown(_words(str(answer.get("message", "conmon told nothing"))))
+            told = answer.get("message") or await asyncio.to_thread(self.last_words, container_id)
+            raise Unknown(_words(str(told or "conmon ended without a word")))
         return pid
 
-    async def _answer(self, command: Sequence[str], bundle: Path) -> dict[str, object]:
+    def last_words(self, container_id: str) -> str:
+        """What conmon wrote on its standard error at last; empty where it wrote nothing. Blocks."""
+        try:
+            said = self._errors(container_id).read_bytes()[-_LONGEST:].decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return " ".join(said.split())
+
+    def _errors(self, container_id: str) -> Path:
+        return self._config.bundles / container_id / "conmon.log"
+
+    async def _answer(self, command: Sequence[str], bundle: Path, errors: Path) -> dict[str, object]:
         """What conmon says of the container, once it is created or was refused."""
+        # A file, as it outlives this process, which a pipe would not.
+        said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         reader, writer = os.pipe()
         gate, opener = os.pipe()
         environment = {
@@ -87,12 +112,17 @@ class Conmon:
         }
         try:
             process = await child.spawn(
-                command, pass_fds=(writer, gate), directory=bundle, environment=environment, own_session=True
+                command,
+                stderr=said,
+                pass_fds=(writer, gate),
+                directory=bundle,
+                environment=environment,
+                own_session=True,
             )
             # conmon waits at the gate, so that it and what it starts are in a cgroup of their own from the beginning.
             await asyncio.to_thread(cgroup.enter, self._config.conmon_cgroup, process.pid)
         finally:
-            for descriptor in (writer, gate):
+            for descriptor in (said, writer, gate):
                 os.close(descriptor)
             with contextlib.suppress(BrokenPipeError):
                 os.write(opener, b"\0")

@@ -261,7 +261,13 @@ class Containers:
     async def _settle(self, record: ContainerRecord) -> None:
         if record.state == "running":
             code, at, reason = await asyncio.to_thread(self._read_exit, record.id)
+            if reason == UNSEEN:
+                record.message = await asyncio.to_thread(self._why_unseen, record.id)
             await self._finish(record, code, at, reason)
+
+    def _why_unseen(self, container_id: str) -> str:
+        words = self._conmon.last_words(container_id)
+        return f"conmon, which watched the container, ended before it{f': {words}' if words else ''}"
 
     def _read_exit(self, container_id: str) -> tuple[int, int, str]:
         path = self._conmon.exit_file(container_id)
@@ -360,26 +366,31 @@ class Containers:
                 await self.remove(record)
                 continue
             if record.state == "created" and record.boot_id != now:
-                # What it was to be started from is gone.
+                record.message = "the machine was started anew, and what the container was to be started from is gone"
                 await self._finish(record, 137, time.time_ns(), UNSEEN)
-            if record.state == "created" and self._conmon.pid_file(record.id).exists():
-                await self._adopt_half_started(record)
+            if record.state == "created":
+                await self._adopt_created(record)
             if record.state != "running":
                 continue
             if self._conmon.exit_file(record.id).exists():
                 await self.settle(record.id)
             elif record.boot_id != now or start_time(record.pid) != record.pid_start or not record.pid:
                 LOG.warning("container %s ended and nobody saw how", record.id)
+                record.message = await asyncio.to_thread(self._why_unseen, record.id)
+                if record.boot_id != now:
+                    record.message = "the machine went down or was started anew while the container ran"
                 await self._finish(record, 137, time.time_ns(), UNSEEN)
 
-    async def _adopt_half_started(self, record: ContainerRecord) -> None:
-        """Killed within a start: a process that has run is adopted as running, else all is as before the start."""
+    async def _adopt_created(self, record: ContainerRecord) -> None:
+        """Killed within a start: a process that has run is adopted as running, else all is as before the start.
+
+        conmon and runc know nothing of the kill: they may be about to create the container.
+        """
         if record.pid and await self._conmon.state(record.id) != "created":
             record.state, record.started_at = "running", time.time_ns()
         else:
-            pid = await asyncio.to_thread(self._conmon.own_pid, record.id)
+            await self._conmon.end(record.id)
             await self._conmon.delete(record.id, record.cgroup_path)
-            await child.ended(pid)
             for path in (self._conmon.exit_file(record.id), self._conmon.pid_file(record.id)):
                 path.unlink(missing_ok=True)
             record.pid = record.pid_start = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -53,12 +54,18 @@ class Node:
         self.runtime: Any = None
         self.images: Any = None
         self._channel: Any = None
+        self.environment: dict[str, str] = {}
+        """What the server gets besides this process's own."""
 
     async def start(self) -> None:
         arguments = [str(self.directory), self.config.instance, self.config.pod_cidr]
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(SERVING), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                [sys.executable, str(SERVING), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
         assert self.process.stdout
         line = await asyncio.to_thread(self.process.stdout.readline)

@@ -190,6 +190,7 @@ async def test_a_container_whose_conmon_dies_is_ended(node: Node) -> None:
     os.kill(int((node.config.bundles / container / "conmon.pid").read_text()), 9)
     status = await node.ended(container)
     assert (status.exit_code, status.reason) == (137, "ContainerStatusUnknown")
+    assert status.message == "conmon, which watched the container, ended before it"
     await node.remove_sandbox(sandbox)
     assert node.leftovers() == NOTHING
 

@@ -1,0 +1,20 @@
+"""Processes by their command lines, for those of which no pid was written down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def with_word(beginning: str) -> dict[int, list[str]]:
+    """Pid -> command line of each process that has a word that begins so. Blocks."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = os.fsdecode(path.read_bytes()).split("\0")
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        if any(word.startswith(beginning) for word in words):
+            found[int(path.parent.name)] = words
+    return found
