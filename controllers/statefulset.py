@@ -131,10 +131,11 @@ def _remembered(state: State) -> list[Action]:
 
 
 def _forgotten(state: State, look: Look) -> list[Action]:
-    """The oldest revisions beyond the limit, of which no pod is left."""
+    """The oldest revisions beyond the limit, of which no pod is left; a limit below 0 keeps all."""
+    limit = state.stateful_set.revision_history_limit
     live = {look.current, look.update, *(Replica.of(0, pod).revision for pod in state.pods)}
     old = [each for each in state.history.revisions if each.name not in live]
-    return deletions(old[: max(len(old) - state.stateful_set.revision_history_limit, 0)])
+    return deletions(old[: max(len(old) - limit, 0)]) if limit >= 0 else []
 
 
 def _status(state: State, look: Look, going: int) -> Object:

@@ -85,6 +85,14 @@ class World:
                 )
                 await self.client.delete(PERSISTENT_VOLUME_CLAIMS, claim.name, self.namespace)
 
+    async def clean_up(self) -> None:
+        """The user takes away what has ended beyond the replicas: of two such each waits for the other, as upstream."""
+        found = self.found
+        for pod in self.pods.all():
+            ordinal = int(pod.name.rpartition("-")[2])
+            if pod.is_finished and not found.start <= ordinal < found.start + found.replicas:
+                await self.client.delete(PODS, pod.name, self.namespace, grace_period_seconds=0)
+
     async def befall(self, data: st.DataObject) -> None:
         """One move of the user or of the node."""
         moves = ["scale", "scale", "image", "image", "partition", "start", "retention", "strategy", "collect"]
@@ -154,7 +162,7 @@ async def _any_death_is_repaired_and_order_is_kept(house: House, data: st.DataOb
         for _ in range(data.draw(st.integers(1, 15))):
             await controller.look(key, data.draw(st.none() | st.integers(0, 7)))
             await world.befall(data)
-        await controller.at_rest(key, world.pods.play, world.collect)
+        await controller.at_rest(key, world.pods.play, world.clean_up, world.collect)
     finally:
         end()
     if management == "OrderedReady":

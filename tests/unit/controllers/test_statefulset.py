@@ -387,13 +387,14 @@ def test_a_template_that_comes_back_takes_its_revision_to_the_end() -> None:
     assert (update.obj["metadata"]["name"], update.obj["revision"]) == ("s-new", 3)
 
 
-def test_revisions_beyond_the_limit_are_forgotten_but_not_those_of_pods() -> None:
+@pytest.mark.parametrize(("limit", "forgotten"), [(1, ["s-3"]), (0, ["s-3", "s-4"]), (2, []), (-1, [])])
+def test_revisions_beyond_the_limit_are_forgotten_but_not_those_of_pods(limit: int, forgotten: list[str]) -> None:
     old = [revision(f"s-{number}", number, {**OLD, "kind": number}) for number in range(1, 5)]
     history = History((*old, revision("s-new", 9, NEW)), name="s-new", collisions=0)
-    owner = stateful_set(2, revisionHistoryLimit=1, status={"currentRevision": "s-2"})
+    owner = stateful_set(2, revisionHistoryLimit=limit, status={"currentRevision": "s-2"})
     actions = planned(owner, [pod(0, revision="s-1"), pod(1)], history=history)
     gone = [a.key.name for a in actions if isinstance(a, Delete) and a.resource == CONTROLLER_REVISIONS]
-    assert gone == ["s-3"]
+    assert gone == forgotten
 
 
 def test_what_fails_is_told_with_the_status() -> None:
