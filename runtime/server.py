@@ -27,6 +27,8 @@ from runtime.cri.runtime_service import RuntimeService
 from runtime.cri.streaming.server import StreamingServer
 from runtime.images.preloaded import import_archives
 from runtime.images.service import ImageService
+from runtime.network import firewalls
+from runtime.network.bridge import BridgeNetwork
 from runtime.network.selection import open_network, remove_networks
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord
@@ -72,6 +74,8 @@ async def serve(
         try:
             async with _listening(config, handlers) as ended:
                 group.create_task(containers.run())
+                if isinstance(network, BridgeNetwork):
+                    group.create_task(firewalls.follow(network.pass_firewalls))
                 if config.archives is not None and settled is not None:
                     memory = config.root / "imported.json"
                     group.create_task(import_archives(config.archives, memory, images, settled))

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from machinery.linux import netlink, nft
+from machinery.linux.nft_events import Table
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
 from runtime.network.ipam import Leases
 from runtime.network.network import Member
-from runtime.network.rules import Forward, accepting, deletions, dropping_chains, ruleset
+from runtime.network.rules import Forward, accepting, closed_chains, deletions, ruleset
 
 LOG = logging.getLogger("network")
 INTERFACE = "eth0"
@@ -49,7 +50,7 @@ class BridgeNetwork:
                 if Path(path).read_text().strip() != value:
                     Path(path).write_text(value)
             nft.run(self._rules())
-            self._pass_firewalls()
+            self.pass_firewalls(None)
         except (OSError, nft.NftError, netlink_errors()) as error:
             raise Internal(f"failed to set up the network: {error}") from error
         self._ready = True
@@ -81,10 +82,9 @@ class BridgeNetwork:
     def _rules(self, forwards: Collection[Forward] = ()) -> str:
         return ruleset(self._config.table, self._config.bridge, self._config.pod_cidr, forwards)
 
-    def _pass_firewalls(self) -> None:
-        """A table of our own can't undo another's drop, so the rule that accepts goes there, once."""
-        self._leave_firewalls()
-        for chain in dropping_chains(nft.query("list ruleset")):
+    def pass_firewalls(self, tables: Collection[Table] | None) -> None:
+        """A table of our own can't undo another's drop, so the rule that accepts goes there, once; None: all tables."""
+        for chain in closed_chains(_listed(tables), self._config.table):
             LOG.info("letting %s through %s %s %s", self._config.bridge, chain.family, chain.table, chain.name)
             nft.run(accepting(chain, self._config.bridge, self._config.table))
 
@@ -156,6 +156,17 @@ class BridgeNetwork:
         with contextlib.suppress(nft.NftError):
             self._leave_firewalls()
             nft.run(f"delete table ip {self._config.table}\n")
+
+
+def _listed(tables: Collection[Table] | None) -> list[dict[str, Any]]:
+    if tables is None:
+        return nft.query("list ruleset")
+    found: list[dict[str, Any]] = []
+    for each in tables:
+        # It may have gone since.
+        with contextlib.suppress(nft.NftError):
+            found += nft.query(f"list table {each.family} {each.name}")
+    return found
 
 
 def _remove_link(route: Any, name: str) -> None:

@@ -104,7 +104,7 @@ def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
 
 
 def closed_chains(listed: Iterable[Mapping[str, Any]], mark: str) -> list[Chain]:
-    """Those of them that have no rule with the mark any more: what their owner has made anew since."""
+    """Those of them that have no rule with the mark: not yet, or not any more, as their owner has made them anew."""
     entries = list(listed)
     rules = [entry["rule"] for entry in entries if entry.get("rule", {}).get("comment") == mark]
     opened = {(rule["family"], rule["table"], rule["chain"]) for rule in rules}

@@ -36,6 +36,11 @@ class Node:
     def apply(self, *ports: dict[str, Any]) -> None:
         self._call("apply", ports)
 
+    def follow(self) -> list[str]:
+        """The names of the tables that have changed since the last time; those of firewalls are open again."""
+        found: list[str] = self._call("follow")
+        return found
+
     def publish(self, pod: str, port: int) -> None:
         """Opens a port of the host that leads to the pod's; with no pod none is open."""
         self._call("publish", pod, port)

@@ -10,6 +10,7 @@ rules (nft's language) are there first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from kubelet.policy.ruleset import ruleset as policy_rules
 from kubelet.proxy import conntrack, route
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort
-from machinery.linux import nft
+from machinery.linux import nft, nft_events
 from runtime.config import RuntimeConfig
 from runtime.network.bridge import BridgeNetwork
 from runtime.network.network import Member
@@ -95,6 +96,7 @@ class Node:
             RuntimeConfig(root=directory, run=directory, socket=directory / "s", instance="prox", pod_cidr=POD_CIDR)
         )
         nft.run(firewall)
+        self._changes = stack.enter_context(nft_events.listener())
         self._network.set_up()
         self.addresses: dict[str, str] = {"h": _GATEWAY, "o": OUTSIDE}
         self._pids: dict[str, int] = {}
@@ -171,6 +173,15 @@ class Node:
         conntrack.forget(conntrack.stale(self._ports, wanted))
         self._applied, self._ports = after, wanted
         return "applied"
+
+    def follow(self) -> list[str]:
+        """Lets pods pass the tables that have changed, as the runtime does when it is told of them; their names."""
+        found: set[nft_events.Table] = set()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.update(nft_events.tables(self._changes.recv(1 << 16)))
+        self._network.pass_firewalls(found)
+        return sorted(table.name for table in found)
 
     def publish(self, pod: str, port: int) -> str:
         self._network.publish([Forward("tcp", "", port, self.addresses[pod], TCP)] if pod else [])

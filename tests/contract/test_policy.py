@@ -11,25 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.contract.firewalls import DOCKER, FIREWALLD
 from tests.contract.node_client import ADDRESS, Node, running
 
-DOCKER = """
-add table ip filter
-add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }
-add chain ip filter INPUT { type filter hook input priority 0; policy drop; }
-add rule ip filter INPUT ct state established,related accept
-add rule ip filter INPUT iifname "out0" accept
-"""
-FIREWALLD = """
-add table inet firewalld
-add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy accept; }
-add rule inet firewalld filter_FORWARD ct state established,related accept
-add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited
-add chain inet firewalld filter_INPUT { type filter hook input priority 10; policy accept; }
-add rule inet firewalld filter_INPUT ct state established,related accept
-add rule inet firewalld filter_INPUT iifname "lo" accept
-add rule inet firewalld filter_INPUT reject with icmpx admin-prohibited
-"""
 ALL = "a>b b>a c>a c>b a>c o>a o>c h>a h>c a>h c>h a>o c>o"
 EVERYONE = {"podSelector": {}}
 
