@@ -15,7 +15,8 @@ class _Field(NamedTuple):
     key: str
     """The field's name on the wire."""
     kind: str
-    """`` text, `#` number, `?` bool, `$` quantity, `*` pointer, `[]` list, `{}` map, `:` struct by value."""
+    """`` text, `#` number, `?` bool, `$` quantity, `*` pointer, `[]` list, `{}` map, `:` struct by value, `+` metadata, which Go
+    writes into what embeds it."""
     struct: str
     """The struct in it; empty where the value is shown as it is on the wire."""
 
@@ -95,12 +96,35 @@ TopologySpreadConstraint: MaxSkew# TopologyKey WhenUnsatisfiable LabelSelector* 
 PodOS: Name
 PodSchedulingGate: Name
 PodResourceClaim: Name ResourceClaimName* ResourceClaimTemplateName*
-Volume: Name HostPath*HostPathVolumeSource EmptyDir*EmptyDirVolumeSource GCEPersistentDisk* AWSElasticBlockStore*
-  GitRepo* Secret*SecretVolumeSource NFS*NFSVolumeSource ISCSI* Glusterfs*
-  PersistentVolumeClaim*PersistentVolumeClaimVolumeSource RBD* Quobyte* FlexVolume* Cinder* CephFS=cephfs* Flocker*
-  DownwardAPI*DownwardAPIVolumeSource FC* AzureFile* ConfigMap*ConfigMapVolumeSource VsphereVolume* AzureDisk*
-  PhotonPersistentDisk* Projected*ProjectedVolumeSource PortworxVolume* ScaleIO* StorageOS=storageos*
-  CSI*CSIVolumeSource Ephemeral* Image*ImageVolumeSource
+Volume: Name HostPath*HostPathVolumeSource EmptyDir*EmptyDirVolumeSource GCEPersistentDisk*Disk
+  AWSElasticBlockStore*BlockStore GitRepo*GitRepo Secret*SecretVolumeSource NFS*NFSVolumeSource ISCSI*ISCSI
+  Glusterfs*Glusterfs PersistentVolumeClaim*PersistentVolumeClaimVolumeSource RBD*RBD Quobyte*Quobyte FlexVolume*Flex
+  Cinder*Cinder CephFS=cephfs*CephFS Flocker*Flocker DownwardAPI*DownwardAPIVolumeSource FC*FC AzureFile*AzureFile
+  ConfigMap*ConfigMapVolumeSource VsphereVolume*VsphereVolume AzureDisk*AzureDisk PhotonPersistentDisk*Photon
+  Projected*ProjectedVolumeSource PortworxVolume*Portworx ScaleIO*ScaleIO StorageOS=storageos*StorageOS
+  CSI*CSIVolumeSource Ephemeral*EphemeralVolumeSource Image*ImageVolumeSource
+Disk: PDName FSType Partition# ReadOnly?
+BlockStore: VolumeID FSType Partition# ReadOnly?
+GitRepo: Repository Revision Directory
+ISCSI: TargetPortal IQN Lun# ISCSIInterface FSType ReadOnly? Portals[] DiscoveryCHAPAuth=chapAuthDiscovery?
+  SessionCHAPAuth=chapAuthSession? SecretRef*LocalObjectReference InitiatorName*
+Glusterfs: EndpointsName=endpoints Path ReadOnly?
+RBD: CephMonitors=monitors[] RBDImage=image FSType RBDPool=pool RadosUser=user Keyring
+  SecretRef*LocalObjectReference ReadOnly?
+Quobyte: Registry Volume ReadOnly? User Group Tenant
+Flex: Driver FSType SecretRef*LocalObjectReference ReadOnly? Options{}
+Cinder: VolumeID FSType ReadOnly? SecretRef*LocalObjectReference
+CephFS: Monitors[] Path User SecretFile SecretRef*LocalObjectReference ReadOnly?
+Flocker: DatasetName DatasetUUID
+FC: TargetWWNs[] Lun* FSType ReadOnly? WWIDs=wwids[]
+AzureFile: SecretName ShareName ReadOnly?
+VsphereVolume: VolumePath FSType StoragePolicyName StoragePolicyID
+AzureDisk: DiskName DataDiskURI=diskURI CachingMode* FSType* ReadOnly* Kind*
+Photon: PdID FSType
+Portworx: VolumeID FSType ReadOnly?
+ScaleIO: Gateway System SecretRef*LocalObjectReference SSLEnabled? ProtectionDomain StoragePool StorageMode VolumeName
+  FSType ReadOnly?
+StorageOS: VolumeName VolumeNamespace FSType ReadOnly? SecretRef*LocalObjectReference
 HostPathVolumeSource: Path Type*
 EmptyDirVolumeSource: Medium SizeLimit*
 SecretVolumeSource: SecretName Items[]KeyToPath DefaultMode* Optional*
@@ -117,6 +141,13 @@ KeyProjection: Name Items[]KeyToPath Optional*
 DownwardAPIProjection: Items[]DownwardAPIVolumeFile
 ServiceAccountTokenProjection: Audience ExpirationSeconds# Path
 CSIVolumeSource: Driver ReadOnly* FSType* VolumeAttributes{} NodePublishSecretRef*LocalObjectReference
+EphemeralVolumeSource: VolumeClaimTemplate*PersistentVolumeClaimTemplate
+PersistentVolumeClaimTemplate: ObjectMeta=metadata+ Spec:PersistentVolumeClaimSpec
+PersistentVolumeClaimSpec: AccessModes[] Selector* Resources:VolumeResourceRequirements VolumeName StorageClassName*
+  VolumeMode* DataSource*TypedLocalObjectReference DataSourceRef*TypedObjectReference VolumeAttributesClassName*
+VolumeResourceRequirements: Limits{} Requests{}
+TypedLocalObjectReference: APIGroup* Kind Name
+TypedObjectReference: APIGroup* Kind Name Namespace*
 ImageVolumeSource: Reference PullPolicy
 PersistentVolumeSource: GCEPersistentDisk* AWSElasticBlockStore* HostPath*HostPathVolumeSource Glusterfs*
   NFS*NFSVolumeSource RBD* Quobyte* ISCSI* FlexVolume* Cinder* CephFS=cephfs* FC* Flocker* AzureFile* VsphereVolume*
@@ -130,7 +161,7 @@ SecretReference: Name Namespace
 VolumeNodeAffinity: Required*NodeSelector
 """
 
-_TOKEN = re.compile(r"([A-Za-z]+)(?:=([a-z]+))?(\*|\[\]|\{\}|[#?$:]|)([A-Za-z]*)")
+_TOKEN = re.compile(r"([A-Za-z]+)(?:=([a-zA-Z]+))?(\*|\[\]|\{\}|[#?$:+]|)([A-Za-z]*)")
 _LEADING_CAPITALS = re.compile(r"^([A-Z]+(?![a-z])|[A-Z])")
 _ZEROS = {"": "", "#": 0, "?": False, "$": "0"}
 
@@ -161,7 +192,13 @@ def _wire_name(name: str) -> str:
 
 def internal(struct: str, value: Object) -> Object:
     """The value of that struct as upstream's errors show it."""
-    return {field.name: _shown(field, value.get(field.key)) for field in _structs()[struct]}
+    found: Object = {}
+    for field in _structs()[struct]:
+        if field.kind == "+":
+            found |= {key: dict(sorted(told.items())) for key, told in (value.get(field.key) or {}).items() if told}
+        else:
+            found[field.name] = _shown(field, value.get(field.key))
+    return found
 
 
 def _shown(field: _Field, value: Any) -> Any:

@@ -7,8 +7,18 @@ from apiserver.kinds.rules import Rules
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
+_COORDINATED = ("strategy", "preferredHolder")
 
-def validate(lease: Object) -> list[Cause]:
+
+def _drop_coordinated(lease: Object, old: Object | None = None) -> None:
+    """Coordinated election is off: what it would need is not kept."""
+    spec, before = lease.get("spec") or {}, (old or {}).get("spec") or {}
+    for field in _COORDINATED:
+        if field in spec and before.get(field) is None:
+            del spec[field]
+
+
+def _errors(lease: Object) -> list[Cause]:
     spec = lease.get("spec") or {}
     errors: list[Cause] = []
     seconds = spec.get("leaseDurationSeconds")
@@ -18,4 +28,4 @@ def validate(lease: Object) -> list[Cause]:
     return errors
 
 
-RULES = Rules(validate=validate)
+RULES = Rules(prepare_create=_drop_coordinated, prepare_update=_drop_coordinated, validate=_errors)

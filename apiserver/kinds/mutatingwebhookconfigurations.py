@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.webhooks import configuration_errors, default_webhook
+from apiserver.kinds.webhooks import configuration_errors, configuration_update_errors, default_webhook
 from machinery.api.resource import Object
 
 
@@ -14,4 +14,10 @@ def default(configuration: Object) -> None:
         default_values(webhook, reinvocationPolicy="Never")
 
 
-RULES = Rules(default=default, validate=configuration_errors, has_generation=True)
+RULES = Rules(
+    default=default,
+    validate=configuration_errors,
+    validate_update=configuration_update_errors,
+    rechecked="never",
+    has_generation=True,
+)

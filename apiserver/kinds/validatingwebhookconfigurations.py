@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.webhooks import configuration_errors, default_webhook
+from apiserver.kinds.webhooks import configuration_errors, configuration_update_errors, default_webhook
 from machinery.api.resource import Object
 
 
@@ -12,4 +12,10 @@ def default(configuration: Object) -> None:
         default_webhook(webhook)
 
 
-RULES = Rules(default=default, validate=configuration_errors, has_generation=True)
+RULES = Rules(
+    default=default,
+    validate=configuration_errors,
+    validate_update=configuration_update_errors,
+    rechecked="never",
+    has_generation=True,
+)

@@ -43,6 +43,7 @@ _NAME_RULES: dict[tuple[str, str], Callable[[str], list[str]]] = {
     (_NETWORKING, "ipaddresses"): _address,
     ("certificates.k8s.io", "certificatesigningrequests"): _anything,
     ("coordination.k8s.io", "leasecandidates"): names.config_key,
+    ("apiregistration.k8s.io", "apiservices"): names.path_segment,
 }
 """All other names are DNS subdomains."""
 
@@ -185,7 +186,6 @@ def validate_update(new: Object, old: Object, resource: Resource) -> list[Cause]
             causes.append(forbidden("metadata.finalizers", detail))
     for field in _FIXED:
         if new.get(field) != old.get(field):
-            # A null of Go's is shown as a text.
-            absent = "null" if field.startswith("deletion") else ""
+            absent = None if field.startswith("deletion") else ""
             causes.append(invalid_value(f"metadata.{field}", new.get(field, absent), "field is immutable"))
     return [*causes, *_validate_common(new)]
