@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from controllers.runner import run_each
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
-from machinery.client.cache import Change
+from machinery.api.views import Pod
+from machinery.client.cache import Cache, Change
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import SystemClock
 from machinery.signing import signed
+from machinery.usage import NodeUsage, PodUsage, Usage, Usages
 from scheduler.loop import run as run_scheduler
 from tests.contract.apiserver_running import running
 
@@ -66,6 +69,34 @@ class PlayedNodes:
             await client.patch(PODS, name, patch, namespace, patch_type=PatchType.STRATEGIC, subresource="status")
 
 
+class PlayedUsage:
+    """Every container of a running pod uses 5 thousandths of a core and 10 MiB, a node a tenth of a core and a GiB."""
+
+    def __init__(self) -> None:
+        self._cache: Cache | None = None
+
+    def follow(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def usages(self) -> Usages:
+        return self.latest
+
+    @property
+    def latest(self) -> Usages:
+        if self._cache is None:
+            return Usages()
+        now, window = datetime.now(UTC), timedelta(seconds=15)
+        each, whole = Usage(5_000_000, 10 << 20), Usage(100_000_000, 1 << 30)
+        running = [pod for pod in map(Pod, self._cache.list(PODS)) if pod.phase == "Running"]
+        return Usages(
+            {node["metadata"]["name"]: NodeUsage(now, window, whole) for node in self._cache.list(NODES)},
+            {
+                (pod.namespace, pod.name): PodUsage(now, window, {c["name"]: each for c in pod.containers})
+                for pod in running
+            },
+        )
+
+
 def _is_stuck(pod: Object) -> bool:
     return any(container["image"].startswith(NEVER) for container in pod["spec"]["containers"])
 
@@ -73,7 +104,9 @@ def _is_stuck(pod: Object) -> bool:
 @asynccontextmanager
 async def played_cluster(directory: Path) -> AsyncIterator[tuple[ApiServer, Client]]:
     """The API server and an administrator's client, as long as the block lasts."""
-    async with running(directory) as server, asyncio.TaskGroup() as group:
+    usage = PlayedUsage()
+    async with running(directory, usage=usage) as server, asyncio.TaskGroup() as group:
+        usage.follow(server.cache)
         certificates = certificate_controllers(partial(signed, server.pki.authority), server.may_request_certificate)
         tasks = [
             group.create_task(run_each(certificates, server.controller_client, server.cache, SystemClock())),
