@@ -143,20 +143,20 @@ def _pending(claim: PersistentVolumeClaim) -> Sequence[Action]:
 
 
 def bind(volume: PersistentVolume, claim: PersistentVolumeClaim, now: datetime) -> Sequence[Action]:
-    """The next step of a binding, one write an object: the volume says whose it is before the claim does.
+    """The next step of a binding: the volume says whose it is, and is held by that, before the claim says so.
 
     Each step is seen before the next is decided, so the two agree whatever a crash leaves undone.
     """
-    actions: list[Action] = []
     if not is_bound_to(volume, claim):
-        actions.append(Update(PERSISTENT_VOLUMES, bound_to(volume, claim)))
-    elif volume.phase != "Bound":
-        actions.append(in_phase(volume, "Bound", now))
+        return [Update(PERSISTENT_VOLUMES, bound_to(volume, claim))]
+    if volume.phase != "Bound":
+        return [in_phase(volume, "Bound", now)]
     if claim.volume_name != volume.name or not claim.is_bind_completed:
-        actions.append(Update(PERSISTENT_VOLUME_CLAIMS, _with_volume(claim, volume)))
-    elif (status := _bound_status(claim, volume)) != claim.obj.get("status"):
-        actions.append(UpdateStatus(PERSISTENT_VOLUME_CLAIMS, with_status(claim.obj, status)))
-    return actions
+        return [Update(PERSISTENT_VOLUME_CLAIMS, _with_volume(claim, volume))]
+    status = _bound_status(claim, volume)
+    if status == claim.obj.get("status"):
+        return ()
+    return [UpdateStatus(PERSISTENT_VOLUME_CLAIMS, with_status(claim.obj, status))]
 
 
 def _with_volume(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Object:

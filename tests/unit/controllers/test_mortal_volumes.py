@@ -88,6 +88,9 @@ class Pairs:
 
     def check(self) -> None:
         volumes = {each["metadata"]["name"]: each for each in self.volumes()}
+        phases = [each["status"]["phase"] for each in self.claims()]
+        # Whose volume was taken away, by another or by its user, has lost its data.
+        assert set(phases) <= {"Bound", "Pending"}
         bound = [each for each in self.claims() if each["status"]["phase"] == "Bound"]
         for each in bound:
             assert volumes[each["spec"]["volumeName"]]["spec"]["claimRef"]["uid"] == each["metadata"]["uid"]

@@ -67,10 +67,10 @@ def about_volume(obj: Object, other: Object | None = None) -> Sequence[Action]:
 
 
 def taken(actions: Sequence[Action]) -> str:
-    """The volume that the claim gets; "" where it gets none."""
+    """The volume that the claim gets, which is written first; "" where it gets none."""
     for action in actions:
-        if isinstance(action, Update) and action.resource == PERSISTENT_VOLUME_CLAIMS:
-            return str(action.obj["spec"].get("volumeName", ""))
+        if isinstance(action, Update | UpdateStatus) and action.resource == PERSISTENT_VOLUMES:
+            return str(action.obj["metadata"]["name"])
     return ""
 
 
