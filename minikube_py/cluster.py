@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -93,6 +93,8 @@ async def _start(
     say("apiserver", "starting")
     await server.start()
     start("apiserver", server.run())
+    if "kubelet" in config.components:
+        start("dns", node.dns(config, server, settled))
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
@@ -102,7 +104,6 @@ async def _start(
     # From here on it may take as long as another runtime takes to come up.
     gc.enable()
     if "kubelet" in config.components:
-        start("dns", node.dns(config, server, settled))
         start("kubelet", node.kubelet(config, pki, server))
         await _node_ready(server, config.node, state.started)
     _say_ready(config, state)
@@ -110,14 +111,21 @@ async def _start(
     gc.freeze()
     _keep_systemd_told(server)
     settled.set()
-    if "kubelet" in config.components:
-        # The node is Ready without them.
-        start("storage", node.storage(config, server))
-        start("metrics", node.metrics(server, scraper))
-        if config.ingress != "off":
-            start("ingress", node.ingress(config, pki, server))
+    for name, body in _addons(config, pki, server, scraper):
+        start(name, body)
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
+
+
+def _addons(
+    config: Config, pki: Pki, server: ApiServer, scraper: Scraper
+) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """What the node is Ready without."""
+    if "kubelet" in config.components:
+        yield "storage", node.storage(config, server)
+        yield "metrics", node.metrics(server, scraper)
+        if config.ingress != "off":
+            yield "ingress", node.ingress(config, pki, server)
 
 
 def _say_ready(config: Config, state: State) -> None:

@@ -125,6 +125,7 @@ async def dns(config: Config, server: ApiServer, settled: asyncio.Event) -> None
     async with asyncio.TaskGroup() as group:
         group.create_task(serving.run())
         await serving.ready.wait()
+        await server.ready.wait()
         await service.publish(client, config.cluster_dns, serving.address, serving.port)
 
 
