@@ -69,9 +69,14 @@ def plan(state: State, now: datetime) -> Plan:
     selector = selectors.stored_selector(job.selector)
     if not selects_own(selector, job.template):
         return Plan()
-    if claims := _claims(state, selector):
-        # What they change is decided on once it is seen.
-        return Plan(claims)
+    claims = _claims(state, selector)
+    # What they change is decided on once it is seen.
+    return Plan(claims) if claims else _decided(state, now)
+
+
+def _decided(state: State, now: datetime) -> Plan:
+    """Pods are made or deleted, what has ended is counted, and it is told how the Job stands."""
+    job = state.job
     counts, moment = tally(state), rfc3339(now)
     started = _started(job, moment)
     ends = verdict(state, counts, started, now)
