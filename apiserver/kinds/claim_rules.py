@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_supported, required
 from apiserver.kinds.immutability import IMMUTABLE
+from apiserver.kinds.internal_types import internal
 from apiserver.kinds.label_rules import label_selector_errors
-from apiserver.kinds.spec_diff import internal_claim_spec, unified
+from apiserver.kinds.spec_diff import unified
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
@@ -106,7 +107,8 @@ def claim_update_errors(new: Object, old: Object) -> list[Cause]:
     errors = list(_class_annotation_errors(new, old))
     was, wanted = _compared(new, old)
     if wanted != was:
-        errors.append(forbidden("spec", f"{_FIXED}\n{unified(internal_claim_spec(was), internal_claim_spec(wanted))}"))
+        difference = unified(*(internal("PersistentVolumeClaimSpec", each) for each in (was, wanted)))
+        errors.append(forbidden("spec", f"{_FIXED}\n{difference}"))
     errors += _size_errors(requested(spec), requested(before), (status.get("capacity") or {}).get("storage"))
     if spec.get("volumeMode") != before.get("volumeMode"):
         errors.append(invalid_value("volumeMode", spec.get("volumeMode"), IMMUTABLE))

@@ -15,8 +15,8 @@ class _Field(NamedTuple):
     key: str
     """The field's name on the wire."""
     kind: str
-    """`` text, `#` number, `?` bool, `$` quantity, `*` pointer, `[]` list, `{}` map, `:` struct by value, `+` metadata, which Go
-    writes into what embeds it."""
+    """`` text, `#` number, `?` bool, `$` quantity, `*` pointer, `[]` list, `{}` map, `:` struct by value, `+` metadata,
+    which Go writes into what embeds it."""
     struct: str
     """The struct in it; empty where the value is shown as it is on the wire."""
 
@@ -149,10 +149,24 @@ VolumeResourceRequirements: Limits{} Requests{}
 TypedLocalObjectReference: APIGroup* Kind Name
 TypedObjectReference: APIGroup* Kind Name Namespace*
 ImageVolumeSource: Reference PullPolicy
-PersistentVolumeSource: GCEPersistentDisk* AWSElasticBlockStore* HostPath*HostPathVolumeSource Glusterfs*
-  NFS*NFSVolumeSource RBD* Quobyte* ISCSI* FlexVolume* Cinder* CephFS=cephfs* FC* Flocker* AzureFile* VsphereVolume*
-  AzureDisk* PhotonPersistentDisk* PortworxVolume* ScaleIO* Local*LocalVolumeSource StorageOS=storageos*
-  CSI*CSIPersistentVolumeSource
+PersistentVolumeSource: GCEPersistentDisk*Disk AWSElasticBlockStore*BlockStore HostPath*HostPathVolumeSource
+  Glusterfs*GlusterfsOfAll NFS*NFSVolumeSource RBD*RBDOfAll Quobyte*Quobyte ISCSI*ISCSIOfAll FlexVolume*FlexOfAll
+  Cinder*CinderOfAll CephFS=cephfs*CephFSOfAll FC*FC Flocker*Flocker AzureFile*AzureFileOfAll
+  VsphereVolume*VsphereVolume AzureDisk*AzureDisk PhotonPersistentDisk*Photon PortworxVolume*Portworx
+  ScaleIO*ScaleIOOfAll Local*LocalVolumeSource StorageOS=storageos*StorageOSOfAll CSI*CSIPersistentVolumeSource
+GlusterfsOfAll: EndpointsName=endpoints Path ReadOnly? EndpointsNamespace*
+RBDOfAll: CephMonitors=monitors[] RBDImage=image FSType RBDPool=pool RadosUser=user Keyring SecretRef*SecretReference
+  ReadOnly?
+ISCSIOfAll: TargetPortal IQN Lun# ISCSIInterface FSType ReadOnly? Portals[] DiscoveryCHAPAuth=chapAuthDiscovery?
+  SessionCHAPAuth=chapAuthSession? SecretRef*SecretReference InitiatorName*
+FlexOfAll: Driver FSType SecretRef*SecretReference ReadOnly? Options{}
+CinderOfAll: VolumeID FSType ReadOnly? SecretRef*SecretReference
+CephFSOfAll: Monitors[] Path User SecretFile SecretRef*SecretReference ReadOnly?
+AzureFileOfAll: SecretName ShareName ReadOnly? SecretNamespace*
+ScaleIOOfAll: Gateway System SecretRef*SecretReference SSLEnabled? ProtectionDomain StoragePool StorageMode VolumeName
+  FSType ReadOnly?
+StorageOSOfAll: VolumeName VolumeNamespace FSType ReadOnly? SecretRef*ObjectReference
+ObjectReference: Kind Namespace Name UID APIVersion ResourceVersion FieldPath
 LocalVolumeSource: Path FSType*
 CSIPersistentVolumeSource: Driver VolumeHandle ReadOnly? FSType VolumeAttributes{}
   ControllerPublishSecretRef*SecretReference NodeStageSecretRef*SecretReference NodePublishSecretRef*SecretReference
@@ -195,7 +209,8 @@ def internal(struct: str, value: Object) -> Object:
     found: Object = {}
     for field in _structs()[struct]:
         if field.kind == "+":
-            found |= {key: dict(sorted(told.items())) for key, told in (value.get(field.key) or {}).items() if told}
+            told = value.get(field.key) or {}
+            found |= {key: dict(sorted(told[key].items())) for key in ("labels", "annotations") if told.get(key)}
         else:
             found[field.name] = _shown(field, value.get(field.key))
     return found
