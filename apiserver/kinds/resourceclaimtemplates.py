@@ -1,0 +1,20 @@
+"""ResourceClaimTemplates: claims that are yet to be made, which stay as they are."""
+
+from __future__ import annotations
+
+from apiserver.kinds.device_rules import claim_spec_errors, default_claim_spec
+from apiserver.kinds.immutability import immutable
+from apiserver.kinds.rules import Rules
+from machinery.api.errors import Cause
+from machinery.api.resource import Object
+
+
+def default(template: Object) -> None:
+    default_claim_spec((template.get("spec") or {}).get("spec") or {})
+
+
+def _errors(template: Object) -> list[Cause]:
+    return list(claim_spec_errors((template.get("spec") or {}).get("spec") or {}, "spec.spec"))
+
+
+RULES = Rules(default=default, validate=_errors, validate_update=immutable("spec"), rechecked="never")

@@ -1,0 +1,107 @@
+"""ResourceSlices: devices of a pool, and on which nodes they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apiserver.kinds.device_rules import attribute_name_errors, set_errors
+from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
+from apiserver.kinds.immutability import immutable
+from apiserver.kinds.placement_rules import node_selector_errors
+from apiserver.kinds.rules import Rules
+from apiserver.kinds.storage_source_rules import csi_driver_errors
+from machinery.api import names
+from machinery.api.errors import Cause
+from machinery.api.resource import Object
+
+_MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS, _MOST_ATTRIBUTES = 128, 64, 8, 32
+_LONGEST_VALUE, _LONGEST_POOL = 64, 253
+_ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+_FIXED = immutable("spec.pool.name", "spec.driver", "spec.nodeName")
+
+
+def _errors(resource_slice: Object) -> list[Cause]:
+    spec = resource_slice.get("spec") or {}
+    errors = list(csi_driver_errors(spec.get("driver") or "", "spec.driver"))
+    errors += _pool_errors(spec.get("pool") or {})
+    errors += _node_errors(spec)
+    devices, sets = spec.get("devices"), spec.get("sharedCounters")
+    if devices is not None and sets is not None:
+        errors.append(invalid_value("spec", "", "only one of `sharedCounters` or `devices` is allowed"))
+    is_advanced = any(device.get("taints") or device.get("consumesCounters") for device in devices or ())
+    most = _MOST_ADVANCED if is_advanced else _MOST_DEVICES
+    errors += set_errors(devices, "spec.devices", _device_errors, "name", most)
+    return [*errors, *set_errors(sets, "spec.sharedCounters", _counters_errors, "name", _MOST_SETS)]
+
+
+def _pool_errors(pool: Object) -> Iterator[Cause]:
+    name, count, generation = pool.get("name") or "", pool.get("resourceSliceCount") or 0, pool.get("generation") or 0
+    if not name:
+        yield required("spec.pool.name")
+    if len(name) > _LONGEST_POOL:
+        yield too_long("spec.pool.name", _LONGEST_POOL)
+    for part in name.split("/") if name else ():
+        yield from all_of("spec.pool.name", part, names.dns_subdomain(part))
+    if count <= 0:
+        yield invalid_value("spec.pool.resourceSliceCount", count, "must be greater than zero")
+    if generation < 0:
+        yield invalid_value("spec.pool.generation", generation, "must be greater than or equal to zero")
+
+
+def _node_errors(spec: Object) -> Iterator[Cause]:
+    name, selector, given = spec.get("nodeName"), spec.get("nodeSelector"), []
+    if name:
+        given.append("`nodeName`")
+        yield from all_of("spec.nodeName", name, names.dns_subdomain(name))
+    elif name is not None:
+        yield invalid_value("spec.nodeName", name, "must be either unset or set to a non-empty string")
+    if selector is not None:
+        given.append("`nodeSelector`")
+        yield from node_selector_errors(selector, "spec.nodeSelector")
+        if len(terms := selector.get("nodeSelectorTerms") or []) != 1:
+            detail = "must have exactly one node selector term"
+            yield invalid_value("spec.nodeSelector.nodeSelectorTerms", terms, detail)
+    for field in ("allNodes", "perDeviceNodeSelection"):
+        if spec.get(field):
+            given.append(f"`{field}`")
+        elif spec.get(field) is not None:
+            yield invalid_value(f"spec.{field}", value=False, detail="must be either unset or set to true")
+    if not given:
+        yield required("spec", _ON_ONE)
+    elif len(given) > 1:
+        yield invalid_value("spec", f"{{{', '.join(given)}}}", f"{_ON_ONE}, but multiple fields are set")
+
+
+def _device_errors(device: Object, path: str) -> Iterator[Cause]:
+    name, attributes, capacity = device.get("name") or "", device.get("attributes") or {}, device.get("capacity") or {}
+    yield from all_of(f"{path}.name", name, names.dns_label(name))
+    if (count := len(attributes) + len(capacity)) > _MOST_ATTRIBUTES:
+        detail = f"the total number of attributes and capacities must not exceed {_MOST_ATTRIBUTES}"
+        yield invalid_value(path, count, detail)
+    for key, value in attributes.items():
+        yield from attribute_name_errors(key, f"{path}.attributes")
+        yield from _attribute_errors(value, f"{path}.attributes[{key}]")
+    for key in capacity:
+        yield from attribute_name_errors(key, f"{path}.capacity")
+
+
+def _attribute_errors(attribute: Object, path: str) -> Iterator[Cause]:
+    for field in ("string", "version"):
+        if len(attribute.get(field) or "") > _LONGEST_VALUE:
+            yield too_long(f"{path}.{field}", _LONGEST_VALUE)
+    if len(attribute) != 1:
+        yield invalid_value(path, attribute or "", "exactly one value must be specified")
+
+
+def _counters_errors(counters: Object, path: str) -> Iterator[Cause]:
+    if name := counters.get("name"):
+        yield from all_of(f"{path}.name", name, names.dns_label(name))
+    else:
+        yield required(f"{path}.name")
+    if not counters.get("counters"):
+        yield required(f"{path}.counters")
+    for key in counters.get("counters") or ():
+        yield from all_of(f"{path}.counters", key, names.dns_label(key))
+
+
+RULES = Rules(validate=_errors, validate_update=_FIXED, has_generation=True)
