@@ -39,6 +39,8 @@ _TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadline
 _ACTIVE = "Not starting job because prior execution is running and concurrency policy is Forbid"
 _SLACK = 0.1
 """Seconds after the full minute, so that a clock that is a little early does not wake twice."""
+_LONGEST = 600.0
+"""A machine that sleeps passes a time without having waited for it: the clock of waits stands still meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +184,12 @@ def _since(cron_job: CronJob, ledger: Ledger, now: datetime) -> datetime:
 
 
 def _wait(schedule: Schedule, zone: tzinfo, ledger: Ledger, now: datetime) -> float:
-    """Seconds until the next time after those that have passed, whether they were started or not."""
+    """Seconds until the next time after those that have passed, whether they were started or not; not too many."""
     last = parse_time(ledger.last_scheduled or ledger.cron_job.created)
     passed = due(schedule, zone, last, now)
     since = passed.latest or (now if passed.missed else last)
-    return max((next_after(schedule, zone, since) - now) / timedelta(seconds=1), 0.0) + _SLACK
+    left = max((next_after(schedule, zone, since) - now) / timedelta(seconds=1), 0.0)
+    return min(left + _SLACK, _LONGEST)
 
 
 def _due(state: State, ledger: Ledger, found: Due, zone: tzinfo, now: datetime) -> list[Action]:

@@ -143,10 +143,11 @@ def test_a_job_is_made_when_it_is_due_and_told_when_it_is_seen() -> None:
     assert not [action for action in then.actions if not isinstance(action, UpdateStatus)]
 
 
-def test_it_sleeps_until_the_next_time() -> None:
-    found = planned(a_cron_job({"lastScheduleTime": rfc3339(MINUTE)}))
+@pytest.mark.parametrize(("schedule", "expected"), [("5 12 * * *", 4 * 60 + 30 + 0.1), ("0 * * * *", 600)])
+def test_it_sleeps_until_the_next_time_but_not_as_long_as_a_machine_may(schedule: str, expected: float) -> None:
+    found = planned(a_cron_job({"lastScheduleTime": rfc3339(MINUTE)}, schedule=schedule))
     assert not found.actions
-    assert found.requeue_after == 59 * 60 + 30 + 0.1
+    assert found.requeue_after == expected
 
 
 def test_the_annotation_tells_the_time_of_the_zone() -> None:
