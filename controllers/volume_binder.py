@@ -14,6 +14,7 @@ from machinery.api.volumes import PersistentVolume, PersistentVolumeClaim, claim
 from machinery.client.cache import Cache, Change
 
 State = volume_claim.State | volume_phase.State
+_WAITED_FOR = 15.0
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -71,11 +72,25 @@ def _of_volume(obj: Object) -> Iterable[Key]:
         yield Key(volume.claim.get("namespace", ""), volume.claim.get("name", ""), PERSISTENT_VOLUME_CLAIMS)
 
 
+def _of_pod(obj: Object) -> Iterable[Key]:
+    """The claims of a pod that has no node yet: they wait with it."""
+    pod = Pod(obj)
+    if not pod.node_name:
+        yield from (Key(pod.namespace, name, PERSISTENT_VOLUME_CLAIMS) for name in claim_names(pod))
+
+
+def _settles(change: Change) -> float:
+    """A pod that is long in getting its node is worth an event, as upstream's resync tells one; others are not."""
+    return _WAITED_FOR if change.resource == PODS else 0.0
+
+
 def _related(cache: Cache, change: Change) -> Iterable[Key]:
     """The claims that a new class or a free volume may serve; the volumes of a claim that is gone."""
     if change.resource == STORAGE_CLASSES:
         name = change.object["metadata"]["name"]
         yield from _unbound(cache, {name, None})
+    elif change.resource == PODS:
+        return
     elif change.resource == PERSISTENT_VOLUMES:
         volume = PersistentVolume(change.object)
         if change.after is None:
@@ -104,8 +119,14 @@ def _naming(cache: Cache, volume: str) -> Iterable[Key]:
 
 VOLUME_BINDER = Controller(
     "persistentvolume-binder",
-    wakes={PERSISTENT_VOLUME_CLAIMS: _of_claim, PERSISTENT_VOLUMES: _of_volume, STORAGE_CLASSES: nobody},
+    wakes={
+        PERSISTENT_VOLUME_CLAIMS: _of_claim,
+        PERSISTENT_VOLUMES: _of_volume,
+        STORAGE_CLASSES: nobody,
+        PODS: _of_pod,
+    },
     related=_related,
+    settles=_settles,
     observe=observe,
     plan=plan,
     identity="persistent-volume-binder",

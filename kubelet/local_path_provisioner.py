@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from kubelet.local_path import (
@@ -47,6 +49,7 @@ class LocalPathProvisioner:
 
     async def run(self) -> None:
         """Works until cancelled."""
+        await self._sweep()
         for resource in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES):
             self._cache.subscribe(resource, self._on_change)
         self._cache.subscribe(STORAGE_CLASSES, self._on_class)
@@ -60,6 +63,15 @@ class LocalPathProvisioner:
             else:
                 self._queue.back_off(key)
             self._queue.done(key)
+
+    async def _sweep(self) -> None:
+        """Takes away what a crash has left of claims that are gone before their volume was told; data never."""
+        uids = [each["metadata"]["uid"] for each in self._cache.list(PERSISTENT_VOLUME_CLAIMS)]
+        kept = {f"pvc-{uid}" for uid in uids} | {
+            each["metadata"]["name"] for each in self._cache.list(PERSISTENT_VOLUMES)
+        }
+        with contain("left directories", about=str(self._storage)):
+            await asyncio.to_thread(_sweep, self._storage, kept)
 
     def _on_change(self, change: Change) -> None:
         if change.after is not None:
@@ -154,6 +166,13 @@ def _make(directory: Path) -> None:
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(exist_ok=True)
     directory.chmod(0o777)
+
+
+def _sweep(storage: Path, kept: Collection[str]) -> None:
+    for directory in storage.iterdir() if storage.exists() else ():
+        if directory.name.partition("_")[0] not in kept:
+            with suppress(OSError):
+                directory.rmdir()
 
 
 def _remove(directory: Path) -> None:

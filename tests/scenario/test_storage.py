@@ -188,3 +188,16 @@ async def test_only_what_can_grow_is_let_grow(tmp_path: Path) -> None:
         await storing.claim("waits")
         with pytest.raises(Forbidden, match="Only bound persistent volume claims can be expanded"):
             await storing.client.patch(PERSISTENT_VOLUME_CLAIMS, "waits", more, "default")
+
+
+async def test_what_a_crash_has_left_is_taken_away_unless_it_holds_data(tmp_path: Path) -> None:
+    empty, full = tmp_path / "storage/pvc-1_default_gone", tmp_path / "storage/pvc-2_default_gone"
+    for each in (empty, full):
+        each.mkdir(parents=True)
+    (full / "data").write_text("")
+    async with cluster(tmp_path) as storing:
+        await storing.claim()
+        await storing.pod()
+        await storing.reach(PODS, "p", "Running")
+        assert not empty.exists()
+        assert full.exists()

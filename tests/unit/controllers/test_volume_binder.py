@@ -15,7 +15,7 @@ from controllers.plan import Action, Record, Update, UpdateStatus
 from controllers.volume_binder import VOLUME_BINDER
 from controllers.volume_expansion import VOLUME_EXPANSION
 from machinery.api.resource import Object
-from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from machinery.api.volumes import PersistentVolume, PersistentVolumeClaim
 from tests.endpoint_world import Acting, World
 
@@ -391,3 +391,16 @@ def test_a_claim_that_was_let_grow_says_for_whom_it_waits(size: str, is_told: bo
     world = World((PERSISTENT_VOLUME_CLAIMS, grown))
     Acting(VOLUME_EXPANSION, world).settle()
     assert [each.reason for each in world.told] == ["ExternalExpanding"] * is_told
+
+
+def test_a_claim_tells_of_the_pod_that_it_waits_with() -> None:
+    pod = {
+        "metadata": {"name": "p", "namespace": "n"},
+        "spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]},
+    }
+    world = World((STORAGE_CLASSES, LATER), (PERSISTENT_VOLUME_CLAIMS, claim(storageClassName="s")))
+    binder = Acting(VOLUME_BINDER, world)
+    binder.settle()
+    world.put(PODS, pod)
+    binder.settle()
+    assert [each.reason for each in world.told] == ["WaitForFirstConsumer", "WaitForPodScheduled"]
