@@ -67,9 +67,12 @@ class Enforcer:
         await follow("policy", self._cache, followed, self._clock, self._sync, self._concerns)
 
     async def hold(self, pod: Object, ip: str) -> None:
-        """Returns once the policies hold for the pod at this address; raises NftError where the kernel refuses them."""
+        """Returns once the policies hold for the pod at this address; raises NftError where the kernel refuses them.
+
+        They are about IPv4 alone, and the host's network is the node's own.
+        """
         known = self._held.get(podspec.uid(pod))
-        if podspec.is_host_network(pod) or (known is not None and known[1] == ip):
+        if podspec.is_host_network(pod) or ":" in ip or (known is not None and known[1] == ip):
             return
         self._held.pop(podspec.uid(pod), None)
         self._held[podspec.uid(pod)] = (pod, ip)

@@ -153,7 +153,7 @@ class IngressController:
     def _server(self) -> Server:
         config = self._config
         return Server(config.folder, config.log, config.certificate, config.key, config.http_port, config.https_port,
-                      _worker_user(), Path("/proc/net/if_inet6").exists())  # fmt: skip
+                      _worker_user(), _has_ipv6())  # fmt: skip
 
     async def _tell(self, ingress: Object, complaints: list[Complaint]) -> None:
         """Events of what is new, and the address by which it is reached."""
@@ -197,6 +197,11 @@ def _key(ingress: Object) -> Named:
 def _addresses(node: Object | None) -> list[str]:
     found = Node(node).addresses if node is not None else []
     return [each["address"] for each in found if each["type"] == "InternalIP"]
+
+
+def _has_ipv6(addresses: Path = Path("/proc/net/if_inet6")) -> bool:
+    """Whether any interface has such an address; where the protocol is off nginx could not listen."""
+    return addresses.exists() and bool(addresses.read_text().strip())
 
 
 def _worker_user() -> str:
