@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,17 +15,11 @@ from controllers.plan import Key
 from machinery.api.resource import Object
 from machinery.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from machinery.api.views import ControllerRevision, DaemonSet, Node, Pod
-from tests.mortal_controller import House, Mortal, served
+from tests.mortal_controller import House, Mortal
 from tests.played_pods import PlayedPods
 
 KEPT = 2
 TAINTS = {"key": "example.com/mine", "value": "x"}
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with served() as found:
-        yield found
 
 
 class World:

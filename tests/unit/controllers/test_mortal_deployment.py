@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,15 +12,8 @@ from controllers.rollout import bounds
 from machinery.api.resource import Object
 from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.views import Deployment, ReplicaSet
-from tests.mortal_controller import House, Mortal, served
+from tests.mortal_controller import House, Mortal
 from tests.played_pods import PlayedPods
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with served() as found:
-        yield found
-
 
 SHARES = st.sampled_from([0, 1, 2, "25%", "50%"])
 

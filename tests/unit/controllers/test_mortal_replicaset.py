@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,13 +11,7 @@ from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from machinery.api.views import Pod
-from tests.mortal_controller import House, Mortal, served
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with served() as found:
-        yield found
+from tests.mortal_controller import House, Mortal
 
 
 def replica_set(resource: Resource, replicas: int) -> Object:

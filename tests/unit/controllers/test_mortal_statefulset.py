@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,17 +14,11 @@ from machinery.api.resource import Object
 from machinery.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from machinery.api.views import ControllerRevision, StatefulSet, View
 from machinery.client.cache import Change
-from tests.mortal_controller import House, Mortal, served
+from tests.mortal_controller import House, Mortal
 from tests.played_pods import PlayedPods
 
 KEPT = 1
 """The history limit of the sets here."""
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with served() as found:
-        yield found
 
 
 def stateful_set(**spec: Any) -> Object:
