@@ -46,7 +46,8 @@ class View:
     uid = field("metadata.uid", "")
     resource_version = field("metadata.resourceVersion", "")
     generation = field("metadata.generation", 0)
-    created = field("metadata.creationTimestamp", "")
+    # What others stored without one is older than all else, as Go's zero time is.
+    created = field("metadata.creationTimestamp", "1970-01-01T00:00:00Z")
     deleted = field("metadata.deletionTimestamp", "")
     labels: field[dict[str, str]] = field("metadata.labels", {})
     annotations: field[dict[str, str]] = field("metadata.annotations", {})
