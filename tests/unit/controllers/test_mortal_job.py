@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,7 @@ class World:
         self.clock = SetClock()
         self.controller = Mortal(house.server, job(), self.clock)
         self.succeeded: dict[str, int] = {}
-        self.failed: set[str] = set()
+        self.failed: dict[str, int] = {}
 
     @property
     def pods(self) -> list[Pod]:
@@ -58,15 +59,12 @@ class World:
             self._book(pod, phase)
 
     def _book(self, pod: Pod, phase: str) -> None:
-        if phase == "Succeeded":
-            self.succeeded[pod.uid] = index_of(pod)
-        else:
-            self.failed.add(pod.uid)
+        (self.succeeded if phase == "Succeeded" else self.failed)[pod.uid] = index_of(pod)
 
     async def delete(self, pod: Pod) -> None:
         """Somebody deletes it: one that is at work has failed."""
         if is_tracked(pod) and not pod.is_finished:
-            self.failed.add(pod.uid)
+            self.failed[pod.uid] = index_of(pod)
         await self.house.client.delete(PODS, pod.name, self.namespace, grace_period_seconds=1)
 
     async def settle(self) -> Job:
@@ -117,6 +115,32 @@ async def _the_count_is_exact(house: House, data: st.DataObject) -> None:
         assert len(world.succeeded) == completions
     assert done.failed == len(world.failed)
     assert done.status["uncountedTerminatedPods"] == {}
+    assert not any(map(is_tracked, world.pods))
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_each_index_ends_once_it_succeeds_or_fails_too_often(house: House, data: st.DataObject) -> None:
+    house.run(_each_index_ends(house, data))
+
+
+async def _each_index_ends(house: House, data: st.DataObject) -> None:
+    world = World(house, await house.namespace())
+    completions, limit = data.draw(st.integers(1, 4)), data.draw(st.integers(0, 1))
+    limits = {"backoffLimitPerIndex": limit, "backoffLimit": 2**31 - 1}
+    spec = a_job(completions=completions, parallelism=2, completionMode="Indexed", **limits)
+    await house.client.create(JOBS, spec, world.namespace)
+    for _ in range(data.draw(st.integers(1, 12))):
+        await world.controller.look(world.key, data.draw(st.integers(0, 7)))
+        await _befall(world, data)
+    done = await world.settle()
+    succeeded, lost = (Indexes.parse(text, completions) for text in (done.completed_indexes, done.failed_indexes))
+    failures = Counter(world.failed.values())
+    assert list((succeeded | lost).missing(completions)) == []
+    assert succeeded.common(lost) == 0
+    assert all((index in lost) == (failures[index] > limit) for index in range(completions))
+    assert done.finished == ("Failed" if lost else "Complete")
+    assert (done.failed, done.succeeded) == (len(world.failed), len(set(world.succeeded.values())))
     assert not any(map(is_tracked, world.pods))
 
 
