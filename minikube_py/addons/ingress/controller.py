@@ -127,12 +127,11 @@ class IngressController:
 
     def _taken(self) -> str:
         """Who has the ports already. Blocks."""
+        options = {self._config.http_port: "--ingress-http-port", self._config.https_port: "--ingress-https-port"}
         for each in listeners():
-            if each.protocol == "tcp" and each.port in (self._config.http_port, self._config.https_port):
+            if each.protocol == "tcp" and each.port in options:
                 who = holder(each.inode) or "a program"
-                return (
-                    f"port {each.port} of this machine is taken by {who}; --ingress-http-port and --ingress-https-port"
-                )
+                return f"port {each.port} of this machine is taken by {who}; {options[each.port]} asks for another"
         return ""
 
     def _world(self, mine: list[Object]) -> World:
