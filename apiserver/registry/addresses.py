@@ -113,7 +113,8 @@ class ClusterAddresses:
         metadata = obj["metadata"]
         if not asked:
             asked = self._free(metadata)
-        elif asked not in self._known.get(_name(obj), (set(), set()))[0]:
+        elif not self._known.get(_name(obj), (set(), set()))[0]:
+            # One that it has may not change, as the kind's rules say.
             self._check(metadata, asked)
         spec["clusterIP"] = asked
         spec["clusterIPs"] = spec.get("clusterIPs") or [asked]

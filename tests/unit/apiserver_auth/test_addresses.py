@@ -67,6 +67,8 @@ async def test_an_address_that_was_asked_for(stage: Stage) -> None:
         await stage.put(IP_ADDRESSES, each)
     assert given(addresses, service(clusterIP="10.96.0.9")) == "10.96.0.9"
     assert given(addresses, service("other", clusterIP="10.96.0.7")) == "10.96.0.7"
+    # That one's address may not change is for the kind's rules to say.
+    assert given(addresses, service("other", clusterIP="10.1.2.3", clusterIPs=["10.1.2.3"])) == "10.1.2.3"
     for taken in ("10.96.0.7", "10.96.0.8"):
         with pytest.raises(Invalid, match="provided IP is already allocated"):
             given(addresses, service(clusterIP=taken))
