@@ -14,6 +14,7 @@ from typing import Literal
 
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
+from machinery.api.resources import BY_PATH
 
 
 def _nothing(obj: Object) -> None:
@@ -71,7 +72,12 @@ class Rules:
 
 @cache
 def rules_for(resource: Resource) -> Rules:
-    """The kind's rules, imported at its first request; the plain `Rules` where the kind has no file of its own."""
+    """The kind's rules, imported at its first request; the plain `Rules` where the kind has no file of its own.
+
+    A user's kind has none, whatever its name is.
+    """
+    if (resource.group, resource.version, resource.plural) not in BY_PATH:
+        return Rules()
     name = _FILES.get((resource.group, resource.version, resource.plural), resource.plural)
     if importlib.util.find_spec(f"apiserver.kinds.{name}") is None:
         return Rules()

@@ -11,11 +11,17 @@ from apiserver.kinds.field_errors import forbidden, invalid_value, required, too
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
+from machinery.api.resources import BY_PATH
 from machinery.api.timestamps import rfc3339
 
 _MOST_ANNOTATION_BYTES = 256 * 1024
 _MOST_GENERATED = 63 - 5
 RETRIES_OF_GENERATED_NAMES = 8
+_MACHINERY = {
+    "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "coordination.k8s.io",
+}  # fmt: skip
+_OF_CORE = {row.group for row in BY_PATH.values()} - _MACHINERY
+"""The groups that want finalizers to be standard or qualified; neither do those of the API's machinery nor users'."""
 _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
@@ -62,14 +68,15 @@ def fill_on_create(metadata: Object, now: datetime) -> None:
 
 def validate(metadata: Object, resource: Resource) -> list[Cause]:
     """All that is wrong with a new object's metadata."""
-    return [*_validate_names(metadata, resource), *_validate_common(metadata)]
+    return [*_validate_names(metadata, resource), *_validate_common(metadata, resource)]
 
 
-def _validate_common(metadata: Object) -> Iterator[Cause]:
+def _validate_common(metadata: Object, resource: Resource) -> Iterator[Cause]:
     yield from _validate_labels(metadata)
     yield from _validate_annotations(metadata)
     yield from _validate_owners(metadata)
-    yield from _validate_finalizers(metadata)
+    if finalizers := metadata.get("finalizers"):
+        yield from _validate_finalizers(finalizers, resource)
 
 
 def _validate_names(metadata: Object, resource: Resource) -> Iterator[Cause]:
@@ -146,15 +153,15 @@ def _owner_shown(owner: Object) -> dict[str, Any]:
     }
 
 
-def _validate_finalizers(metadata: Object) -> Iterator[Cause]:
-    if not (finalizers := metadata.get("finalizers")):
-        return
+def _validate_finalizers(finalizers: list[str], resource: Resource) -> Iterator[Cause]:
     path = "metadata.finalizers"
     for finalizer in finalizers:
         for said in names.qualified_name(finalizer):
             yield invalid_value(path, finalizer, said)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         yield invalid_value(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
+    if resource.group not in _OF_CORE:
+        return
     for index, finalizer in enumerate(finalizers):
         if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
@@ -188,4 +195,4 @@ def validate_update(new: Object, old: Object, resource: Resource) -> list[Cause]
         if new.get(field) != old.get(field):
             absent = None if field.startswith("deletion") else ""
             causes.append(invalid_value(f"metadata.{field}", new.get(field, absent), "field is immutable"))
-    return [*causes, *_validate_common(new)]
+    return [*causes, *_validate_common(new, resource)]

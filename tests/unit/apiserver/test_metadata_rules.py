@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from apiserver.kinds.rules import Rules, rules_for
 from apiserver.registry import metadata
-from machinery.api.resource import Object
+from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_PATH
 from tests.kind_rules import lines
 
@@ -72,6 +73,17 @@ def test_names_of_kinds(group: str, version: str, plural: str, name: str, *, is_
     row = BY_PATH[(group, version, plural)]
     made = {"name": name, "namespace": "n"} if row.namespaced else {"name": name}
     assert (metadata.validate(made, row) == []) == is_sound
+
+
+def test_finalizers_of_users_kinds_need_no_domain() -> None:
+    made = {"name": "x", "namespace": "n", "finalizers": ["mine"]}
+    for row in (BY_PATH[("coordination.k8s.io", "v1", "leases")], Resource("g.io", "v1", "Service", "services")):
+        assert metadata.validate(made, row) == []
+
+
+def test_users_kinds_have_no_rules_of_ours() -> None:
+    assert rules_for(Resource("g.io", "v1", "Service", "services")) == Rules()
+    assert rules_for(Resource("g.io", "v1", "Rule", "rules")) == Rules()
 
 
 def test_what_an_update_may_not_change() -> None:
