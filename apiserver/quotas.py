@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from machinery.api.errors import Forbidden
-from machinery.api.pod_resources import Amounts, largest, minus, plus
+from machinery.api.pod_resources import Amounts, minus, plus
 from machinery.api.quantity import ZERO, of
 from machinery.api.quota import ResourceQuota, covers, names_about, share, text, total, unsaid
 from machinery.api.resource import Object, Resource
@@ -22,27 +22,25 @@ from machinery.client.cache import Cache, Change
 
 @dataclass
 class _Sum:
-    """What all objects of one resource use of one quota, followed change by change."""
+    """What objects of one resource use of one quota: those that are there, and those that are on their way."""
 
     quota: ResourceQuota
-    used: Amounts
+    there: Amounts
+    coming: Amounts = field(default_factory=dict)
+
+    @property
+    def used(self) -> Amounts:
+        return plus(self.there, self.coming)
 
 
 @dataclass(eq=False)
 class _Reservation:
-    resource: Resource
-    namespace: str
-    name: str
-    obj: Object
-    _shares: dict[str, Amounts] = field(default_factory=dict)
+    """One write. It can only succeed on what it was decided on, so any change of the object ends it."""
 
-    def share(self, quota: ResourceQuota) -> Amounts:
-        """What it uses of the quota; computed once, as crowds are checked against each other."""
-        key = f"{quota.uid} {quota.resource_version}"
-        found = self._shares.get(key)
-        if found is None:
-            found = self._shares[key] = share(quota, self.resource, self.obj)
-        return found
+    new: Object
+    old: Object | None
+    asked: dict[str, Amounts] = field(default_factory=dict)
+    """By the quota's uid."""
 
 
 @dataclass
@@ -51,25 +49,38 @@ class Quotas:
 
     cache: Cache
     _sums: dict[Resource, dict[str, _Sum]] = field(default_factory=dict)
-    _reserved: dict[tuple[Resource, str], list[_Reservation]] = field(default_factory=dict)
+    _writes: dict[tuple[Resource, str, str], list[_Reservation]] = field(default_factory=dict)
 
     @contextmanager
     def hold(self, row: Resource, new: Object, old: Object | None = None) -> Iterator[None]:
         """Within, what `new` uses is reserved; raises Forbidden where a quota has not so much left."""
-        namespace = new["metadata"].get("namespace") or ""
+        namespace, name = new["metadata"].get("namespace") or "", new["metadata"]["name"]
         quotas = self._about(row, namespace, new) if namespace else ()
         if not quotas:
             yield
             return
-        for quota in quotas:
-            self._check(quota, row, new, old)
-        place = self._reserved.setdefault((row, namespace), [])
-        reservation = _Reservation(row, namespace, new["metadata"]["name"], new)
-        place.append(reservation)
+        reservation = _Reservation(new, old)
+        sums = [self._sum(quota, row) for quota in quotas]
+        for each in sums:
+            reservation.asked[each.quota.uid] = _checked(each, row, reservation)
+        for each in sums:
+            each.coming = plus(each.coming, reservation.asked[each.quota.uid])
+        writes = self._writes.setdefault((row, namespace, name), [])
+        writes.append(reservation)
         try:
             yield
         finally:
-            place.remove(reservation)
+            if reservation in writes:
+                writes.remove(reservation)
+                self._end(row, reservation)
+            if not writes:
+                self._writes.pop((row, namespace, name), None)
+
+    def _end(self, row: Resource, reservation: _Reservation) -> None:
+        for uid, asked in reservation.asked.items():
+            found = self._sums[row].get(uid)
+            if found is not None:
+                found.coming = minus(found.coming, asked)
 
     def _about(self, row: Resource, namespace: str, obj: Object) -> Sequence[ResourceQuota]:
         """The quotas that the object uses something of, by name."""
@@ -77,57 +88,63 @@ class Quotas:
         found = [quota for quota in quotas if names_about(quota, row) and covers(quota, row, obj)]
         return sorted(found, key=lambda quota: quota.name)
 
-    def _check(self, quota: ResourceQuota, row: Resource, new: Object, old: Object | None) -> None:
-        if row == PODS and old is None and (missing := unsaid(quota, new)):
-            raise _forbidden(row, new, f"failed quota: {quota.name}: must specify {missing}")
-        asked = share(quota, row, new)
-        if old is not None:
-            asked = minus(asked, share(quota, row, old))
-        asked = {name: amount for name, amount in asked.items() if amount > ZERO}
-        if not asked:
-            return
-        used, hard = self._used(quota, row), {name: of(quota.hard[name]) for name in asked}
-        over = [name for name in asked if used[name] + asked[name] > hard[name]]
-        if over:
-            shown = [text({name: each[name] for name in over}) for each in (asked, used, hard)]
-            why = f"exceeded quota: {quota.name}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
-            raise _forbidden(row, new, why)
-
-    def _used(self, quota: ResourceQuota, row: Resource) -> Amounts:
-        """What is there, and what of that which is on its way is not there yet."""
-        used = self._there(quota, row)
-        for each in self._reserved.get((row, quota.namespace), ()):
-            there = self.cache.get(row, each.namespace, each.name)
-            already = share(quota, row, there) if there is not None else {}
-            used = plus(used, minus(largest(each.share(quota), already), already))
-        return used
-
-    def _there(self, quota: ResourceQuota, row: Resource) -> Amounts:
-        sums = self._sums.get(row)
-        if sums is None:
-            sums = self._sums[row] = {}
-            self.cache.subscribe(row, self._follow)
-            if RESOURCE_QUOTAS not in self._sums:
-                self._sums[RESOURCE_QUOTAS] = {}
-                self.cache.subscribe(RESOURCE_QUOTAS, self._follow)
-        found = sums.get(quota.uid)
+    def _sum(self, quota: ResourceQuota, row: Resource) -> _Sum:
+        """Made at the first need, then followed; anew where the quota says something else."""
+        for each in (row, RESOURCE_QUOTAS):
+            if each not in self._sums:
+                self._sums[each] = {}
+                self.cache.subscribe(each, self._follow)
+        found = self._sums[row].get(quota.uid)
         if found is None or found.quota.obj["spec"] != quota.obj["spec"]:
-            objects = self.cache.list(row, quota.namespace)
-            found = sums[quota.uid] = _Sum(quota, total(quota, row, objects))
-        return found.used
+            there = total(quota, row, self.cache.list(row, quota.namespace))
+            found = self._sums[row][quota.uid] = _Sum(quota, there)
+            for (resource, namespace, _), writes in self._writes.items():
+                for write in writes if (resource, namespace) == (row, quota.namespace) else ():
+                    write.asked[quota.uid] = _asked(quota, row, write)
+                    found.coming = plus(found.coming, write.asked[quota.uid])
+        return found
 
     def _follow(self, change: Change) -> None:
-        namespace = change.object["metadata"].get("namespace", "")
-        for each in self._sums[change.resource].values():
+        row, metadata = change.resource, change.object["metadata"]
+        namespace = metadata.get("namespace", "")
+        for each in self._sums[row].values():
             if each.quota.namespace != namespace:
                 continue
             if change.before is not None:
-                each.used = minus(each.used, share(each.quota, change.resource, change.before))
+                each.there = minus(each.there, share(each.quota, row, change.before))
             if change.after is not None:
-                each.used = plus(each.used, share(each.quota, change.resource, change.after))
-        if change.resource == RESOURCE_QUOTAS and change.after is None:
+                each.there = plus(each.there, share(each.quota, row, change.after))
+        writes = self._writes.get((row, namespace, metadata["name"]), [])
+        while writes:
+            self._end(row, writes.pop())
+        if row == RESOURCE_QUOTAS and change.after is None:
             for sums in self._sums.values():
-                sums.pop(change.object["metadata"]["uid"], None)
+                sums.pop(metadata["uid"], None)
+
+
+def _asked(quota: ResourceQuota, row: Resource, write: _Reservation) -> Amounts:
+    """What of the quota the write uses more than what it replaces."""
+    asked = share(quota, row, write.new)
+    if write.old is not None:
+        asked = minus(asked, share(quota, row, write.old))
+    return {name: amount for name, amount in asked.items() if amount > ZERO}
+
+
+def _checked(found: _Sum, row: Resource, write: _Reservation) -> Amounts:
+    """What the write asks of the quota; raises Forbidden where that is not left."""
+    quota = found.quota
+    if row == PODS and write.old is None and (missing := unsaid(quota, write.new)):
+        raise _forbidden(row, write.new, f"failed quota: {quota.name}: must specify {missing}")
+    asked = _asked(quota, row, write)
+    if not asked:
+        return asked
+    used, hard = found.used, {name: of(quota.hard[name]) for name in asked}
+    over = [name for name in asked if used[name] + asked[name] > hard[name]]
+    if over:
+        shown = [text({name: each[name] for name in over}) for each in (asked, used, hard)]
+        why = f"exceeded quota: {quota.name}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
+        raise _forbidden(row, write.new, why)
+    return asked
 
 
 def _forbidden(row: Resource, obj: Object, why: str) -> Forbidden:
