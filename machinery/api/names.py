@@ -71,7 +71,7 @@ def generated(prefix: str) -> str:
 
 
 def dns_label(name: str) -> list[str]:
-    complaints = [too_long(63)] if len(name) > 63 else []
+    complaints = [too_long(63)] if _size(name) > 63 else []
     if not _matches(_LABEL, name):
         is_only_dotted = _matches(_SUBDOMAIN, name)
         words = _regex_words(_LABEL_WORDS, _LABEL, "my-name", "123-abc")
@@ -98,7 +98,7 @@ def dns1035_label(name: str) -> list[str]:
 
 
 def label_value(value: str) -> list[str]:
-    return _check(value, 63, _VALUE, _VALUE_WORDS, "MyValue", "my_value", "12345")
+    return _check(value, 63, _VALUE, _VALUE_WORDS, "MyValue", "my_value", "12345", unit="bytes")
 
 
 def qualified_name(name: str) -> list[str]:
@@ -107,17 +107,18 @@ def qualified_name(name: str) -> list[str]:
     complaints: list[str] = []
     if len(parts) > 2:
         said = _regex_words(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
-        return [f"a qualified name {said} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [f"a valid label key {said} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     if len(parts) == 2:
         if not parts[0]:
             complaints.append("prefix part must be non-empty")
         else:
-            complaints += [f"prefix part {said}" for said in dns_subdomain(parts[0])]
+            said_of_prefix = _check(parts[0], 253, _SUBDOMAIN, _SUBDOMAIN_WORDS, "example.com", unit="bytes")
+            complaints += [f"prefix part {said}" for said in said_of_prefix]
     tail = parts[-1]
     if not tail:
         complaints.append("name part must be non-empty")
-    elif len(tail) > 63:
-        complaints.append(f"name part {too_long(63)}")
+    elif _size(tail) > 63:
+        complaints.append(f"name part {too_long(63, 'bytes')}")
     if not _matches(_QUALIFIED, tail):
         words = _regex_words(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
         complaints.append(f"name part {words}")
@@ -140,7 +141,7 @@ def config_key(name: str) -> list[str]:
 def environment_variable_name(name: str) -> list[str]:
     """Names of environment variables: printable ASCII without `=` since relaxed validation."""
     if not name:
-        return ["environment variable name must not be empty"]
+        return ["environment variable name must be non-empty"]
     if not _matches(_VARIABLE, name):
         return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
     return []
@@ -156,7 +157,7 @@ def port_name(name: str) -> list[str]:
     if _matches(_PORT, name):
         return []
     complaints: list[str] = []
-    if len(name) > 15:
+    if _size(name) > 15:
         complaints.append("must be no more than 15 characters")
     if not _matches("[-a-z0-9]+", name):
         complaints.append(_PORT_WORDS)
@@ -185,12 +186,19 @@ def wildcard_subdomain(name: str) -> list[str]:
     return _check(name, 253, r"\*\." + _SUBDOMAIN, words, "*.example.com")
 
 
-def too_long(limit: int) -> str:
-    return f"must be no more than {limit} characters"
+def too_long(limit: int, unit: str = "characters") -> str:
+    """Upstream counts bytes everywhere, but calls them so in labels alone."""
+    return f"must be no more than {limit} {unit}"
 
 
-def _check(value: str, limit: int | None, pattern: str, words: str, *examples: str) -> list[str]:
-    complaints = [too_long(limit)] if limit is not None and len(value) > limit else []
+def _size(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode())
+
+
+def _check(
+    value: str, limit: int | None, pattern: str, words: str, *examples: str, unit: str = "characters"
+) -> list[str]:
+    complaints = [too_long(limit, unit)] if limit is not None and _size(value) > limit else []
     if not _matches(pattern, value):
         complaints.append(_regex_words(words, pattern, *examples))
     return complaints

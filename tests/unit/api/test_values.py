@@ -59,6 +59,11 @@ def test_names_are_judged_as_the_api_does() -> None:
     assert names.dns_label("a" * 64) == ["must be no more than 63 characters"]
     assert names.qualified_name("example.com/Name") == []
     assert names.qualified_name("/Name") == ["prefix part must be non-empty"]
+    assert names.qualified_name("a" * 254 + "/" + "b" * 64) == [
+        "prefix part must be no more than 253 bytes", "name part must be no more than 63 bytes",
+    ]  # fmt: skip
+    assert names.qualified_name("a/b/c")[0].startswith("a valid label key must consist of alphanumeric characters")
+    assert names.label_value("é" * 32)[0] == "must be no more than 63 bytes"
     assert names.label_value("") == []
     assert names.port_name("http-2") == []
     assert names.port_name("80") == ["must contain at least one letter (a-z)"]
