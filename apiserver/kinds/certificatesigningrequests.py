@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator
 
 from apiserver.kinds.field_errors import duplicate, invalid_value, not_supported, required
+from apiserver.kinds.name_rules import signer_name_errors
 from apiserver.kinds.rules import Rules
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -67,14 +68,10 @@ def _request_errors(request: str) -> Iterator[Cause]:
 
 
 def _signer_errors(name: str) -> Iterator[Cause]:
-    domain, slash, path = name.partition("/")
-    if not name:
-        yield required("spec.signerName")
-    elif name == _LEGACY:
+    if name == _LEGACY:
         yield invalid_value("spec.signerName", name, "the legacy signerName is not allowed via this API version")
-    elif not slash or not path or "." not in domain:
-        detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield invalid_value("spec.signerName", name, detail)
+    else:
+        yield from signer_name_errors(name, "spec.signerName")
 
 
 def _condition_errors(conditions: list[Object]) -> Iterator[Cause]:

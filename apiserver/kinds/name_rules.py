@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from apiserver.kinds.field_errors import all_of, invalid_value, required
+from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
 from machinery.api import names
 from machinery.api.errors import Cause
 
+_LONGEST_DOMAIN, _LONGEST_SIGNER = 253, 571
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 
@@ -23,6 +24,28 @@ def domain_path_errors(text: str, path: str) -> Iterator[Cause]:
         yield from all_of(path, domain, names.dns_subdomain(domain))
         if not re.fullmatch(_PATH, rest):
             yield invalid_value(path, rest, f"Invalid path (regex used for validation is '{_PATH}')")
+
+
+def signer_name_errors(text: str, path: str) -> Iterator[Cause]:
+    """`example.com/signer-name`: who signs certificates."""
+    domain, _, name = text.partition("/")
+    if not text:
+        yield required(path)
+        return
+    if text.count("/") != 1:
+        detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        yield invalid_value(path, text, detail)
+        return
+    if len(domain) > _LONGEST_DOMAIN:
+        yield too_long(path, _LONGEST_DOMAIN)
+    for label in domain.split("."):
+        yield from all_of(path, domain, [f'validating label "{label}": {said}' for said in names.dns_label(label)])
+    if "." not in domain:
+        yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
+    for label in name.split("."):
+        yield from all_of(path, name, [f'validating label "{label}": {said}' for said in names.dns_subdomain(label)])
+    if len(text) > _LONGEST_SIGNER:
+        yield too_long(path, _LONGEST_SIGNER)
 
 
 def domain_errors(text: str, path: str, *, least: int, words: str) -> Iterator[Cause]:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from apiserver.kinds.certificatesigningrequests import prepare_update, validate, validate_update
+from apiserver.kinds.name_rules import signer_name_errors
 from apiserver.registry.approval import approved
 from machinery.api.resource import Object
 
@@ -72,3 +73,25 @@ def test_an_approval_is_dated_where_it_is_not() -> None:
     assert (told["lastUpdateTime"], told["lastTransitionTime"]) == ("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
     again = approved(csr(condition("Approved")), NOW.replace(year=2027))(csr(told))["status"]["conditions"]
     assert again[0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+
+
+LABEL = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end"
+
+
+@pytest.mark.parametrize(
+    ("name", "errors"),
+    [
+        ("example.com/s", []),
+        ("", ["Required value"]),
+        (
+            "a",
+            ["Invalid value: \"a\": must be a fully qualified domain and path of the form 'example.com/signer-name'"],
+        ),
+        ("a/b", ['Invalid value: "a": should be a domain with at least two segments separated by dots']),
+        ("A.b/c", [f'Invalid value: "A.b": validating label "A": {LABEL}']),
+    ],
+)
+def test_a_signers_name(name: str, errors: list[str]) -> None:
+    found = [cause.message for cause in signer_name_errors(name, "spec.signerName")]
+    assert len(found) == len(errors)
+    assert all(message.startswith(error) for message, error in zip(found, errors, strict=True))
