@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import cases, many_services, pressure, pulling, scheduling, service_path, streams
+from tests.bench import cases, many_services, pressure, pulling, rollout, scheduling, service_path, streams
 from tests.bench.connection import Target
 from tests.bench.names import answers, gap
 from tests.bench.servers import Program, idle_server, program
@@ -25,6 +25,9 @@ _BEGIN, _END = "<!-- bench -->", "<!-- /bench -->"
 _IDLE_FOR = 10.0
 _BOUND, _MEANWHILE = "2,000 pods created and bound on 100 nodes", "a GET while pods are bound"
 _SPREAD = "2,000 pods bound, spread over zones, rather not beside one another"
+_THOUSAND = "2,000 pods created and bound on 1,000 nodes"
+_ROLLOUT, _WHILE_ROLLING = "a Deployment of 1,000 rolls over on simulated nodes", "a GET while it rolls over"
+_TEN_THOUSAND = "10,000 pods on 200 simulated nodes: memory, idle"
 
 _BY_SERVICE = "by a Service, beside the direct way to the pod"
 _SERVICES = "1,000 Services of 10 endpoints: first sync, one change, memory"
@@ -98,6 +101,8 @@ async def rows(names: list[str]) -> AsyncIterator[Row]:
             yield Row("idle control plane: share of a core, PSS", "3.7 %, 650 MB", "0.5 %, 120 MB", measured)
     async for row in scheduling_rows(names):
         yield row
+    async for row in simulation_rows(names):
+        yield row
     async for row in network_rows(names):
         yield row
     if _is_asked("pulled", names):
@@ -110,12 +115,34 @@ async def scheduling_rows(names: list[str]) -> AsyncIterator[Row]:
     if _is_asked(_BOUND, names) or _is_asked(_MEANWHILE, names):
         async with program("apiserver,scheduler") as running, pressure.waits(running.target) as waits:
             found = await scheduling.bound_pods(running.target)
-        yield Row(_BOUND, "294/s", "400/s", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
+        yield Row(_BOUND, "294/s", "500/s", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
         yield Row(_MEANWHILE, "", "p99 50 ms", str(waits))
     if _is_asked(_SPREAD, names):
         async with program("apiserver,scheduler") as running:
-            found = await scheduling.bound_pods(running.target, spread=True)
+            found = await scheduling.bound_pods(running.target, scheduling.spread_and_rather_away)
         yield Row(_SPREAD, "239/s", "400/s", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
+    if _is_asked(_THOUSAND, names):
+        async with program("apiserver,scheduler") as running:
+            found = await scheduling.bound_pods(running.target, nodes=1000)
+        yield Row(_THOUSAND, "", "300/s", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
+    for name, feature in scheduling.FEATURES.items():
+        if _is_asked(what := f"{name}, 1,000 pods on 500 nodes", names):
+            async with program("apiserver,scheduler") as running:
+                found = await scheduling.bound_pods(running.target, feature, nodes=500, pods=1000)
+            yield Row(what, "", "", f"{found.rate:,.0f}/s", cpu=f"{found.cpu:,.0f} us")
+
+
+async def simulation_rows(names: list[str]) -> AsyncIterator[Row]:
+    """With controllers: the nodes are simulated, and live."""
+    if _is_asked(_ROLLOUT, names) or _is_asked(_WHILE_ROLLING, names):
+        async with program("apiserver,controllers,scheduler") as running:
+            found = await rollout.rolled(running)
+        yield Row(_ROLLOUT, "", "15 s", f"{found.seconds:.1f} s, {found.cpu:.1f} s of CPU")
+        yield Row(_WHILE_ROLLING, "", "p99 50 ms", str(found.waits))
+    if _is_asked(_TEN_THOUSAND, names):
+        async with program("apiserver,controllers,scheduler") as running:
+            measured = f"{await rollout.memory(running):.0f} MB, {await idle_share(running):.1f} % of a core"
+        yield Row(_TEN_THOUSAND, "", "", measured)
 
 
 async def pulling_rows() -> AsyncIterator[Row]:

@@ -1,9 +1,13 @@
-"""Pods created and bound on a hundred nodes: pods a second from the first request to the last binding."""
+"""Pods created and bound: pods a second from the first request to the last binding, by what the pods ask for.
+
+The features are those by which upstream's scheduler_perf tells its figures.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +16,11 @@ import orjson
 from tests.bench import cases, objects
 from tests.bench.connection import Connection, Target
 
-_NODES, _PODS, _WRITERS, _ZONES = 100, 2000, 16, 5
+_WRITERS, _ZONES = 16, 5
 _PATH = "/api/v1/namespaces/bench/pods"
-_ZONE = "topology.kubernetes.io/zone"
+_ZONE, _HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True)
@@ -25,24 +31,85 @@ class Bound:
     cpu: float
 
 
-async def bound_pods(target: Target, *, spread: bool = False) -> Bound:
-    """With `spread` the pods are spread over zones and would rather not be beside one another."""
+Feature = Callable[[dict[str, Any]], dict[str, Any]]
+"""What of its spec a pod with these labels adds."""
+
+
+def plain(labels: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def node_affinity(labels: dict[str, Any]) -> dict[str, Any]:
+    wanted = {"key": _ZONE, "operator": "In", "values": ["zone-1", "zone-2", "zone-3"]}
+    return {"affinity": {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [wanted]}]}}}}
+
+
+def near(labels: dict[str, Any]) -> dict[str, Any]:
+    """In one zone with the others of its kind."""
+    return {"affinity": {"podAffinity": {_REQUIRED: [_term(labels, _ZONE)]}}}
+
+
+def rather_near(labels: dict[str, Any]) -> dict[str, Any]:
+    return {"affinity": {"podAffinity": {_PREFERRED: [{"weight": 1, "podAffinityTerm": _term(labels, _HOST)}]}}}
+
+
+def rather_away(labels: dict[str, Any]) -> dict[str, Any]:
+    return {"affinity": {"podAntiAffinity": {_PREFERRED: [{"weight": 100, "podAffinityTerm": _term(labels, _HOST)}]}}}
+
+
+def away_from_others(labels: dict[str, Any]) -> dict[str, Any]:
+    """No pod of another colour on its node."""
+    term = {"labelSelector": {"matchLabels": {"color": "red"}}, "topologyKey": _HOST}
+    return {"affinity": {"podAntiAffinity": {_REQUIRED: [term]}}}
+
+
+def spread(labels: dict[str, Any]) -> dict[str, Any]:
+    rule = {"maxSkew": 5, "topologyKey": _ZONE, "whenUnsatisfiable": "DoNotSchedule"}
+    return {"topologySpreadConstraints": [{**rule, "labelSelector": {"matchLabels": labels}}]}
+
+
+def rather_spread(labels: dict[str, Any]) -> dict[str, Any]:
+    (rule,) = spread(labels)["topologySpreadConstraints"]
+    return {"topologySpreadConstraints": [{**rule, "whenUnsatisfiable": "ScheduleAnyway"}]}
+
+
+def spread_and_rather_away(labels: dict[str, Any]) -> dict[str, Any]:
+    return {**spread(labels), **rather_away(labels)}
+
+
+FEATURES: dict[str, Feature] = {
+    "SchedulingBasic": plain,
+    "SchedulingNodeAffinity": node_affinity,
+    "SchedulingPodAffinity": near,
+    "SchedulingPodAntiAffinity": away_from_others,
+    "SchedulingPreferredPodAffinity": rather_near,
+    "SchedulingPreferredPodAntiAffinity": rather_away,
+    "TopologySpreading": spread,
+    "PreferredTopologySpreading": rather_spread,
+}
+
+
+def _term(labels: dict[str, Any], key: str) -> dict[str, Any]:
+    return {"labelSelector": {"matchLabels": labels}, "topologyKey": key}
+
+
+async def bound_pods(target: Target, feature: Feature = plain, *, nodes: int = 100, pods: int = 2000) -> Bound:
     async with cases.connections(target, _WRITERS + 1) as opened:
-        for index in range(_NODES):
+        for index in range(nodes):
             await _add_node(target, opened[0], index)
-        done = await _bindings(target, opened[0], opened[-1])
+        done = await _bindings(target, opened[0], opened[-1], pods)
         began, before = time.monotonic(), target.cpu_seconds()
 
         async def make(index: int, connection: Connection) -> None:
-            for number in range(index, _PODS, _WRITERS):
-                body = _pod(f"bound-{number}", spread=spread)
+            for number in range(index, pods, _WRITERS):
+                body = _pod(f"bound-{number}", feature)
                 await connection.ask(target.request("POST", _PATH, body, Content_Type=cases.JSON))
 
         await asyncio.gather(*(make(index, opened[index]) for index in range(_WRITERS)))
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(600):
             await done.wait()
         seconds, cpu = time.monotonic() - began, target.cpu_seconds() - before
-        return Bound(_PODS / seconds, cpu / _PODS * 1e6)
+        return Bound(pods / seconds, cpu / pods * 1e6)
 
 
 async def _add_node(target: Target, connection: Connection, index: int) -> None:
@@ -55,7 +122,7 @@ async def _add_node(target: Target, connection: Connection, index: int) -> None:
     await connection.ask(target.request("PATCH", f"/api/v1/nodes/node-{index}", untaint, Content_Type=kind))
 
 
-async def _bindings(target: Target, asking: Connection, watching: Connection) -> asyncio.Event:
+async def _bindings(target: Target, asking: Connection, watching: Connection, pods: int) -> asyncio.Event:
     """Set once the watch has told of every pod's node."""
     listed = orjson.loads(await asking.ask(target.request("GET", f"{_PATH}?limit=1")))
     version = listed["metadata"]["resourceVersion"]
@@ -69,21 +136,14 @@ async def _bindings(target: Target, asking: Connection, watching: Connection) ->
         for line in lines:
             if line.startswith(b'{"type":"MODIFIED"') and b'"nodeName":"' in line:
                 bound.add(orjson.loads(line)["object"]["metadata"]["name"])
-        if len(bound) >= _PODS:
+        if len(bound) >= pods:
             done.set()
 
     watching.listen(target.request("GET", f"{_PATH}?watch=true&resourceVersion={version}"), look)
     return done
 
 
-def _pod(name: str, *, spread: bool) -> bytes:
-    if not spread:
-        return objects.pod(name)
+def _pod(name: str, feature: Feature) -> bytes:
     pod: dict[str, Any] = orjson.loads(objects.pod(name))
-    selector = {"matchLabels": pod["metadata"]["labels"]}
-    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
-    rule = {"maxSkew": 5, "topologyKey": _ZONE, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
-    preferred = [{"weight": 100, "podAffinityTerm": term}]
-    pod["spec"]["affinity"] = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
-    pod["spec"]["topologySpreadConstraints"] = [rule]
+    pod["spec"] |= feature(pod["metadata"]["labels"])
     return orjson.dumps(pod)
