@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -54,14 +54,21 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
             state.phase = "stopping"
             state.write(config.state_file)
             systemd.notify("STOPPING=1")
-            for part in reversed(parts):
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+            names = [part for part in parts if part.get_name() == "dns"]
+            await _ended([part for part in parts if part not in names])
             if end_pods and "kubelet" in config.components:
                 await _end_pods(group, config)
+            # Last, as pods ask on, those that end too.
+            await _ended(names)
             await server.stop()
         for keeper in keepers:
             keeper.cancel()
+
+
+async def _ended(parts: Sequence[asyncio.Task[None]]) -> None:
+    for part in reversed(parts):
+        part.cancel()
+    await asyncio.gather(*parts, return_exceptions=True)
 
 
 async def _start(

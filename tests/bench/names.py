@@ -104,7 +104,7 @@ def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
     while not stop.is_set():
         # Each from a port of its own, as resolvers do.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(0.02)
+            client.settimeout(0.25)
             with contextlib.suppress(OSError):
                 client.sendto(question, where)
                 client.recv(512)

@@ -72,6 +72,7 @@ class DnsServer:
             async with asyncio.TaskGroup() as self._group:
                 self._group.create_task(self._follow_resolvers())
                 self.ready.set()
+                LOG.info("answering names at %s, port %d", self.address, self.port)
                 await asyncio.Event().wait()
         finally:
             udp.close()
