@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from apiserver.kinds.field_errors import forbidden, invalid_value, not_negative, not_supported, required
 from apiserver.kinds.metric_rules import metric_errors
-from apiserver.kinds.reference_rules import segment_errors
+from apiserver.kinds.reference_rules import segment_errors, version_errors
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
 from machinery.api.resource import Object
@@ -17,8 +17,10 @@ _LONGEST_PERIOD, _LONGEST_WINDOW = 1800, 3600
 _TO_ZERO = "must specify at least one Object or External metric to support scaling to zero replicas"
 
 
-def autoscaler_errors(autoscaler: Object, fewest: int = 1) -> list[Cause]:
-    spec = autoscaler.get("spec") or {}
+def autoscaler_errors(autoscaler: Object, old: Object | None = None) -> list[Cause]:
+    """Who scaled to zero once may do so on."""
+    spec, before = autoscaler.get("spec") or {}, (old or {}).get("spec") or {}
+    fewest = 0 if before.get("minReplicas") == 0 else 1
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     errors: list[Cause] = []
     if least is not None and least < fewest:
@@ -27,7 +29,7 @@ def autoscaler_errors(autoscaler: Object, fewest: int = 1) -> list[Cause]:
         errors.append(invalid_value("spec.maxReplicas", most, "must be greater than 0"))
     if least is not None and most < least:
         errors.append(invalid_value("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
-    errors += segment_errors(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef", "kind", "name")
+    errors += _target_errors(spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef") or {})
     metrics = spec.get("metrics") or ()
     for index, metric in enumerate(metrics):
         errors += metric_errors(metric, f"spec.metrics[{index}]")
@@ -40,9 +42,11 @@ def autoscaler_errors(autoscaler: Object, fewest: int = 1) -> list[Cause]:
     return errors
 
 
-def autoscaler_update_errors(new: Object, old: Object) -> list[Cause]:
-    """Who scaled to zero once may do so on."""
-    return autoscaler_errors(new, 0 if (old.get("spec") or {}).get("minReplicas") == 0 else 1)
+def _target_errors(target: Object, before: Object) -> Iterator[Cause]:
+    path, kind = "spec.scaleTargetRef", target.get("kind")
+    yield from segment_errors(target, path, "kind", "name")
+    if any(target.get(field) != before.get(field) for field in ("apiVersion", "kind")) or not before:
+        yield from version_errors(target, path, wants_group=kind != "ReplicationController")
 
 
 def autoscaler_status_errors(new: Object, old: Object) -> list[Cause]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.autoscaler_rules import autoscaler_errors, autoscaler_status_errors, autoscaler_update_errors
+from apiserver.kinds.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
 from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
@@ -33,7 +33,7 @@ RULES = Rules(
     prepare_create=drop_status,
     prepare_update=keep_status,
     validate=autoscaler_errors,
-    validate_update=autoscaler_update_errors,
+    validate_update=autoscaler_errors,
     validate_status=autoscaler_status_errors,
     rechecked="never",
 )

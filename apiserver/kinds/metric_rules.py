@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from apiserver.kinds.field_errors import all_of, forbidden, invalid_value, not_supported, required
-from apiserver.kinds.reference_rules import segment_errors
+from apiserver.kinds.reference_rules import segment_errors, version_errors
 from apiserver.kinds.resource_rules import container_resource_name
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -38,7 +38,9 @@ def metric_errors(metric: Object, path: str) -> Iterator[Cause]:
 
 
 def _object_errors(source: Object, path: str) -> Iterator[Cause]:
-    yield from segment_errors(source.get("describedObject") or {}, f"{path}.describedObject", "kind", "name")
+    described = source.get("describedObject") or {}
+    yield from segment_errors(described, f"{path}.describedObject", "kind", "name")
+    yield from version_errors(described, f"{path}.describedObject", wants_group=False)
     yield from _named_errors(source, path)
     target = source.get("target") or {}
     if target.get("value") is None and target.get("averageValue") is None:

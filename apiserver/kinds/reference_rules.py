@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.field_errors import all_of, required
+from apiserver.kinds.field_errors import all_of, invalid_value, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -23,3 +23,12 @@ def segment_errors(reference: Object, path: str, *fields: str) -> Iterator[Cause
             yield from all_of(f"{path}.{field}", value, names.path_segment(value))
         else:
             yield required(f"{path}.{field}")
+
+
+def version_errors(reference: Object, path: str, *, wants_group: bool) -> Iterator[Cause]:
+    """The `apiVersion` of what is scaled or measured."""
+    version = reference.get("apiVersion") or ""
+    if version.count("/") > 1:
+        yield invalid_value(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}")
+    elif wants_group and not version.partition("/")[1]:
+        yield invalid_value(f"{path}.apiVersion", version, "apiVersion must specify API group")

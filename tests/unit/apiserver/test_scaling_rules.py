@@ -15,7 +15,8 @@ TYPES = 'supported values: "ContainerResource", "External", "Object", "Pods", "R
 
 
 def autoscaler(**spec: object) -> Object:
-    return {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, **spec}}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    return {"spec": {"scaleTargetRef": target, "maxReplicas": 3, **spec}}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,11 @@ def autoscaler(**spec: object) -> Object:
           "metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero"
           " replicas"]),
         ({"scaleTargetRef": {"name": "a%b"}},
-         ["scaleTargetRef.kind: Required value", "scaleTargetRef.name: Invalid value: \"a%b\": may not contain '%'"]),
+         ["scaleTargetRef.kind: Required value", "scaleTargetRef.name: Invalid value: \"a%b\": may not contain '%'",
+          'scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group']),
+        ({"scaleTargetRef": {"name": "a", "kind": "ReplicationController"}}, []),
+        ({"scaleTargetRef": {"name": "a", "kind": "b", "apiVersion": "c/d/e"}},
+         ['scaleTargetRef.apiVersion: Invalid value: "c/d/e": unexpected GroupVersion string: c/d/e']),
         ({"behavior": {"scaleUp": {"selectPolicy": "Odd", "stabilizationWindowSeconds": -1, "tolerance": "-1"}}},
          ["behavior.scaleUp.stabilizationWindowSeconds: Invalid value: -1: must be greater than or equal to zero",
           'behavior.scaleUp.selectPolicy: Unsupported value: "Odd": supported values: "Disabled", "Max", "Min"',
@@ -92,6 +97,11 @@ def test_who_scaled_to_zero_once_may_do_so_on() -> None:
     assert on_update(AUTOSCALERS, none, autoscaler()) == [
         "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"
     ]
+
+
+def test_a_target_without_a_group_stays_once_it_is_there() -> None:
+    bare = autoscaler(scaleTargetRef={"kind": "Deployment", "name": "d"})
+    assert on_update(AUTOSCALERS, bare, bare) == []
 
 
 def test_counts_of_a_status_are_not_negative() -> None:
