@@ -22,7 +22,7 @@ from minikube_py.addons.ingress.nginx import Nginx, NginxError
 from minikube_py.addons.ingress.nginx_conf import Server, nginx_conf
 from minikube_py.addons.ingress.sites import Sites, World, sites
 
-NAMES = ("one", "two", "three", "grpc")
+NAMES = ("one", "two", "three", "echo")
 PATIENCE = 30.0
 
 
@@ -112,7 +112,8 @@ async def answer(name: str, reader: asyncio.StreamReader, writer: asyncio.Stream
         while piece := await reader.read(100):
             writer.write(piece)
     else:
-        body = f"{headers.get('x-forwarded-proto')}\n{name}\n"
+        # One that echoes says what it was asked for.
+        body = f"{headers.get('x-forwarded-proto')}\n{head.split()[1] if name == 'echo' else name}\n"
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
     await writer.drain()
     writer.close()
@@ -130,7 +131,7 @@ def backend(name: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter],
 
 @asynccontextmanager
 async def serving(directory: Path) -> AsyncIterator[Ways]:
-    servers = {name: await asyncio.start_server(backend(name), "127.0.0.1", 0) for name in NAMES[:3]}
+    servers = {name: await asyncio.start_server(backend(name), "127.0.0.1", 0) for name in NAMES}
     ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
     ways = Ways(directory, {**ports, "grpc": free_port()}, Pki.load_or_create(directory / "pki"))
     async with asyncio.TaskGroup() as group:
@@ -209,6 +210,27 @@ async def test_each_host_shows_its_certificate(ways: Ways) -> None:
         await ways.ask("z.org", tls=True)
     assert (await ways.ask("x.org"), await ways.ask("z.org")) == ("308", "one")
     assert [each.reason for each in found.complaints] == ["CertificateNotUsed"]
+
+
+def annotated(made: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    said = {f"nginx.ingress.kubernetes.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    return {**made, "metadata": {**made["metadata"], "annotations": said}}
+
+
+async def test_paths_are_rewritten_as_manifests_ask(ways: Ways) -> None:
+    grouped = ingress(("x.org", [path("/api(/|$)(.*)", "echo", "ImplementationSpecific")]))
+    plain = ingress(("x.org", [path("/plain", "echo")]), name="plain")
+    other = ingress(("x.org", [path("/", "one"), path("/apiary", "two")]), name="other-one")
+    found = await ways.apply(
+        annotated(grouped, rewrite_target="/$2"), annotated(plain, rewrite_target="/"), other,
+        annotated(ingress(("x.org", [path("/bad(", "one")]), name="bad"), use_regex="true"),
+        annotated(ingress(("x.org", [path("/few", "one")]), name="few"), rewrite_target="/$1"),
+        annotated(ingress(("x.org", [path("/odd", "one")]), name="odd"), rewrite_target="/; return 200"),
+    )  # fmt: skip
+    asked = {"/api/v1/x?q=1": "/v1/x?q=1", "/api": "/", "/plain/x": "/", "/apiary": "two", "/else": "one",
+             "/few": "one", "/odd": "one"}  # fmt: skip
+    assert {each: await ways.ask("x.org", each) for each in asked} == asked
+    assert [each.reason for each in found.complaints] == ["InvalidPath"] * 3
 
 
 async def test_a_websocket_goes_through(ways: Ways) -> None:

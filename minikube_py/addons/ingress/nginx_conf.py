@@ -101,7 +101,7 @@ def _server(site: Site, server: Server) -> Iterator[str]:
         pem = server.folder / "tls" / f"{site.certificate}.pem"
         yield f"    ssl_certificate {pem};"
         yield f"    ssl_certificate_key {pem};"
-    for location in site.locations:
+    for location in sorted(site.locations, key=lambda each: -len(each.path)):
         for head in _heads(location, site.locations):
             yield f"    location {head} {{"
             yield from (f"      {line}" for line in _passing(location, server))
@@ -123,15 +123,25 @@ def _server_name(host: str) -> str:
 def _heads(location: Location, locations: Iterable[Location]) -> Iterator[str]:
     if location.is_exact and location.path.endswith("/") and location.path != "/":
         # By `=` nginx would send who asks without the slash there.
-        yield "~ " + _quoted(f"^{re.escape(location.path)}\\z")
+        yield f"~ {_quoted(_pattern(location))}"
         return
     if location.is_exact:
         yield f"= {_quoted(location.path)}"
+        return
+    if location.path and any(other.is_pattern for other in locations):
+        # Patterns go before prefixes in nginx, so where there are some all are, the longest first.
+        yield f"{'~*' if location.is_pattern else '~'} {_quoted(_pattern(location))}"
         return
     has_exact = any(other.is_exact and other.path == location.path for other in locations)
     if location.path and not has_exact:
         yield f"= {_quoted(location.path)}"
     yield _quoted(f"{location.path}/")
+
+
+def _pattern(location: Location) -> str:
+    if location.is_pattern:
+        return f"^{location.path}"
+    return f"^{re.escape(location.path)}" + ("\\z" if location.is_exact else "(?:/|\\z)")
 
 
 def _passing(location: Location, server: Server) -> Iterator[str]:
@@ -146,6 +156,8 @@ def _passing(location: Location, server: Server) -> Iterator[str]:
     header = "grpc_set_header" if is_grpc else "proxy_set_header"
     for directive, value in location.settings:
         yield f"{directive.replace('proxy_', 'grpc_') if is_grpc else directive} {value};"
+    if location.rewrite:
+        yield f"rewrite {_quoted(f'(?i){_pattern(location)}')} {_quoted(location.rewrite)} break;"
     yield f"{header} Host $http_host;" if not is_grpc else f"{header} Host $host;"
     yield f"{header} X-Request-ID $req_id;"
     yield f"{header} X-Real-IP $remote_addr;"

@@ -7,6 +7,7 @@ longest, an exact one before a prefix; of two Ingresses that want the same the e
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from machinery.api.views import View
 from minikube_py.addons.ingress.certificates import Certificate, certificate
 
 ANNOTATION = "nginx.ingress.kubernetes.io/"
+_REWRITE = re.compile(r"(/([\w./~%@+=&-]|\$\d)*)?")
 Named = tuple[str, str]
 """Namespace and name."""
 
@@ -31,13 +33,18 @@ class Backend:
 
 @dataclass(frozen=True)
 class Location:
-    """A path of a site; a prefix ends without a slash, so that it means whole elements. No backend: it has gone."""
+    """A path of a site; a prefix ends without a slash, so that it means whole elements. No backend: it has gone.
+
+    A pattern is a regular expression that the path begins with; `rewrite` is what the backend is asked for instead.
+    """
 
     path: str
     is_exact: bool
     backend: Backend | None
     settings: tuple[tuple[str, str], ...] = ()
     redirects: bool = False
+    is_pattern: bool = False
+    rewrite: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,11 @@ class Ingress(View):
         found: Object = self.obj.get("spec") or {}
         return found
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether its paths are regular expressions, as nginx's own controller takes them."""
+        return self.setting("use-regex") == "true" or bool(self.setting("rewrite-target"))
+
     def setting(self, name: str) -> str:
         return str(self.annotations.get(f"{ANNOTATION}{name}", "")).strip()
 
@@ -121,16 +133,42 @@ def _locations(ingress: Ingress, world: World, complaints: list[Complaint]) -> I
     for rule in ingress.spec.get("rules") or ():
         for said in (rule.get("http") or {}).get("paths") or ():
             is_exact, path = said.get("pathType") == "Exact", said.get("path") or "/"
-            if not path.isprintable():
-                complaints.append(Complaint(ingress.key, "InvalidPath", f"path {path!r} has characters of control"))
+            wrong = _wrong(ingress, path)
+            if wrong:
+                complaints.append(Complaint(ingress.key, "InvalidPath", wrong))
                 continue
             backend = _backend(ingress, said.get("backend") or {}, world, complaints)
-            path = path if is_exact else path.rstrip("/")
             yield rule.get("host") or "", _location(ingress, path, backend, is_exact=is_exact)
 
 
+def _wrong(ingress: Ingress, path: str) -> str:
+    """Why nginx can't be told of the path; empty where it can."""
+    if not path.isprintable():
+        return f"path {path!r} has characters of control"
+    rewrite = ingress.setting("rewrite-target")
+    if not _REWRITE.fullmatch(rewrite):
+        return f"rewrite-target {rewrite!r} is no path with groups as $1"
+    if ingress.has_patterns:
+        try:
+            groups = re.compile(path).groups
+        except re.error as error:
+            return f"path {path!r} is no regular expression: {error}"
+        if any(int(number) > groups for number in re.findall(r"\$(\d)", rewrite)):
+            return f"rewrite-target {rewrite!r} names a group that path {path!r} does not have"
+    return ""
+
+
 def _location(ingress: Ingress, path: str, backend: Backend | None, *, is_exact: bool = False) -> Location:
-    return Location(path, is_exact, backend, _settings(ingress), ingress.setting("ssl-redirect") != "false")
+    is_pattern = ingress.has_patterns and not is_exact and path not in ("", "/")
+    return Location(
+        path if is_exact or is_pattern else path.rstrip("/"),
+        is_exact,
+        backend,
+        _settings(ingress),
+        redirects=ingress.setting("ssl-redirect") != "false",
+        is_pattern=is_pattern,
+        rewrite=ingress.setting("rewrite-target"),
+    )
 
 
 def _redirected(location: Location, *, has_tls: bool) -> Location:
