@@ -25,8 +25,10 @@ def autoscaler_errors(autoscaler: Object, old: Object | None = None) -> list[Cau
     errors: list[Cause] = []
     if least is not None and least < fewest:
         errors.append(invalid_value("spec.minReplicas", least, f"must be greater than or equal to {fewest}"))
-    if most < 1:
-        errors.append(invalid_value("spec.maxReplicas", most, "must be greater than 0"))
+    if most == 0:
+        errors.append(required("spec.maxReplicas", "must be set and greater than 0"))
+    elif most < 1:
+        errors.append(invalid_value("spec.maxReplicas", most, "must be greater than or equal to 1"))
     if least is not None and most < least:
         errors.append(invalid_value("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
     errors += _target_errors(spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef") or {})

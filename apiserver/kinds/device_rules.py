@@ -126,7 +126,9 @@ def selectors_errors(selectors: list[Object] | None, path: str) -> Iterator[Caus
     for index, selector in enumerate(selectors or ()):
         if (cel := selector.get("cel")) is None:
             yield required(f"{path}[{index}].cel")
-        elif len(cel.get("expression") or "") > _LONGEST_EXPRESSION:
+        elif not (expression := cel.get("expression")):
+            yield required(f"{path}[{index}].cel.expression")
+        elif len(expression) > _LONGEST_EXPRESSION:
             yield too_long(f"{path}[{index}].cel.expression", _LONGEST_EXPRESSION)
 
 

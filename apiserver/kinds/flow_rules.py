@@ -39,7 +39,7 @@ def condition_type_errors(new: Object, old: Object) -> list[Cause]:
             errors.append(duplicate(path, kind))
         seen.add(kind)
         if not kind:
-            errors.append(required(path, "must not be empty"))
+            errors.append(required(path))
     return errors
 
 
@@ -76,7 +76,7 @@ def _account_errors(account: Object, path: str) -> Iterator[Cause]:
 def _verb_errors(rule: Object, path: str) -> Iterator[Cause]:
     verbs = rule.get("verbs") or []
     if not verbs:
-        yield required(f"{path}.verbs", "verbs must contain at least one value")
+        yield required(f"{path}.verbs")
     elif "*" in verbs:
         yield from _alone_errors(verbs, f"{path}.verbs", "verbs")
     elif not set(verbs) <= set(_VERBS):
@@ -90,10 +90,10 @@ def _alone_errors(values: list[str], path: str, others: str) -> Iterator[Cause]:
 
 def _resource_errors(rule: Object, path: str) -> Iterator[Cause]:
     yield from _verb_errors(rule, path)
-    for field, one, others in (("apiGroups", "api group", "api groups"), ("resources", "resource", "resources")):
+    for field, others in (("apiGroups", "api groups"), ("resources", "resources")):
         values = rule.get(field) or []
         if not values:
-            yield required(f"{path}.{field}", f"resource rules must supply at least one {one}")
+            yield required(f"{path}.{field}")
         yield from _alone_errors(values, f"{path}.{field}", others)
     namespaces = rule.get("namespaces") or []
     if not namespaces and not rule.get("clusterScope"):
@@ -110,7 +110,7 @@ def _url_rule_errors(rule: Object, path: str) -> Iterator[Cause]:
     yield from _verb_errors(rule, path)
     urls, path = rule.get("nonResourceURLs") or [], f"{path}.nonResourceURLs"
     if not urls:
-        yield required(path, "nonResourceURLs must contain at least one value")
+        yield required(path)
     elif "*" in urls:
         yield from _alone_errors(urls, path, "non-resource URLs")
     else:

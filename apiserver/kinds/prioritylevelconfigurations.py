@@ -36,7 +36,7 @@ def _errors(level: Object) -> list[Cause]:
     kind, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
     errors: list[Cause] = []
     if (level["metadata"].get("name") == "exempt") != (kind == "Exempt"):
-        errors.append(invalid_value("spec.type", kind, "type must be 'Exempt' if and only if name is 'exempt'"))
+        errors.append(invalid_value("spec.type", kind, "must be 'Exempt' if and only if `name` is 'exempt'"))
     if kind == "Exempt":
         if limited is not None:
             errors.append(forbidden("spec.limited", "must be nil if the type is not Limited"))

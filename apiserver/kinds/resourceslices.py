@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.kinds.device_rules import attribute_name_errors, set_errors
-from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
+from apiserver.kinds.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
 from apiserver.kinds.immutability import immutable
 from apiserver.kinds.placement_rules import node_selector_errors
 from apiserver.kinds.rules import Rules
@@ -16,6 +16,7 @@ from machinery.api.resource import Object
 
 _MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS, _MOST_ATTRIBUTES = 128, 64, 8, 32
 _LONGEST_VALUE, _LONGEST_POOL = 64, 253
+_EFFECTS = ("NoExecute", "NoSchedule", "None")
 _ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _FIXED = immutable("spec.pool.name", "spec.driver", "spec.nodeName")
 
@@ -81,8 +82,13 @@ def _device_errors(device: Object, path: str) -> Iterator[Cause]:
     for key, value in attributes.items():
         yield from attribute_name_errors(key, f"{path}.attributes")
         yield from _attribute_errors(value, f"{path}.attributes[{key}]")
-    for key in capacity:
+    for key, value in capacity.items():
         yield from attribute_name_errors(key, f"{path}.capacity")
+        if value.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
+            detail = "allowMultipleAllocations must be true"
+            yield forbidden(f"{path}.capacity[{key}].requestPolicy", detail)
+    for index, taint in enumerate(device.get("taints") or ()):
+        yield from choice(f"{path}.taints[{index}].effect", taint.get("effect"), _EFFECTS)
 
 
 def _attribute_errors(attribute: Object, path: str) -> Iterator[Cause]:

@@ -48,9 +48,9 @@ def _validation_errors(validation: Object, path: str) -> Iterator[Cause]:
     if (said := validation.get("messageExpression")) and not said.strip():
         yield invalid_value(f"{path}.messageExpression", said, _BLANK)
     if message and not message.strip():
-        yield invalid_value(f"{path}.message", message, _BLANK)
+        yield invalid_value(f"{path}.message", message, f"message {_BLANK}")
     elif "\n" in message.strip() or "\r" in message.strip():
-        yield invalid_value(f"{path}.message", message, "must not contain line breaks")
+        yield invalid_value(f"{path}.message", message, "message must not contain line breaks")
     if reason is not None and reason not in _REASONS:
         yield not_supported(f"{path}.reason", reason, _REASONS)
 

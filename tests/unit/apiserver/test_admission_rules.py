@@ -149,7 +149,7 @@ NEITHER = "Required value: validations or auditAnnotations must contain at least
         ({"validations": [{"message": "a\nb", "reason": "Odd", "messageExpression": " "}]},
          ["validations[0].expression: Required value: expression is not specified",
           'validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
-          'validations[0].message: Invalid value: "a\\nb": must not contain line breaks',
+          'validations[0].message: Invalid value: "a\\nb": message must not contain line breaks',
           'validations[0].reason: Unsupported value: "Odd": supported values: "Forbidden", "Invalid",'
           ' "RequestEntityTooLarge"']),
         ({"auditAnnotations": [{"key": "a", "valueExpression": "b"}, {"key": "a"}]},

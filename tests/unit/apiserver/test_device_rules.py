@@ -89,6 +89,10 @@ ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeS
         ({"devices": [], "sharedCounters": [{}]},
          [': Invalid value: "": only one of `sharedCounters` or `devices` is allowed',
           ".sharedCounters[0].name: Required value", ".sharedCounters[0].counters: Required value"]),
+        ({"devices": [{"name": "d", "capacity": {"a": {"requestPolicy": {}}}, "taints": [{"effect": "Odd"}]}]},
+         [".devices[0].capacity[a].requestPolicy: Forbidden: allowMultipleAllocations must be true",
+          '.devices[0].taints[0].effect: Unsupported value: "Odd": supported values: "NoExecute", "NoSchedule",'
+          ' "None"']),
         ({"devices": [{"name": "d", "attributes": {"a/": {}}}, {"name": "d"}]},
          ['.devices[0].attributes: Invalid value: "": the name must not be empty',
           '.devices[0].attributes[a/]: Invalid value: "": exactly one value must be specified',

@@ -24,8 +24,11 @@ def autoscaler(**spec: object) -> Object:
     [
         ({}, []),
         ({"maxReplicas": 0},
-         ["maxReplicas: Invalid value: 0: must be greater than 0",
+         ["maxReplicas: Required value: must be set and greater than 0",
           "maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"]),
+        ({"maxReplicas": -1, "minReplicas": None},
+         ["maxReplicas: Invalid value: -1: must be greater than or equal to 1",
+          "maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`"]),
         ({"minReplicas": 0},
          ["minReplicas: Invalid value: 0: must be greater than or equal to 1",
           "metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero"
