@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Network, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from controllers.plan import Controller, Key, Patch, Plan, Record, itself, key_of
 from machinery.api.resources import NODES
@@ -78,5 +79,11 @@ def observe(cache: Cache, key: Key) -> State | None:
     if node.pod_cidrs:
         return State(node)
     others = (RangedNode(obj) for obj in cache.list(NODES) if obj["metadata"]["name"] != node.name)
-    ranges = (ip_network(cidr) for other in others for cidr in other.pod_cidrs)
+    ranges = (_network(cidr) for other in others for cidr in other.pod_cidrs)
     return State(node, [each for each in ranges if isinstance(each, IPv4Network)])
+
+
+@lru_cache(maxsize=16_384)
+def _network(cidr: str) -> IPv4Network | IPv6Network:
+    """Each new node looks at the ranges of all others."""
+    return ip_network(cidr)

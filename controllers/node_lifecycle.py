@@ -96,10 +96,13 @@ def observe(cache: Cache, key: Key) -> State | None:
 
 
 def _others(cache: Cache, change: Change) -> Iterable[Key]:
-    """The first node that is ready again, or the last one that was, matters to all."""
+    """The first node that is ready again, or the last one that was, matters to all; any other to nobody else."""
     before, after = (obj is not None and Node(obj).is_true("Ready") for obj in (change.before, change.after))
-    if change.resource == NODES and before != after:
-        yield from (key_of(node) for node in cache.list(NODES))
+    if change.resource != NODES or before == after:
+        return
+    name, nodes = Node(change.object).name, [Node(each) for each in cache.list(NODES)]
+    if not any(node.is_true("Ready") for node in nodes if node.name != name):
+        yield from (key_of(node.obj) for node in nodes)
 
 
 NODE_LIFECYCLE = Controller(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
 
 from machinery.api.resource import Object
 from machinery.api.views import View
+from minikube_py.simulation.addresses import NODE_PREFIX
 
 MARK, FAKE = "kwok.x-k8s.io/node", "fake"
 """The annotation and the taint of a node that is played."""
@@ -19,6 +22,12 @@ TAINT = {"key": MARK, "value": FAKE, "effect": "NoSchedule"}
 TOLERATION = {"key": MARK, "operator": "Exists", "effect": "NoSchedule"}
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 NAME = "simulated"
+POD_ADDRESSES = IPv4Network("100.64.0.0/10")
+"""The shared address space (RFC 6598), so that no pod that really runs has one of them. Each node has a part of it."""
+NODE_ADDRESSES = IPv4Network("198.18.0.0/15")
+"""Of the range for benchmarks of networks (RFC 2544): no machine's own."""
+REST = IPv4Network("100.127.0.0/16")
+"""The part of it for pods on nodes that have none."""
 
 
 def is_simulated(node: Object) -> bool:
@@ -51,12 +60,21 @@ class Fleet:
                 "annotations": {MARK: FAKE, "node.alpha.kubernetes.io/ttl": "0"},
                 "labels": {**_LABELS, "kubernetes.io/hostname": name, **self._zone(index)},
             },
-            "spec": {"taints": [TAINT]} if self.is_tainted else {},
+            "spec": {**_pod_range(index), **({"taints": [TAINT]} if self.is_tainted else {})},
             "status": {"allocatable": capacity, "capacity": capacity},
         }
 
     def _zone(self, index: int) -> Mapping[str, str]:
         return {ZONE: f"zone-{index % self.zones}", REGION: NAME} if self.zones else {}
+
+
+def _pod_range(index: int) -> dict[str, Any]:
+    """The cluster's own range would soon be used up; where even this one is, there is none."""
+    start = int(POD_ADDRESSES.network_address) + (index << (32 - NODE_PREFIX))
+    if start >= int(REST.network_address):
+        return {}
+    part = str(IPv4Network((start, NODE_PREFIX)))
+    return {"podCIDR": part, "podCIDRs": [part]}
 
 
 _LABELS = {

@@ -18,16 +18,12 @@ from machinery.api.views import Node, Pod, View
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client
 from machinery.client.clock import Clock
-from minikube_py.simulation.addresses import Addresses
-from minikube_py.simulation.fleet import is_simulated
+from minikube_py.simulation.addresses import Addresses, PodAddresses
+from minikube_py.simulation.fleet import NODE_ADDRESSES, POD_ADDRESSES, REST, is_simulated
 from minikube_py.simulation.leases import SIMULATED_LEASES
 from minikube_py.simulation.stage_book import StageBook
 from minikube_py.simulation.stages import Moment, Stage, State, plan
 
-NODE_ADDRESSES = "198.18.0.0/15"
-"""Of the range for benchmarks of networks (RFC 2544): no machine's own."""
-POD_ADDRESSES = "100.64.0.0/10"
-"""The shared address space (RFC 6598), so that no pod that really runs has one of them."""
 AT_ONCE = 32
 
 
@@ -61,7 +57,7 @@ class _Kubelets:
         self._nodes: set[str] = set()
         self._moments: dict[str, tuple[str, Moment]] = {}
         self._node_addresses = Addresses(NODE_ADDRESSES)
-        self._pod_addresses = Addresses(POD_ADDRESSES)
+        self._pod_addresses = PodAddresses(POD_ADDRESSES, REST)
         self._book = StageBook()
         self._started = clock.now()
 
@@ -115,7 +111,9 @@ class _Kubelets:
             return None
         node = found if key.resource == NODES else cache.get(NODES, "", Pod(found).node_name)
         assert node is not None
-        pod_address = self._pod_addresses.of(View(found).uid) if key.resource == PODS else ""
+        pod_address = ""
+        if key.resource == PODS:
+            pod_address = self._pod_addresses.of(View(found).uid, (node.get("spec") or {}).get("podCIDR") or "")
         moment, node_address = self._moment(found, matching), self._address_of(node)
         return State(found, matching, moment, node_address, pod_address, self._started)
 

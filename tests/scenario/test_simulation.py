@@ -60,6 +60,7 @@ async def test_a_deployment_runs_on_simulated_nodes_and_goes(tmp_path: Path) -> 
         await client.create(DEPLOYMENTS, workload(10), "default")
         await until(server, lambda: len(pods(server)) == 10 and all(pod.is_ready for pod in pods(server)))
         assert len({pod.pod_ips[0]["ip"] for pod in pods(server)}) == 10
+        assert {pod.pod_ips[0]["ip"].rpartition(".")[0] for pod in pods(server)} == {f"100.64.{n}" for n in range(3)}
         assert max(len(server.cache.on_node(f"simulated-{index}")) for index in range(3)) == 4
         await client.delete(DEPLOYMENTS, "simulated", "default", propagation_policy="Background")
         await until(server, lambda: not pods(server))

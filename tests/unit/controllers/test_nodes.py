@@ -20,6 +20,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Node, Pod
+from machinery.client.cache import Change
 from tests.endpoint_world import Acting, World
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -135,6 +136,31 @@ def test_no_pod_is_driven_out_where_no_node_is_ready() -> None:
         (unreachable, "NoExecute"),
     }
     assert effects(node_lifecycle.State(lost, NOW, is_any_ready=False)) == {(unreachable, "NoSchedule")}
+
+
+@pytest.mark.parametrize(
+    ("others", "was", "now", "woken"),
+    [
+        ([], "False", "True", ["changed"]),
+        (["False"], "False", "True", ["changed", "other-0"]),
+        (["False"], "True", "Unknown", ["changed", "other-0"]),
+        # A thousand nodes that come up one after another must not all look at each other.
+        (["True"], "False", "True", []),
+        (["False"], "True", "True", []),
+    ],
+)
+def test_the_first_ready_node_and_the_last_one_concern_all(
+    others: list[str], was: str, now: str, woken: list[str]
+) -> None:
+    def made(name: str, ready: str) -> Object:
+        return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+    changed = made("changed", now)
+    world = World((NODES, changed), *((NODES, made(f"other-{at}", ready)) for at, ready in enumerate(others)))
+    related = node_lifecycle.NODE_LIFECYCLE.related
+    assert related is not None
+    found = related(world, Change(NODES, made("changed", was), changed))
+    assert sorted(key.name for key in found) == woken
 
 
 def test_a_silent_node_is_unknown() -> None:

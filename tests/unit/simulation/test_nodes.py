@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
 
 import pytest
 
 from controllers.plan import Create, Patch
 from machinery.api.timestamps import rfc3339_micro
 from machinery.api.views import View
-from minikube_py.simulation.addresses import Addresses
-from minikube_py.simulation.fleet import Fleet, is_simulated
+from minikube_py.simulation.addresses import Addresses, PodAddresses
+from minikube_py.simulation.fleet import POD_ADDRESSES, REST, Fleet, is_simulated
 from minikube_py.simulation.leases import RENEW, State, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ def test_nodes_carry_kwoks_marks_and_are_spread_over_zones() -> None:
 
 
 def test_no_two_objects_have_one_address() -> None:
-    addresses = Addresses("10.0.0.0/29")
+    addresses = Addresses(IPv4Network("10.0.0.0/29"))
     addresses.note("old", "10.0.0.2")
     found = {uid: addresses.of(uid) for uid in "abcde"}
     assert sorted(found.values()) == ["10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
@@ -43,6 +44,23 @@ def test_no_two_objects_have_one_address() -> None:
     addresses.release("d")
     addresses.note("g", found["d"])
     assert addresses.of("h") == ""
+
+
+def test_pods_have_addresses_of_their_nodes_range() -> None:
+    addresses = PodAddresses(POD_ADDRESSES, REST)
+    first, second = (Fleet(nodes=2).node(index)["spec"]["podCIDR"] for index in range(2))
+    assert (first, second) == ("100.64.0.0/24", "100.64.1.0/24")
+    addresses.note("old", "100.64.1.1")
+    addresses.note("old, elsewhere", "100.127.0.1")
+    addresses.note("not of ours", "10.0.0.1")
+    assert addresses.of("a", first) == "100.64.0.1"
+    assert addresses.of("b", second) == "100.64.1.2"
+    assert addresses.of("c", "") == "100.127.0.2"
+    assert addresses.of("d", "10.244.3.0/24") == "100.127.0.3"
+    addresses.release("a")
+    addresses.release("never known")
+    assert addresses.of("a", second) == "100.64.1.3"
+    assert "podCIDR" not in Fleet(nodes=20_000).node(16_128)["spec"]
 
 
 NODE = View({"metadata": {"name": "simulated-1", "uid": "u"}})
