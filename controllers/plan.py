@@ -31,6 +31,8 @@ class Create:
     """Whose Event tells of success or failure, where the kind has such Events."""
     is_exclusive: bool = False
     """A name that is taken is a failure. Else it is none: whoever made the object, the next look decides with it."""
+    success: Record | None = None
+    """The Event of its success, where that has words of its own."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Delete:
     propagation: str = ""
     grace_period_seconds: int | None = None
     about: Object | None = None
+    success: Record | None = None
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,8 @@ class Runner:
         if action.about is not None:
             message = f"Created {kind}: {made['metadata']['name']}"
             told.append(Record(action.about, "Normal", "SuccessfulCreate", message))
+        if action.success is not None:
+            told.append(action.success)
         return _revision(made)
 
     async def _delete(self, action: Delete, told: list[Record]) -> int:
@@ -266,6 +268,8 @@ class Runner:
         if action.about is not None:
             message = f"Deleted {action.resource.kind.lower()}: {action.key.name}"
             told.append(Record(action.about, "Normal", "SuccessfulDelete", message))
+        if action.success is not None:
+            told.append(action.success)
         return _revision(gone)
 
 

@@ -42,11 +42,7 @@ class Look:
         return Record(self.stateful_set.obj, "Normal", f"Successful{verb}", said)
 
     def deletes(self, pods: Iterable[Pod]) -> list[Action]:
-        return [
-            action
-            for pod in pods
-            for action in (Delete(PODS, key_of(pod.obj), uid=pod.uid), self.told("Delete", pod.name))
-        ]
+        return [Delete(PODS, key_of(pod.obj), uid=pod.uid, success=self.told("Delete", pod.name)) for pod in pods]
 
     def is_up(self, pod: Pod) -> bool:
         """Running, Ready and available."""
@@ -94,7 +90,8 @@ def _made(look: Look, ordinal: int) -> list[Action]:
         return [Record(owner.obj, "Warning", "FailedCreate", said)]
     revision = _revision_for(look, ordinal)
     pod = new_pod(owner, look.templates[revision], revision, ordinal)
-    return [*_missing_claims(look, ordinal), Create(PODS, pod, is_exclusive=True), look.told("Create", name)]
+    made = Create(PODS, pod, is_exclusive=True, success=look.told("Create", name))
+    return [*_missing_claims(look, ordinal), made]
 
 
 def _revision_for(look: Look, ordinal: int) -> str:
@@ -115,9 +112,9 @@ def _missing_claims(look: Look, ordinal: int) -> list[Action]:
         name = claim_name(owner, template, ordinal)
         if name not in look.claims:
             said = f"Create Claim {name} Pod {pod_name(owner, ordinal)} in StatefulSet {owner.name} success"
+            told = Record(owner.obj, "Normal", "SuccessfulCreate", said)
             claim = new_claim(owner, template, ordinal)
-            actions.append(Create(PERSISTENT_VOLUME_CLAIMS, claim, is_exclusive=True))
-            actions.append(Record(owner.obj, "Normal", "SuccessfulCreate", said))
+            actions.append(Create(PERSISTENT_VOLUME_CLAIMS, claim, is_exclusive=True, success=told))
     return actions
 
 

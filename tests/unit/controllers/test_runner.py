@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from controllers.plan import Controller, Create, Delete, Key, Plan, UpdateStatus, itself
+from controllers.plan import Controller, Create, Delete, Key, Plan, Record, UpdateStatus, itself
 from controllers.runner import Runner, batches
-from machinery.api.errors import Cause, Forbidden, StatusError
+from machinery.api.errors import AlreadyExists, Cause, Forbidden, StatusError
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
+from machinery.api.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
 from machinery.client.clock import SystemClock
 from tests.endpoint_world import World, service
 
@@ -119,3 +119,54 @@ async def test_where_no_more_is_allowed_few_attempts_tell() -> None:
     assert client.asked == 3
     assert failures == ["exceeded quota"]
     assert client.events == ["Created pod: p1", "Created pod: p2", "Error creating: exceeded quota"]
+
+
+class Booked:
+    """A client for which the names in `taken` are; what is made besides is kept."""
+
+    def __init__(self, *taken: str) -> None:
+        self._taken = taken
+        self.made: list[str] = []
+
+    async def create(self, resource: Resource, obj: Object, namespace: str = "", **options: Any) -> Object:
+        if resource == EVENTS:
+            self.made.append(f"event {obj['reason']}")
+            return obj
+        name = obj["metadata"]["name"]
+        if name in self._taken:
+            raise AlreadyExists(name)
+        self.made.append(name)
+        return obj
+
+
+@pytest.mark.parametrize(
+    ("taken", "is_exclusive", "is_done", "expected"),
+    [
+        ([], False, True, ["x", "event Made", "y"]),
+        ([], True, True, ["x", "event Made", "y"]),
+        # Whoever has the name: of no success of ours is told.
+        (["x"], False, True, ["y"]),
+        (["x"], True, False, ["event Taken"]),
+    ],
+)
+async def test_a_name_that_is_taken_is_a_failure_where_it_must_be_one_s_own(
+    taken: list[str], *, is_exclusive: bool, is_done: bool, expected: list[str]
+) -> None:
+    about = service("about")
+    about.update(apiVersion="v1", kind="Service")
+
+    def plan(state: object, now: object) -> Plan:
+        first = Create(
+            SERVICES,
+            {"metadata": {"name": "x", "namespace": "n"}},
+            is_exclusive=is_exclusive,
+            success=Record(about, "Normal", "Made", "made"),
+        )
+        second = Create(SERVICES, {"metadata": {"name": "y", "namespace": "n"}})
+        return Plan([first, second], on_failure=lambda action, error: [Record(about, "Warning", "Taken", "taken")])
+
+    controller = Controller("own", wakes={}, observe=lambda cache, key: key, plan=plan)
+    client: Any = Booked(*taken)
+    runner = Runner(controller, client, World(), SystemClock())
+    assert await runner.reconcile(Key("n", "x")) == is_done
+    assert client.made == expected

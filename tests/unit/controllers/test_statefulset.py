@@ -75,7 +75,9 @@ def moves(actions: Iterable[Action]) -> list[str]:
 
 
 def told(actions: Iterable[Action]) -> list[tuple[str, str, str]]:
-    return [(each.type, each.reason, each.message) for each in actions if isinstance(each, Record)]
+    """All Events: those by themselves, and those of what succeeds."""
+    events = [action.success if isinstance(action, Create | Delete) else action for action in actions]
+    return [(each.type, each.reason, each.message) for each in events if isinstance(each, Record)]
 
 
 def status_of(actions: Iterable[Action]) -> Object:
