@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kubelet.policy.policies import Block, Policy, Resident, Rule, Selected
+from machinery.api.selectors import LabelSelector
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,15 @@ def _addresses(block: Block) -> str:
 
 
 def _pods(selected: Selected, home: str) -> str:
-    pods = "every pod" if selected.pods.empty else f"pods with {selected.pods}"
+    pods = "every pod" if selected.pods.empty else f"pods with {_labels(selected.pods)}"
     if selected.namespaces is None:
         return f"{pods} of namespace {home}"
-    return pods if selected.namespaces.empty else f"{pods} of namespaces with {selected.namespaces}"
+    return pods if selected.namespaces.empty else f"{pods} of namespaces with {_labels(selected.namespaces)}"
+
+
+def _labels(selector: LabelSelector) -> str:
+    """As people write them, `app=web`, where the selector says no more than that."""
+    return ",".join(
+        f"{each.key}={each.values[0]}" if each.operator == "in" and len(each.values) == 1 else str(each)
+        for each in selector.requirements
+    )

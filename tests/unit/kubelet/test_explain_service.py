@@ -94,7 +94,7 @@ REFUSED = "port http/tcp has no ready endpoint: the machine refuses connections 
         ({"policies": [policy(SHUT)]},
          ["NetworkPolicy d/shut keeps everyone from port 8080/tcp of web-1; dropped so far: 7 packet(s)"]),
         ({"policies": [policy({**SHUT, "spec": {"podSelector": {}, "ingress": [LET]}})]},
-         ["NetworkPolicy d/shut keeps everyone but pods with app in (b) of namespace d, addresses of 10.0.0.0/8 "
+         ["NetworkPolicy d/shut keeps everyone but pods with app=b of namespace d, addresses of 10.0.0.0/8 "
           "from port 8080/tcp of web-1; dropped so far: 7 packet(s)"]),
         ({"policies": [policy({**SHUT, "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]}})]}, []),
         ({"policies": [policy({**SHUT, "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 81}]}]}})]},
