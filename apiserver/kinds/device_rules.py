@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from apiserver.kinds.defaulting import default_values
-from apiserver.kinds.field_errors import all_of, duplicate, invalid_value, not_supported, required, too_long, too_many
+from apiserver.kinds.field_errors import (
+    all_of,
+    choice,
+    duplicate,
+    invalid_value,
+    not_supported,
+    required,
+    too_long,
+    too_many,
+)
 from apiserver.kinds.storage_source_rules import csi_driver_errors
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -17,6 +26,7 @@ from machinery.api.resource import Object
 
 _MOST, _MOST_ALTERNATIVES, _LONGEST_ID, _LONGEST_EXPRESSION = 32, 8, 32, 10 << 10
 _MODES = ("All", "ExactCount")
+EFFECTS = ("NoExecute", "NoSchedule", "None")
 _ONE_KIND = "exactly one of `exactly` or `firstAvailable` is required"
 _BAD_REQUEST = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 _NO_ATTRIBUTE = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
@@ -81,13 +91,13 @@ def set_errors(
     for index, item in enumerate(items):
         name = item.get(key) or "" if key else item
         if name in seen:
-            yield duplicate(f"{path}[{index}]", name)
+            yield duplicate(f"{path}[{index}].{key}" if key == "name" else f"{path}[{index}]", name)
         seen.add(name)
 
 
 def _request_errors(request: Object, path: str) -> Iterator[Cause]:
-    name, exactly, alternatives = request.get("name") or "", request.get("exactly"), request.get("firstAvailable")
-    yield from all_of(f"{path}.name", name, names.dns_label(name))
+    exactly, alternatives = request.get("exactly"), request.get("firstAvailable")
+    yield from _name_errors(request.get("name"), f"{path}.name")
     if exactly is None and not alternatives:
         yield required(path, _ONE_KIND)
     elif exactly is not None and alternatives:
@@ -99,9 +109,12 @@ def _request_errors(request: Object, path: str) -> Iterator[Cause]:
 
 
 def _alternative_errors(asked: Object, path: str) -> Iterator[Cause]:
-    name = asked.get("name") or ""
-    yield from all_of(f"{path}.name", name, names.dns_label(name))
+    yield from _name_errors(asked.get("name"), f"{path}.name")
     yield from _asked_errors(asked, path)
+
+
+def _name_errors(name: str | None, path: str) -> Iterator[Cause]:
+    yield from all_of(path, name, names.dns_label(name)) if name else [required(path)]
 
 
 def _asked_errors(asked: Object, path: str) -> Iterator[Cause]:
@@ -117,6 +130,22 @@ def _asked_errors(asked: Object, path: str) -> Iterator[Cause]:
         yield invalid_value(f"{path}.count", count, "must not be specified when allocationMode is 'All'")
     elif mode == "ExactCount" and count <= 0:
         yield invalid_value(f"{path}.count", count, "must be greater than zero")
+    for index, toleration in enumerate(asked.get("tolerations") or ()):
+        yield from _toleration_errors(toleration, f"{path}.tolerations[{index}]")
+
+
+def _toleration_errors(toleration: Object, path: str) -> Iterator[Cause]:
+    operator, effect = toleration.get("operator"), toleration.get("effect")
+    key, value = toleration.get("key"), toleration.get("value") or ""
+    if key:
+        yield from all_of(f"{path}.key", key, names.qualified_name(key))
+    yield from choice(f"{path}.operator", operator, ("Equal", "Exists"))
+    if operator == "Exists" and value:
+        yield invalid_value(f"{path}.value", value, "must be empty for operator `Exists`")
+    elif operator == "Equal":
+        yield from all_of(f"{path}.value", value, names.label_value(value))
+    if effect and effect not in EFFECTS:
+        yield not_supported(f"{path}.effect", effect, EFFECTS)
 
 
 def selectors_errors(selectors: list[Object] | None, path: str) -> Iterator[Cause]:
@@ -148,7 +177,7 @@ def _reference_errors(requests: list[str] | None, path: str, known: set[str]) ->
     def errors(name: str, where: str) -> Iterator[Cause]:
         if name.count("/") < 2:
             for part in name.split("/"):
-                yield from all_of(where, part, names.dns_label(part))
+                yield from _name_errors(part, where)
         if name not in known:
             yield invalid_value(where, name, _BAD_REQUEST)
 

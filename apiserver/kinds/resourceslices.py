@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.device_rules import attribute_name_errors, set_errors
+from apiserver.kinds.device_rules import EFFECTS, attribute_name_errors, set_errors
 from apiserver.kinds.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
 from apiserver.kinds.immutability import immutable
 from apiserver.kinds.placement_rules import node_selector_errors
@@ -16,7 +16,6 @@ from machinery.api.resource import Object
 
 _MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS, _MOST_ATTRIBUTES = 128, 64, 8, 32
 _LONGEST_VALUE, _LONGEST_POOL = 64, 253
-_EFFECTS = ("NoExecute", "NoSchedule", "None")
 _ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _FIXED = immutable("spec.pool.name", "spec.driver", "spec.nodeName")
 
@@ -88,7 +87,7 @@ def _device_errors(device: Object, path: str) -> Iterator[Cause]:
             detail = "allowMultipleAllocations must be true"
             yield forbidden(f"{path}.capacity[{key}].requestPolicy", detail)
     for index, taint in enumerate(device.get("taints") or ()):
-        yield from choice(f"{path}.taints[{index}].effect", taint.get("effect"), _EFFECTS)
+        yield from choice(f"{path}.taints[{index}].effect", taint.get("effect"), EFFECTS)
 
 
 def _attribute_errors(attribute: Object, path: str) -> Iterator[Cause]:

@@ -28,7 +28,13 @@ BAD_REQUEST = "must be the name of a request in the claim or the name of a reque
           "requests[0].exactly.count: Invalid value: 2: must not be specified when allocationMode is 'All'"]),
         ({"requests": [{"name": "r", "exactly": {**EXACTLY, "allocationMode": "Odd"}}, REQUEST]},
          ['requests[0].exactly.allocationMode: Unsupported value: "Odd": supported values: "All", "ExactCount"',
-          'requests[1]: Duplicate value: "r"']),
+          'requests[1].name: Duplicate value: "r"']),
+        ({"requests": [{"exactly": {
+            **EXACTLY, "tolerations": [{"operator": "Exists", "value": "v"}, {"effect": "E"}]}}]},
+         ["requests[0].name: Required value",
+          'requests[0].exactly.tolerations[0].value: Invalid value: "v": must be empty for operator `Exists`',
+          'requests[0].exactly.tolerations[1].effect: Unsupported value: "E": supported values: "NoExecute",'
+          ' "NoSchedule", "None"']),
         ({"requests": [REQUEST], "constraints": [{"requests": ["x"], "matchAttribute": "a"}]},
          [f'constraints[0].requests[0]: Invalid value: "x": {BAD_REQUEST}',
           'constraints[0].matchAttribute: Invalid value: "a": a fully qualified name must be a domain and a name'
@@ -96,7 +102,7 @@ ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeS
         ({"devices": [{"name": "d", "attributes": {"a/": {}}}, {"name": "d"}]},
          ['.devices[0].attributes: Invalid value: "": the name must not be empty',
           '.devices[0].attributes[a/]: Invalid value: "": exactly one value must be specified',
-          '.devices[1]: Duplicate value: "d"']),
+          '.devices[1].name: Duplicate value: "d"']),
     ],
 )  # fmt: skip
 def test_a_slice(fields: Object, errors: list[str]) -> None:
