@@ -298,8 +298,12 @@ def _at(obj: Object, revision: int) -> Object:
 
 
 def _is_same(new: Object, old: Object) -> bool:
-    metadata = {key: value for key, value in old["metadata"].items() if key != "resourceVersion"}
-    return new["metadata"] == metadata and {**new, "metadata": metadata} == {**old, "metadata": metadata}
+    """Whether nothing but the version differs, which the one has by whether the client pinned it."""
+    return _unversioned(new) == _unversioned(old)
+
+
+def _unversioned(obj: Object) -> Object:
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}}
 
 
 def _check_url_name(call: Call, metadata: dict[str, Any]) -> None:

@@ -197,6 +197,16 @@ async def test_an_update_of_an_old_state_is_a_conflict(way: Way, tmp_path: Path)
             await client.update(CONFIG_MAPS, {**made, "data": {"a": "2"}})
 
 
+async def test_what_changes_nothing_is_not_written(way: Way, tmp_path: Path) -> None:
+    async with way(tmp_path) as given:
+        client: Client = given.client
+        made = await client.create(CONFIG_MAPS, config_map(a="1"), NS)
+        unpinned = {**made, "metadata": {k: v for k, v in made["metadata"].items() if k != "resourceVersion"}}
+        for again in (made, unpinned):
+            assert await client.update(CONFIG_MAPS, again) == made
+        assert await client.patch(CONFIG_MAPS, "c", {"data": {"a": "1"}}, NS) == made
+
+
 async def test_a_watch_misses_nothing_after_its_list(way: Way, tmp_path: Path) -> None:
     async with way(tmp_path) as given, asyncio.timeout(DEADLINE):
         client: Client = given.client
