@@ -32,6 +32,7 @@ path = "{folder}/opt"
 {cri}
 [plugins."io.containerd.grpc.v1.cri".cni]
 conf_dir = "{folder}/cni"
+bin_dir = "/usr/lib/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "{snapshotter}"
 """

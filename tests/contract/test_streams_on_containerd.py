@@ -63,7 +63,7 @@ def sleeper(folder: Path) -> Path:
     for name in ("bin", "etc", "tmp"):
         (rootfs / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, rootfs / "bin/busybox")
-    for applet in ("sh", "cat", "sleep", "sort", "head"):
+    for applet in ("sh", "cat", "sleep", "sort", "head", "httpd", "nc", "mkdir", "nslookup"):
         (rootfs / "bin" / applet).symlink_to("busybox")
     layout = write_layout(folder / "layout", rootfs, {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin"]})
     index = json.loads((layout.directory / "index.json").read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from minikube_py.config import for_profile
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -66,7 +69,7 @@ def make_cluster() -> Iterator[Callable[[], Cluster]]:
 
     def make() -> Cluster:
         environment = {**os.environ, "KUBECONFIG": str(home / "config"), "HOME": str(home)}
-        cluster = Cluster(f"t{uuid.uuid4().hex[:8]}", environment)
+        cluster = Cluster(_free_profile(), environment)
         made.append(cluster)
         return cluster
 
@@ -76,6 +79,24 @@ def make_cluster() -> Iterator[Callable[[], Cluster]]:
         for cluster in made:
             cluster.cli("uninstall", "--yes", check=False)
         shutil.rmtree(home)
+
+
+def _free_profile() -> str:
+    """A profile whose ports nobody has: they follow from its name, and other tests run beside this one."""
+    while True:
+        config = for_profile(f"t{uuid.uuid4().hex[:8]}")
+        if all(_is_free(port) for port in (config.port, config.kubelet_port)):
+            return config.profile
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 @pytest.fixture(scope="session")
