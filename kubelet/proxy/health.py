@@ -18,7 +18,7 @@ from kubelet.proxy.services import local_endpoints
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, SERVICES
 from machinery.api.views import SERVICE_NAME
-from machinery.client.cache import Cache
+from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
 
@@ -51,16 +51,24 @@ class Check:
         return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
+def checked_port(service: Object) -> int:
+    """The port on which the Service's check is asked for; 0 where it has none."""
+    spec = service.get("spec") or {}
+    is_local = spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+    port: int = spec.get("healthCheckNodePort") or 0
+    return port if is_local else 0
+
+
 def checks(services: Iterable[Object], slices: Callable[[Object], list[Object]], node: str) -> dict[int, Check]:
-    """Port -> its check, for the Services that have one."""
-    found = {}
-    for service in services:
-        metadata, spec = service["metadata"], service.get("spec") or {}
-        port = spec.get("healthCheckNodePort")
-        if port and spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
-            count = local_endpoints(service, slices(service), node)
-            found[port] = Check(metadata["namespace"], metadata["name"], count)
-    return found
+    """Port -> its check, for Services that have one."""
+    return {
+        checked_port(service): Check(*_key(service), local_endpoints(service, slices(service), node))
+        for service in services
+    }
+
+
+def _key(obj: Object) -> tuple[str, str]:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
 class HealthChecks:
@@ -70,23 +78,37 @@ class HealthChecks:
         self._cache, self._node, self._clock, self._tell = cache, node, clock, tell
         self._address = address or None
         self._checks: Mapping[int, Check] = {}
+        self._services: dict[tuple[str, str], Object] = {}
         self._servers: dict[int, asyncio.Server] = {}
 
     async def run(self) -> None:
         """Follows until cancelled."""
         async with AsyncExitStack() as stack:
             stack.callback(self._close, set())
-            await follow("health", self._cache, (SERVICES, ENDPOINT_SLICES), self._clock, self._sync)
+            followed = (SERVICES, ENDPOINT_SLICES)
+            await follow("health", self._cache, followed, self._clock, self._sync, self._note)
+
+    def _note(self, change: Change) -> bool:
+        """Few Services have a check, and only their slices matter."""
+        namespace, name = _key(change.object)
+        if change.resource == ENDPOINT_SLICES:
+            service = (change.object["metadata"].get("labels") or {}).get(SERVICE_NAME, "")
+            return (namespace, service) in self._services
+        had = self._services.pop((namespace, name), None) is not None
+        if change.after is not None and checked_port(change.after):
+            self._services[namespace, name] = change.after
+            return True
+        return had
 
     async def _sync(self) -> None:
-        self._checks = checks(self._cache.list(SERVICES), self._slices, self._node)
+        self._checks = checks(self._services.values(), self._slices, self._node)
         self._close(set(self._checks))
         for port in self._checks.keys() - self._servers.keys():
             await self._open(port, self._checks[port])
 
     def _slices(self, service: Object) -> list[Object]:
-        metadata = service["metadata"]
-        return list(self._cache.labelled(ENDPOINT_SLICES, metadata["namespace"], SERVICE_NAME, metadata["name"]))
+        namespace, name = _key(service)
+        return list(self._cache.labelled(ENDPOINT_SLICES, namespace, SERVICE_NAME, name))
 
     async def _open(self, port: int, check: Check) -> None:
         try:

@@ -15,7 +15,7 @@ from kubelet.following import follow
 from kubelet.proxy.services import ServicePort, service_ports
 from machinery.api.resource import Object
 from machinery.api.resources import SERVICES
-from machinery.client.cache import Cache
+from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
 from machinery.linux import netlink
@@ -71,18 +71,29 @@ class ShadowWatch:
     def __init__(self, cache: Cache, clock: Clock, tell: Tell) -> None:
         self._cache, self._clock, self._tell = cache, clock, tell
         self._told: set[Shadow] = set()
+        self._claimed: dict[tuple[str, str], list[ServicePort]] = {}
 
     async def run(self) -> None:
         """Looks when Services change and every half a minute, where one has a port of the machine."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(follow("shadows", self._cache, (SERVICES,), self._clock, self._look))
+            group.create_task(follow("shadows", self._cache, (SERVICES,), self._clock, self._look, self._note))
             while True:
                 await self._clock.sleep(_LOOKS_EVERY)
                 with contain("shadows"):
                     await self._look()
 
+    def _note(self, change: Change) -> bool:
+        """Most Services have no port of the machine."""
+        metadata = change.object["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        ports = claimed([change.after]) if change.after is not None else []
+        if not ports:
+            return self._claimed.pop(key, None) is not None
+        self._claimed[key] = ports
+        return True
+
     async def _look(self) -> None:
-        ports = claimed(self._cache.list(SERVICES))
+        ports = [port for claims in self._claimed.values() for port in claims]
         found = await asyncio.to_thread(present, ports) if ports else {}
         for shadow in found.keys() - self._told:
             service = self._cache.get(SERVICES, shadow.namespace, shadow.service)

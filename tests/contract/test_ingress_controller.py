@@ -122,3 +122,18 @@ async def test_a_port_that_another_has_is_named_and_taken_when_it_is_free(tmp_pa
                     return await status_of(settings.http_port, "x.org") == "503"
 
                 await until(is_served)
+
+
+async def test_who_asks_for_it_has_it_without_any_ingress(tmp_path: Path) -> None:
+    async with running(tmp_path) as api:
+        settings = replace(config(tmp_path, api), always=True)
+        async with controlled(settings, api) as client:
+
+            async def is_served() -> bool:
+                return await status_of(settings.http_port, "x.org") == "404"
+
+            await until(is_served)
+            (made,) = (await client.list(INGRESS_CLASSES)).items
+            # The API server names the class in what comes now.
+            ingress = await client.create(INGRESSES, INGRESS, "default")
+            assert ingress["spec"]["ingressClassName"] == made["metadata"]["name"] == "nginx"

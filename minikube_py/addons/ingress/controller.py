@@ -74,7 +74,9 @@ class IngressController:
     def _concerns(self, change: Change) -> bool:
         if change.resource == NODES:
             return _addresses(change.before) != _addresses(change.after)
-        return change.resource in (INGRESSES, INGRESS_CLASSES) or self._config.always or bool(self._told)
+        if change.resource in (INGRESSES, INGRESS_CLASSES):
+            return True
+        return any(namespace == View(change.object).namespace for namespace, _ in self._told)
 
     async def _sync(self) -> None:
         async with self._lock:
