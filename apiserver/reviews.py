@@ -5,14 +5,13 @@ Nothing is stored: an answer is the question with its `status`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.tokens import Reference
 from apiserver.authz.rbac import Rbac
+from apiserver.kinds.review_rules import access_review_errors
 from apiserver.request import Attributes, User
 from machinery.api.errors import BadRequest, Cause, MethodNotAllowed, Unauthorized, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
@@ -125,10 +124,8 @@ class Reviews:
         return self._decide(spec, _subject(spec))
 
     def _local_access(self, obj: Object, user: User) -> Object:
-        spec, namespace = obj.get("spec") or {}, (obj.get("metadata") or {}).get("namespace", "")
+        spec = obj.get("spec") or {}
         _check_access(obj, names_subject=True, is_local=True)
-        if (spec.get("resourceAttributes") or {}).get("namespace", "") != namespace:
-            raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
         return self._decide(spec, _subject(spec))
 
     def _self_access(self, obj: Object, user: User) -> Object:
@@ -222,37 +219,6 @@ def _check_token_request(obj: Object, namespace: str, name: str, seconds: int) -
 
 
 def _check_access(obj: Object, *, names_subject: bool, is_local: bool = False) -> None:
-    spec = obj.get("spec") or {}
-    resource, urls = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    causes = []
-    if resource is not None and urls is not None:
-        # Upstream prints its own struct here, whose fields have no JSON names.
-        shown = _shown({"Path": urls.get("path", ""), "Verb": urls.get("verb", "")})
-        message = f"Invalid value: {shown}: cannot be specified in combination with resourceAttributes"
-        causes.append(Cause("FieldValueInvalid", message, "spec.nonResourceAttributes"))
-    if resource is None and urls is None:
-        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        causes.append(Cause("FieldValueInvalid", message, "spec.resourceAttributes"))
-    if names_subject and not spec.get("user") and not spec.get("groups"):
-        message = 'Invalid value: "": at least one of user or group must be specified'
-        causes.append(Cause("FieldValueInvalid", message, "spec.user"))
-    metadata = _set_metadata(obj, without=("namespace",) if is_local else ())
-    if metadata:
-        message = f"Invalid value: {_shown(metadata)}: must be empty" + (" except for namespace" if is_local else "")
-        causes.append(Cause("FieldValueInvalid", message, "metadata"))
-    if is_local and urls is not None:
-        shown = _shown({"Path": urls.get("path", ""), "Verb": urls.get("verb", "")})
-        message = f"Invalid value: {shown}: disallowed on this kind of request"
-        causes.append(Cause("FieldValueInvalid", message, "spec.nonResourceAttributes"))
-    if causes:
+    if causes := access_review_errors(obj, names_subject=names_subject, is_local=is_local):
         # The kind is empty in upstream's words too: its object has lost it when it is validated.
         raise invalid("", "", causes, "authorization.k8s.io")
-
-
-def _set_metadata(obj: Object, *, without: tuple[str, ...]) -> Object:
-    ignored = (*without, "managedFields", "creationTimestamp")
-    return {key: value for key, value in (obj.get("metadata") or {}).items() if value and key not in ignored}
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))

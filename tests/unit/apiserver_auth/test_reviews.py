@@ -66,6 +66,17 @@ async def test_recorded_access_reviews(scenario: dict[str, Any], reviews: Review
             {"user": "bob", "resourceAttributes": {}, "nonResourceAttributes": {"path": "/x", "verb": "get"}},
             'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination',
         ),
+        (
+            {"user": "bob", "resourceAttributes": {"labelSelector": {}}},
+            "spec.resourceAttributes.labelSelector.requirements: Required value: when"
+            " spec.resourceAttributes.labelSelector is specified, requirements or rawSelector is required",
+        ),
+        (
+            {"user": "bob", "resourceAttributes": {"fieldSelector": {"requirements": [{"operator": "In"}]}}},
+            "[spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified,"
+            " spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when"
+            " `operator` is 'In' or 'NotIn']",
+        ),
     ],
 )
 async def test_unclear_questions_are_invalid(reviews: Reviews, spec: Object, said: str) -> None:
@@ -77,7 +88,7 @@ async def test_unclear_questions_are_invalid(reviews: Reviews, spec: Object, sai
 
 async def test_a_local_review_stays_in_its_namespace(reviews: Reviews) -> None:
     asked = {"metadata": {"namespace": "ns"}, "spec": {"user": "bob", "resourceAttributes": {"namespace": "else"}}}
-    with pytest.raises(BadRequest, match="spec.resourceAttributes.namespace must match namespace: ns"):
+    with pytest.raises(Invalid, match="spec.resourceAttributes.namespace: .*: must match metadata.namespace"):
         await reviews.review(LOCAL_SUBJECT_ACCESS_REVIEWS, asked, LOOPBACK)
 
 
