@@ -55,6 +55,7 @@ class IngressController:
         self._is_hindered = False
         self._lock = asyncio.Lock()
         self._told: dict[Named, tuple[object, ...]] = {}
+        self._namespaces: set[str] = set()
 
     async def run(self) -> None:
         """Follows until cancelled; nginx ends with it."""
@@ -76,7 +77,7 @@ class IngressController:
             return _addresses(change.before) != _addresses(change.after)
         if change.resource in (INGRESSES, INGRESS_CLASSES):
             return True
-        return any(namespace == View(change.object).namespace for namespace, _ in self._told)
+        return View(change.object).namespace in self._namespaces
 
     async def _sync(self) -> None:
         async with self._lock:
@@ -85,6 +86,8 @@ class IngressController:
     async def _look(self) -> None:
         classes = self._cache.list(INGRESS_CLASSES)
         mine = owned(self._cache.list(INGRESSES), classes)
+        # At once: what changes there from here on is looked at again.
+        self._namespaces = {View(each).namespace for each in mine}
         if mine or self._config.always:
             if not any(View(each).name == made_class(())["metadata"]["name"] for each in classes):
                 await self._make_class(classes)
@@ -138,7 +141,7 @@ class IngressController:
 
     def _world(self, mine: list[Object]) -> World:
         services, slices, secrets = {}, {}, {}
-        for namespace in {View(each).namespace for each in mine}:
+        for namespace in self._namespaces:
             for service in self._cache.list(SERVICES, namespace):
                 name = View(service).name
                 services[namespace, name] = service
