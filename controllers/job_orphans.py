@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from controllers.job_pods import is_tracked, untracked
@@ -13,7 +14,10 @@ from machinery.client.cache import Cache, Change
 
 
 def plan(pod: Pod, now: datetime) -> Plan:
-    return Plan([untracked(pod)])
+    """Only as it was seen: one that a Job adopts meanwhile is that Job's to count."""
+    freed = untracked(pod)
+    seen = {"resourceVersion": pod.resource_version}
+    return Plan([replace(freed, patch={"metadata": {**freed.patch["metadata"], **seen}})])
 
 
 def observe(cache: Cache, key: Key) -> Pod | None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from controllers.job import job
 from controllers.job_indexes import Indexes
-from controllers.job_pods import index_of, is_tracked
-from controllers.plan import Key
+from controllers.job_orphans import JOB_ORPHANS
+from controllers.job_pods import TRACKING, index_of, is_tracked
+from controllers.plan import Key, Patch
+from machinery.api.errors import Conflict
 from machinery.api.resource import Object
 from machinery.api.resources import JOBS, PODS
 from machinery.api.views import Job, Pod
@@ -196,3 +198,23 @@ async def _suspends(house: House, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_suspended_pods_are_no_failures(house: House, data: st.DataObject) -> None:
     house.run(_suspends(house, data))
+
+
+def test_a_pod_that_is_adopted_meanwhile_stays_tracked(house: House) -> None:
+    """Whoever takes finalizers off pods that nobody counts decides on what it has seen."""
+    house.run(_adopted_meanwhile(house))
+
+
+async def _adopted_meanwhile(house: House) -> None:
+    namespace = await house.namespace()
+    spec: Object = {"containers": [{"name": "c", "image": "i"}]}
+    await house.client.create(PODS, {"metadata": {"name": "p", "finalizers": [TRACKING]}, "spec": spec}, namespace)
+    key, orphans = Key(namespace, "p"), Mortal(house.server, JOB_ORPHANS)
+    seen = JOB_ORPHANS.observe(house.server.cache, key)
+    (free,) = JOB_ORPHANS.plan(seen, orphans.clock.now()).actions
+    assert isinstance(free, Patch)
+    await house.client.patch(PODS, "p", {"metadata": {"labels": {"adopted": "yes"}}}, namespace)
+    with pytest.raises(Conflict):
+        await house.client.patch(PODS, "p", free.patch, namespace, patch_type=PatchType.STRATEGIC)
+    await orphans.look(key)
+    assert not is_tracked(Pod(await house.client.get(PODS, "p", namespace)))
