@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,24 @@ from minikube_py.addons import storage
 from tests.played_cluster import played_cluster
 
 
+class Died(BaseException):
+    """The process is gone; nothing of it may catch that."""
+
+
+class Mortal:
+    """A client that performs so many writes, and dies before the next."""
+
+    def __init__(self, client: Client, writes: int) -> None:
+        self._client, self._left = client, writes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("create", "update", "patch", "delete"):
+            if self._left == 0:
+                raise Died
+            self._left -= 1
+        return getattr(self._client, name)
+
+
 class Storing:
     """A cluster whose node `n` makes volumes below `directory`."""
 
@@ -47,9 +65,16 @@ class Storing:
             for end in ends:
                 end()
 
-    def provisioner(self) -> LocalPathProvisioner:
-        client = self.server.controller_client(storage.ACCOUNT)
-        return LocalPathProvisioner(client, self.server.cache, SystemClock(), "n", self.directory)
+    def provisioner(self, client: Client | None = None) -> LocalPathProvisioner:
+        own = client or self.server.controller_client(storage.ACCOUNT)
+        return LocalPathProvisioner(own, self.server.cache, SystemClock(), "n", self.directory)
+
+    async def die_once(self, writes: int) -> None:
+        """A provisioner that performs so many writes and dies before the next; then one that lives."""
+        client: Any = Mortal(self.server.controller_client(storage.ACCOUNT), writes)
+        with suppress(Died):
+            await self.provisioner(client).run()
+        await self.provisioner().run()
 
     async def claim(self, name: str = "c", **spec: Any) -> None:
         own = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
@@ -104,6 +129,24 @@ async def test_a_claim_gets_a_directory_and_takes_it_along(tmp_path: Path) -> No
         assert await storing.reasons("PersistentVolumeClaim") >= {
             "WaitForFirstConsumer", "ExternalProvisioning", "Provisioning", "ProvisioningSucceeded",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("writes", range(5))
+async def test_whenever_the_provisioner_dies_the_next_one_finishes(tmp_path: Path, writes: int) -> None:
+    """Its writes: the event before, the volume, the event after; then the volume's deletion and its finalizer."""
+    async with played_cluster(tmp_path / "server") as (server, client), asyncio.TaskGroup() as group:
+        await storage.publish(client)
+        storing = Storing(server, client, tmp_path / "storage")
+        task = group.create_task(storing.die_once(writes))
+        await storing.claim()
+        await storing.pod()
+        await storing.reach(PODS, "p", "Running")
+        assert [each["status"]["phase"] for each in storing.volumes()] == ["Bound"]
+        await client.delete(PODS, "p", "default")
+        await client.delete(PERSISTENT_VOLUME_CLAIMS, "c", "default")
+        await storing.until(lambda: not storing.volumes(), PERSISTENT_VOLUMES)
+        assert list(storing.directory.iterdir()) == []
+        task.cancel()
 
 
 async def test_an_ephemeral_volume_lives_as_long_as_its_pod(tmp_path: Path) -> None:
