@@ -7,6 +7,7 @@ Usage, with Hypothesis drawing when it dies and in what order the world moves:
 
     controller = Mortal(house.server, STATEFUL_SET)
     await controller.look(key, dies_after=2)  # a process performs two actions of its pass and is gone
+    await controller.look(key, meanwhile=(1, a_move))  # the world moves between the first and the second action
     await controller.at_rest(key, play_kubelet)  # nobody dies any more, and all must come to rest
 
 A pass of a new process knows what is stored and nothing else, so a plan that leans on an earlier pass fails here. The
@@ -34,6 +35,7 @@ from tests.contract.apiserver_running import running
 from tests.watched_store import SetClock
 
 T = TypeVar("T")
+Move = Callable[[], Awaitable[object]]
 ADMIN = ("system:admin", ("system:masters",))
 _MOST_ROUNDS = 500
 
@@ -105,9 +107,12 @@ class Mortal:
         self._controller = controller
         self.clock = clock or SetClock()
 
-    async def look(self, key: Key, dies_after: int | None = None) -> bool:
-        """One pass over `key`; whether it came to its end: it dies before the action that follows `dies_after`."""
-        client: Any = _Mortal(self._server.controller_client(self._controller.account), dies_after)
+    async def look(self, key: Key, dies_after: int | None = None, *, meanwhile: tuple[int, Move] | None = None) -> bool:
+        """One pass over `key`; whether it came to its end: it dies before the action that follows `dies_after`.
+
+        `meanwhile` (after how many actions, a move) is what happens in the middle of it.
+        """
+        client: Any = _Mortal(self._server.controller_client(self._controller.account), dies_after, meanwhile)
         cache: Any = _Deaf(self._server)
         runner = Runner(self._controller, client, cache, self.clock)
         try:
@@ -116,7 +121,7 @@ class Mortal:
             return False
         return True
 
-    async def at_rest(self, key: Key, *moves: Callable[[], Awaitable[object]]) -> None:
+    async def at_rest(self, key: Key, *moves: Move) -> None:
         """Whole passes and `moves` in turn until a round changes nothing; fails where that never comes."""
         changes: list[Change] = []
         ends = [self._server.cache.subscribe(resource, changes.append) for resource in self._controller.wakes]
@@ -135,11 +140,13 @@ class Mortal:
 
 
 class _Mortal:
-    """A client that performs so many writes and dies before the next."""
+    """A client that performs so many writes and dies before the next; in the middle of them the world moves."""
 
-    def __init__(self, client: Client, writes: int | None) -> None:
+    def __init__(self, client: Client, writes: int | None, meanwhile: tuple[int, Move] | None) -> None:
         self._client = client
         self._left = writes
+        self._meanwhile = meanwhile
+        self._done = 0
 
     def __getattr__(self, name: str) -> Any:
         act = getattr(self._client, name)
@@ -150,6 +157,10 @@ class _Mortal:
             if self._left == 0:
                 raise Died
             self._left -= 1
+        if self._meanwhile is not None and self._done == self._meanwhile[0]:
+            move, self._meanwhile = self._meanwhile[1], None
+            await move()
+        self._done += 1
         return await act(*args, **options)
 
 

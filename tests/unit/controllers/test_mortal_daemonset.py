@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -152,9 +153,12 @@ async def _any_death_is_repaired_and_nodes_stay_served(house: House, data: st.Da
     if data.draw(st.booleans()):
         await controller.at_rest(key, world.schedule, world.pods.play)
     for _ in range(data.draw(st.integers(1, 15))):
-        before = world.served()
-        await controller.look(key, data.draw(st.none() | st.integers(0, 6)))
-        _assert_served(world, before)
+        if data.draw(st.booleans()):
+            before = world.served()
+            await controller.look(key, data.draw(st.none() | st.integers(0, 6)))
+            _assert_served(world, before)
+        else:
+            await controller.look(key, meanwhile=(data.draw(st.integers(0, 3)), partial(world.befall, data)))
         await world.befall(data)
     # A pod that has failed again and again is waited for.
     controller.clock.time = controller.clock.time.replace(year=controller.clock.time.year + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -152,7 +153,13 @@ async def _any_death_is_repaired_and_order_is_kept(house: House, data: st.DataOb
         if data.draw(st.booleans()):
             await controller.at_rest(key, world.pods.play, world.collect)
         for _ in range(data.draw(st.integers(1, 15))):
-            await controller.look(key, data.draw(st.none() | st.integers(0, 7)))
+            if data.draw(st.booleans()):
+                await controller.look(key, data.draw(st.none() | st.integers(0, 7)))
+            else:
+                early = list(world.too_early)
+                await controller.look(key, meanwhile=(data.draw(st.integers(0, 3)), partial(world.befall, data)))
+                # Nobody knows what happens between a decision and what is done about it.
+                world.too_early = early
             await world.befall(data)
         await controller.at_rest(key, world.pods.play, world.clean_up, world.collect)
     finally:
