@@ -91,7 +91,8 @@ def observe(cache: Cache, key: Key) -> State | None:
         return None
     lease = cache.get(LEASES, "kube-node-lease", key.name)
     renewed = ((lease or {}).get("spec") or {}).get("renewTime")
-    is_any_ready = any(Node(each).is_true("Ready") for each in cache.list(NODES))
+    # Mostly the node itself is: then nobody looks at a thousand others.
+    is_any_ready = Node(found).is_true("Ready") or any(Node(each).is_true("Ready") for each in cache.list(NODES))
     return State(Node(found), parse_time(renewed) if renewed else None, is_any_ready)
 
 
