@@ -23,7 +23,6 @@ _SECONDS, _IN_FLIGHT = 3.0, 64
 _NAME = "kubernetes.default.svc.cluster.local"
 _ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices/kube-dns"
 _WITHIN = 60.0
-_AFTERWARDS = 3.0
 
 
 async def answers() -> tuple[float, float, pressure.Waits]:
@@ -90,7 +89,6 @@ async def gap() -> float:
             stop = asyncio.Event()
             found = asyncio.get_running_loop().run_in_executor(None, _watch, where, stop)
             await run("restart")
-            await asyncio.sleep(_AFTERWARDS)
             stop.set()
             return await found
         finally:
@@ -98,10 +96,15 @@ async def gap() -> float:
 
 
 def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
-    """The longest time between two answers until told to stop; the first answer is waited for."""
+    """The longest time between two answers; the last of them comes after it was told to stop."""
     question = bytes(DNSRecord.question(_NAME).pack())
     last, longest = 0.0, 0.0
-    while not stop.is_set():
+    is_over, ends = False, 0.0
+    while not is_over:
+        is_last = stop.is_set()
+        ends = ends or (time.monotonic() + _WITHIN if is_last else 0.0)
+        if is_last and time.monotonic() > ends:
+            raise TimeoutError("no name is answered any more")
         # Each from a port of its own, as resolvers do.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(0.25)
@@ -110,5 +113,5 @@ def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
                 client.recv(512)
                 now = time.monotonic()
                 longest = max(longest, now - last) if last else 0.0
-                last = now
+                last, is_over = now, is_last
     return longest
