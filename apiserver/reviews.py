@@ -11,8 +11,8 @@ from datetime import timedelta
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.tokens import Reference
 from apiserver.authz.rbac import Rbac
-from apiserver.kinds.review_rules import access_review_errors
 from apiserver.request import Attributes, User
+from apiserver.rules.access.review_rules import access_review_errors
 from machinery.api.errors import BadRequest, Cause, MethodNotAllowed, Unauthorized, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS

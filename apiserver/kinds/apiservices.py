@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
-from apiserver.kinds.defaulting import default_values, keep_status
-from apiserver.kinds.field_errors import all_of, invalid_value, not_supported, required
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values, keep_status
+from apiserver.rules.field_errors import all_of, invalid_value, not_supported, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

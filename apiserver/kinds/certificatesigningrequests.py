@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
-from apiserver.kinds.field_errors import duplicate, invalid_value, not_supported, required
-from apiserver.kinds.name_rules import signer_name_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import duplicate, invalid_value, not_supported, required
+from apiserver.rules.name_rules import signer_name_errors
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

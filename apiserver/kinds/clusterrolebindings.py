@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.rbac import binding_errors, binding_update_errors, default_references
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.rbac import binding_errors, binding_update_errors, default_references
 
 RULES = Rules(
     default=default_references,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.rbac import cluster_role_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.rbac import cluster_role_errors
 
 RULES = Rules(validate=cluster_role_errors)

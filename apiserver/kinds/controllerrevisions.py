@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.field_errors import not_negative, required
-from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import not_negative, required
+from apiserver.rules.immutability import immutable
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.cron_rules import (
+from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values, drop_status, keep_status
+from apiserver.rules.pods.pod_spec import default_template
+from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.workloads.cron_rules import (
     cron_job_errors,
     cron_job_update_errors,
     cron_job_update_warnings,
     cron_job_warnings,
 )
-from apiserver.kinds.defaulting import default_values, drop_status, keep_status
-from apiserver.kinds.pod_spec import default_template
-from apiserver.kinds.rules import Rules
-from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
 from machinery.api.resource import Object
 
 

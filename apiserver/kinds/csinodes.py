@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.storage_rules import node_errors, node_update_errors
+from apiserver.rules.storage.storage_rules import node_errors, node_update_errors
 
 RULES = Rules(validate=node_errors, validate_update=node_update_errors)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.deprecated_labels import selector_warnings
-from apiserver.kinds.field_errors import all_of, invalid_value
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.label_rules import label_selector_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import all_of, invalid_value
+from apiserver.rules.immutability import immutable
+from apiserver.rules.label_rules import label_selector_errors
+from apiserver.rules.pods.deprecated_labels import selector_warnings
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of

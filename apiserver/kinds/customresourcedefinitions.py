@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.crd_rules import definition_errors, definition_update_errors
-from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.rules.crd_rules import definition_errors, definition_update_errors
+from apiserver.rules.defaulting import default_values, keep_status
 from machinery.api.resource import Object
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values, drop_status, keep_status
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
-from apiserver.kinds.workload_rules import deployment_errors, name_warnings
-from apiserver.kinds.workload_status import deployment_status_errors
+from apiserver.rules.defaulting import default_values, drop_status, keep_status
+from apiserver.rules.immutability import immutable
+from apiserver.rules.pods.pod_spec import default_template
+from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.workloads.workload_rules import deployment_errors, name_warnings
+from apiserver.rules.workloads.workload_status import deployment_status_errors
 from machinery.api.resource import Object
 
 

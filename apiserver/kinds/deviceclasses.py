@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.device_rules import configuration_errors, selectors_errors
-from apiserver.kinds.field_errors import invalid_value, too_many
-from apiserver.kinds.resource_rules import is_extended
 from apiserver.kinds.rules import Rules
+from apiserver.rules.device_rules import configuration_errors, selectors_errors
+from apiserver.rules.field_errors import invalid_value, too_many
+from apiserver.rules.pods.resource_rules import is_extended
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

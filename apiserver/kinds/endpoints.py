@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.addresses import ip_errors, ip_warnings, special_ip_errors
-from apiserver.kinds.field_errors import all_of, choice, required
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import all_of, choice, required
+from apiserver.rules.network.addresses import ip_errors, ip_warnings, special_ip_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

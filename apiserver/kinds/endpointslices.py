@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from apiserver.kinds.addresses import ip_errors, ip_warnings, parse_ip, special_ip_errors
-from apiserver.kinds.defaulting import default_values
-from apiserver.kinds.field_errors import all_of, choice, duplicate, invalid_value, required, too_many
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.label_rules import label_errors
-from apiserver.kinds.name_rules import domain_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values
+from apiserver.rules.field_errors import all_of, choice, duplicate, invalid_value, required, too_many
+from apiserver.rules.immutability import immutable
+from apiserver.rules.label_rules import label_errors
+from apiserver.rules.name_rules import domain_errors
+from apiserver.rules.network.addresses import ip_errors, ip_warnings, parse_ip, special_ip_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.field_errors import all_of, invalid_value, required
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import all_of, invalid_value, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

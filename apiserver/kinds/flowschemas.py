@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.field_errors import all_of, invalid_value, not_supported, required
-from apiserver.kinds.flow_rules import condition_type_errors, requests_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.flow_rules import condition_type_errors, requests_errors
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.field_errors import all_of, invalid_value, not_supported, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

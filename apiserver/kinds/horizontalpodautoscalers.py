@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
-from apiserver.kinds.defaulting import default_values, drop_status, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values, drop_status, keep_status
+from apiserver.rules.workloads.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
 from machinery.api.resource import Object
 
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}

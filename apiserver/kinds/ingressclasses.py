@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.defaulting import default_values
-from apiserver.kinds.field_errors import all_of, forbidden, not_supported, required, too_long
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.name_rules import domain_path_errors
-from apiserver.kinds.reference_rules import group_errors, segment_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values
+from apiserver.rules.field_errors import all_of, forbidden, not_supported, required, too_long
+from apiserver.rules.immutability import immutable
+from apiserver.rules.name_rules import domain_path_errors
+from apiserver.rules.reference_rules import group_errors, segment_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

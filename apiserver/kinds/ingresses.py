@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.ingress_rules import ingress_errors, ingress_update_errors, ingress_warnings
-from apiserver.kinds.load_balancers import ingress_status_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.network.ingress_rules import ingress_errors, ingress_update_errors, ingress_warnings
+from apiserver.rules.network.load_balancers import ingress_status_errors
 
 RULES = Rules(
     prepare_create=drop_status,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.field_errors import all_of, required
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.reference_rules import segment_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import all_of, required
+from apiserver.rules.immutability import immutable
+from apiserver.rules.reference_rules import segment_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

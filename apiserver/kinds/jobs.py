@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values, drop_status, keep_status
-from apiserver.kinds.job_rules import NAME, OLD_NAME, OLD_UID, UID, job_errors, job_update_errors, job_warnings
-from apiserver.kinds.job_status import job_status_errors
-from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
-from apiserver.kinds.workload_rules import name_warnings
+from apiserver.rules.defaulting import default_values, drop_status, keep_status
+from apiserver.rules.pods.pod_spec import default_template
+from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.workloads.job_rules import (
+    NAME,
+    OLD_NAME,
+    OLD_UID,
+    UID,
+    job_errors,
+    job_update_errors,
+    job_warnings,
+)
+from apiserver.rules.workloads.job_status import job_status_errors
+from apiserver.rules.workloads.workload_rules import name_warnings
 from machinery.api.resource import Object
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.field_errors import invalid_value, not_negative
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import invalid_value, not_negative
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

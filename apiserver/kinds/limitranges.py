@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from apiserver.kinds.field_errors import duplicate, forbidden, invalid_value, required
-from apiserver.kinds.resource_rules import container_resource_name, resource_name_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import duplicate, forbidden, invalid_value, required
+from apiserver.rules.pods.resource_rules import container_resource_name, resource_name_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.admission_policies import MUTATED, default_policy, policy_errors
-from apiserver.kinds.field_errors import choice, invalid_value, not_supported, required
 from apiserver.kinds.rules import Rules
+from apiserver.rules.admission.admission_policies import MUTATED, default_policy, policy_errors
+from apiserver.rules.field_errors import choice, invalid_value, not_supported, required
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

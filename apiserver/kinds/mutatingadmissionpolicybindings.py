@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.admission_policies import MUTATED, binding_errors, default_binding
 from apiserver.kinds.rules import Rules
+from apiserver.rules.admission.admission_policies import MUTATED, binding_errors, default_binding
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

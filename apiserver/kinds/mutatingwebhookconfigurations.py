@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.webhooks import configuration_errors, configuration_update_errors, default_webhook
+from apiserver.rules.admission.webhooks import configuration_errors, configuration_update_errors, default_webhook
+from apiserver.rules.defaulting import default_values
 from machinery.api.resource import Object
 
 

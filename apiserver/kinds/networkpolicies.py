@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.networkpolicy_rules import policy_errors, policy_update_errors, policy_warnings
 from apiserver.kinds.rules import Rules
+from apiserver.rules.network.networkpolicy_rules import policy_errors, policy_update_errors, policy_warnings
 from machinery.api.resource import Object
 
 

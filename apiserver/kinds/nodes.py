@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.addresses import cidr_errors, cidr_warnings, parse_cidr
-from apiserver.kinds.defaulting import keep_status
-from apiserver.kinds.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, required
-from apiserver.kinds.resource_rules import is_counted
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import keep_status
+from apiserver.rules.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, required
+from apiserver.rules.network.addresses import cidr_errors, cidr_warnings, parse_cidr
+from apiserver.rules.pods.resource_rules import is_counted
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.claim_rules import claim_errors, claim_status_errors, claim_update_errors, claim_warnings
-from apiserver.kinds.defaulting import default_values, keep_status
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values, keep_status
+from apiserver.rules.storage.claim_rules import claim_errors, claim_status_errors, claim_update_errors, claim_warnings
 from machinery.api.resource import Object
 
 _KNOWN_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))

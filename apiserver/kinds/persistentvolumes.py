@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values, keep_status
-from apiserver.kinds.persistent_volume_rules import volume_errors, volume_update_errors, volume_warnings
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values, keep_status
+from apiserver.rules.storage.persistent_volume_rules import volume_errors, volume_update_errors, volume_warnings
 from machinery.api.resource import Object
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.condition_rules import condition_errors
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.field_errors import invalid_value, not_negative, not_supported
-from apiserver.kinds.label_rules import label_selector_errors
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.share_rules import more_than_all_errors, share_errors
+from apiserver.rules.condition_rules import condition_errors
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.field_errors import invalid_value, not_negative, not_supported
+from apiserver.rules.label_rules import label_selector_errors
+from apiserver.rules.workloads.share_rules import more_than_all_errors, share_errors
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

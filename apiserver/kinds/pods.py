@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.annotation_rules import APP_ARMOR, app_armor_field
-from apiserver.kinds.pod_qos import qos_class
-from apiserver.kinds.pod_resize_rules import validate_resize
-from apiserver.kinds.pod_rules import validate_pod
-from apiserver.kinds.pod_spec import default_pod
-from apiserver.kinds.pod_status_rules import prepare_status, validate_pod_status
-from apiserver.kinds.pod_update_rules import validate_ephemeral_containers, validate_pod_update
-from apiserver.kinds.pod_warnings import pod_warnings
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.windows_rules import containers_with_paths
+from apiserver.rules.pods.annotation_rules import APP_ARMOR, app_armor_field
+from apiserver.rules.pods.pod_qos import qos_class
+from apiserver.rules.pods.pod_resize_rules import validate_resize
+from apiserver.rules.pods.pod_rules import validate_pod
+from apiserver.rules.pods.pod_spec import default_pod
+from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
+from apiserver.rules.pods.pod_update_rules import validate_ephemeral_containers, validate_pod_update
+from apiserver.rules.pods.pod_warnings import pod_warnings
+from apiserver.rules.pods.windows_rules import containers_with_paths
 from machinery.api.resource import Object
 
 

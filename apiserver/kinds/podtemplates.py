@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.pod_rules import template_errors
-from apiserver.kinds.pod_spec import default_template
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.pods.pod_rules import template_errors
+from apiserver.rules.pods.pod_spec import default_template
+from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
 from machinery.api.resource import Object
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values
-from apiserver.kinds.field_errors import choice, forbidden
-from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import default_values
+from apiserver.rules.field_errors import choice, forbidden
+from apiserver.rules.immutability import immutable
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

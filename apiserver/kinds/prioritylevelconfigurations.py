@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from apiserver.kinds.defaulting import default_values, drop_status, keep_status
-from apiserver.kinds.field_errors import forbidden, invalid_value, not_supported, required
-from apiserver.kinds.flow_rules import condition_type_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.flow_rules import condition_type_errors
+from apiserver.rules.defaulting import default_values, drop_status, keep_status
+from apiserver.rules.field_errors import forbidden, invalid_value, not_supported, required
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

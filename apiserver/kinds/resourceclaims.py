@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.device_rules import claim_spec_errors, default_claim_spec, set_errors
-from apiserver.kinds.field_errors import forbidden, required
-from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.device_rules import claim_spec_errors, default_claim_spec, set_errors
+from apiserver.rules.field_errors import forbidden, required
+from apiserver.rules.immutability import immutable
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

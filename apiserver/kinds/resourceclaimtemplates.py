@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.device_rules import claim_spec_errors, default_claim_spec
-from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
+from apiserver.rules.device_rules import claim_spec_errors, default_claim_spec
+from apiserver.rules.immutability import immutable
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.quota_rules import quota_errors, quota_status_errors, quota_update_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.quota_rules import quota_errors, quota_status_errors, quota_update_errors
 
 RULES = Rules(
     prepare_create=drop_status,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.device_rules import EFFECTS, attribute_name_errors, set_errors
-from apiserver.kinds.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.placement_rules import node_selector_errors
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.storage_source_rules import csi_driver_errors
+from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, set_errors
+from apiserver.rules.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
+from apiserver.rules.immutability import immutable
+from apiserver.rules.pods.placement_rules import node_selector_errors
+from apiserver.rules.storage.storage_source_rules import csi_driver_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.rbac import role_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.rbac import role_errors
 
 RULES = Rules(validate=role_errors)

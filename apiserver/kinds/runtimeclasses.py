@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.deprecated_labels import DEPRECATED
-from apiserver.kinds.field_errors import all_of, duplicate, required
-from apiserver.kinds.immutability import immutable
-from apiserver.kinds.internal_types import internal
-from apiserver.kinds.label_rules import label_errors
-from apiserver.kinds.placement_rules import toleration_errors
-from apiserver.kinds.resource_rules import resource_errors
 from apiserver.kinds.rules import Rules
+from apiserver.rules.field_errors import all_of, duplicate, required
+from apiserver.rules.immutability import immutable
+from apiserver.rules.label_rules import label_errors
+from apiserver.rules.pods.deprecated_labels import DEPRECATED
+from apiserver.rules.pods.internal_types import internal
+from apiserver.rules.pods.placement_rules import toleration_errors
+from apiserver.rules.pods.resource_rules import resource_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 
 from apiserver.kinds.configmaps import LIMIT, decoded_size, immutable_errors
-from apiserver.kinds.field_errors import all_of, invalid_value, required, too_long
-from apiserver.kinds.immutability import immutable
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.secret_warnings import secret_warnings
+from apiserver.rules.field_errors import all_of, invalid_value, required, too_long
+from apiserver.rules.immutability import immutable
+from apiserver.rules.secret_warnings import secret_warnings
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

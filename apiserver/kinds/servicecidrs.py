@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.addresses import canonical_cidr_errors, parse_cidr
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.field_errors import invalid_value, required
-from apiserver.kinds.immutability import IMMUTABLE
 from apiserver.kinds.rules import Rules
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.field_errors import invalid_value, required
+from apiserver.rules.immutability import IMMUTABLE
+from apiserver.rules.network.addresses import canonical_cidr_errors, parse_cidr
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values, keep_status
-from apiserver.kinds.load_balancers import service_status_errors
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.service_exposure import EXPOSED, is_exposed, needs_health_check
-from apiserver.kinds.service_rules import service_errors, service_update_errors
-from apiserver.kinds.service_warnings import service_warnings
+from apiserver.rules.defaulting import default_values, keep_status
+from apiserver.rules.network.load_balancers import service_status_errors
+from apiserver.rules.network.service_exposure import EXPOSED, is_exposed, needs_health_check
+from apiserver.rules.network.service_rules import service_errors, service_update_errors
+from apiserver.rules.network.service_warnings import service_warnings
 from machinery.api.resource import Object
 
 _WITH_ADDRESS = ("ClusterIP", *EXPOSED)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.defaulting import default_values
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.storage_rules import class_errors, class_update_errors, class_warnings
+from apiserver.rules.defaulting import default_values
+from apiserver.rules.storage.storage_rules import class_errors, class_update_errors, class_warnings
 from machinery.api.resource import Object
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.admission_policies import default_policy, policy_errors
-from apiserver.kinds.condition_rules import condition_errors
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.field_errors import all_of, duplicate, invalid_value, not_supported, required
 from apiserver.kinds.rules import Rules
+from apiserver.rules.admission.admission_policies import default_policy, policy_errors
+from apiserver.rules.condition_rules import condition_errors
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.field_errors import all_of, duplicate, invalid_value, not_supported, required
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.webhooks import configuration_errors, configuration_update_errors, default_webhook
+from apiserver.rules.admission.webhooks import configuration_errors, configuration_update_errors, default_webhook
 from machinery.api.resource import Object
 
 

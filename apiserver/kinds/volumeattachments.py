@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.kinds.defaulting import drop_status, keep_status
-from apiserver.kinds.field_errors import all_of, forbidden, in_range, invalid_value, required, too_long
-from apiserver.kinds.immutability import IMMUTABLE
-from apiserver.kinds.persistent_volume_rules import inline_errors
 from apiserver.kinds.rules import Rules
-from apiserver.kinds.storage_source_rules import csi_driver_errors
+from apiserver.rules.defaulting import drop_status, keep_status
+from apiserver.rules.field_errors import all_of, forbidden, in_range, invalid_value, required, too_long
+from apiserver.rules.immutability import IMMUTABLE
+from apiserver.rules.storage.persistent_volume_rules import inline_errors
+from apiserver.rules.storage.storage_source_rules import csi_driver_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object

@@ -12,9 +12,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from apiserver.cache_bucket import CacheEvent
-from apiserver.kinds.service_exposure import EXPOSED, needs_health_check
-from apiserver.kinds.service_families import settle_families
 from apiserver.registry.node_ports import NodePorts, node_ports
+from apiserver.rules.network.service_exposure import EXPOSED, needs_health_check
+from apiserver.rules.network.service_families import settle_families
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import Cause, InternalError, invalid
 from machinery.api.resource import Object, Resource

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from apiserver.kinds.addresses import canonical_ip_errors
-from apiserver.kinds.field_errors import forbidden, invalid_value, required, too_long
+from apiserver.rules.field_errors import forbidden, invalid_value, required, too_long
+from apiserver.rules.network.addresses import canonical_ip_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from apiserver.kinds.service_exposure import EXPOSED, needs_health_check
+from apiserver.rules.network.service_exposure import EXPOSED, needs_health_check
 from machinery.api.errors import Cause, InternalError, invalid
 from machinery.api.resource import Object
 

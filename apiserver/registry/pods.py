@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from apiserver.kinds.field_errors import not_supported, required
+from apiserver.rules.field_errors import not_supported, required
 from machinery.api.disruption import ALLOWED, DISRUPTION_TARGET, SYNC_FAILED, PodDisruptionBudget
 from machinery.api.errors import (
     BadRequest,

@@ -114,7 +114,7 @@ def _simulate_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
     simulate.add_argument("--pods-per-node", type=int, default=110, metavar="N", help="of each new node (default 110)")
     simulate.add_argument("--untainted", action="store_true", help="let every pod come to new nodes")
     simulate.add_argument("--pods", type=int, metavar="N", help="have this many pods on them, of a Deployment")
-    simulate.add_argument("--stages", metavar="FILE", help="what nodes and pods do, as KWOK's Stages; fast: as built in")
+    simulate.add_argument("--stages", metavar="FILE", help="what nodes and pods do, as KWOK's Stages (fast: built in)")
     simulate.add_argument("--delete", action="store_true", help="first take away what this command made")
 
 

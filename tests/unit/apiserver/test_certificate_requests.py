@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from apiserver.kinds.certificatesigningrequests import prepare_update, validate, validate_update
-from apiserver.kinds.name_rules import signer_name_errors
 from apiserver.registry.approval import approved
+from apiserver.rules.name_rules import signer_name_errors
 from machinery.api.resource import Object
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

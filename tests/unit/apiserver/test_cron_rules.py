@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kinds.cron_rules import cron_job_errors, schedule_complaint
-from apiserver.kinds.pod_spec import default_template
+from apiserver.rules.pods.pod_spec import default_template
+from apiserver.rules.workloads.cron_rules import cron_job_errors, schedule_complaint
 from machinery.api.resource import Object
 
 

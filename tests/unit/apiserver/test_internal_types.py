@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.kinds.internal_types import _structs, internal
+from apiserver.rules.pods.internal_types import _structs, internal
 
 CORE = "k8s.io.api.core.v1."
 OF_THE_HOST = {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"}

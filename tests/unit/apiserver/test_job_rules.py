@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.kinds.job_indexes import overlap, read_indexes
+from apiserver.rules.workloads.job_indexes import overlap, read_indexes
 from machinery.api.resource import Object
 from tests.kind_rules import lines, on_create, on_update, rules_of
 

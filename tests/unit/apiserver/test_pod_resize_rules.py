@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from apiserver.kinds.pod_resize_rules import validate_resize
+from apiserver.rules.pods.pod_resize_rules import validate_resize
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import container, pod, told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kinds.pod_qos import qos_class
+from apiserver.rules.pods.pod_qos import qos_class
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import LABEL, QUALIFIED, container, pod, refusals, with_container
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kinds.pod_rules import template_errors
-from apiserver.kinds.pod_spec import default_template
+from apiserver.rules.pods.pod_rules import template_errors
+from apiserver.rules.pods.pod_spec import default_template
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import (
     BAD_IP,

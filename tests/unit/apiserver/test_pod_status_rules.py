@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from apiserver.kinds.pod_status_rules import prepare_status, validate_pod_status
+from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import BAD_IP, QUALIFIED, SUBDOMAIN, container, pod, told
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from apiserver.kinds.pod_update_rules import validate_ephemeral_containers, validate_pod_update
+from apiserver.rules.pods.pod_update_rules import validate_ephemeral_containers, validate_pod_update
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import container, pod, told
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kinds.pod_warnings import pod_warnings, template_warnings
-from apiserver.kinds.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.pods.pod_warnings import pod_warnings, template_warnings
+from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
 from machinery.api.resource import Object
 from tests.unit.apiserver.pod_examples import LABEL, claim_spec, container, pod
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.kinds.service_families import settle_families
+from apiserver.rules.network.service_families import settle_families
 from machinery.api.resource import Object
 from tests.kind_rules import lines, on_create, on_update, rules_of
 

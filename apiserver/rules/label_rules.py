@@ -1,0 +1,44 @@
+"""What upstream refuses in labels and label selectors (meta/v1 validation), shared by every kind that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from apiserver.rules.field_errors import all_of, forbidden, invalid_value, required
+from machinery.api import names
+from machinery.api.errors import Cause
+from machinery.api.resource import Object
+
+
+def label_errors(labels: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
+    """Wrong keys and values of labels, or of a node selector, all at the map's own path."""
+    for key, value in (labels or {}).items():
+        yield from all_of(path, key, names.qualified_name(key))
+        yield from all_of(path, value or "", names.label_value(value or ""))
+
+
+def label_selector_errors(selector: Object | None, path: str) -> Iterator[Cause]:
+    """All that is wrong with a LabelSelector; an absent one is sound."""
+    if not selector:
+        return
+    if labels := selector.get("matchLabels"):
+        yield from label_errors(labels, f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        yield from _expression_errors(expression, f"{path}.matchExpressions[{index}]")
+
+
+def _expression_errors(expression: Object, path: str) -> Iterator[Cause]:
+    operator, values = expression.get("operator") or "", expression.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+    else:
+        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+    key = expression.get("key") or ""
+    yield from all_of(f"{path}.key", key, names.qualified_name(key))
+    for index, value in enumerate(values):
+        yield from all_of(f"{path}.values[{index}]", value, names.label_value(value))
