@@ -75,7 +75,7 @@ _PARTS: dict[str, Object] = {
     "nodes": {"spec": {}},
     "persistentvolumeclaims": {"spec": _CLAIM},
     "persistentvolumes": {"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
-                                   "hostPath": {"path": "/tmp/any"}}},
+                                   "storageClassName": "of-nobody", "hostPath": {"path": "/tmp/any"}}},
     "poddisruptionbudgets": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
     "pods": {"spec": _TEMPLATE["spec"]},
     "podtemplates": {"template": _TEMPLATE},
@@ -86,7 +86,7 @@ _PARTS: dict[str, Object] = {
     "replicationcontrollers": {"spec": {"selector": {"a": "b"}, "template": _TEMPLATE}},
     "resourceclaims": {"spec": _DEVICES},
     "resourceclaimtemplates": {"spec": {"spec": _DEVICES}},
-    "resourcequotas": {"spec": {"hard": {"pods": "10"}}},
+    "resourcequotas": {"spec": {"hard": {"pods": "1k"}}},
     "resourceslices": {"spec": {"driver": "gpu.example.com", "nodeName": "n", "pool": {
         "name": "p", "generation": 1, "resourceSliceCount": 1}}},
     "rolebindings": {"roleRef": _ROLE_REF, "subjects": []},
