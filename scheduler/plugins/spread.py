@@ -165,12 +165,15 @@ def _score(state: _Spreading, pod: PodInfo, info: NodeInfo) -> int:
 
 
 def _normalize(state: _Spreading, found: Sequence[int]) -> Sequence[int]:
-    counted = [score for name, score in zip(state.order, found, strict=True) if name not in state.ignored]
+    if state.ignored:
+        counted = {score for name, score in zip(state.order, found, strict=True) if name not in state.ignored}
+    else:
+        counted = set(found)
     most, least = max(counted, default=0), min(counted, default=0)
-    return [
-        0 if name in state.ignored else BEST * (most + least - score) // most if most else BEST
-        for name, score in zip(state.order, found, strict=True)
-    ]
+    turned = {score: BEST * (most + least - score) // most if most else BEST for score in counted}
+    if not state.ignored:
+        return [turned[score] for score in found]
+    return [0 if name in state.ignored else turned[score] for name, score in zip(state.order, found, strict=True)]
 
 
 def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
