@@ -67,18 +67,17 @@ def _scale_down_old(
 ) -> Iterator[tuple[ReplicaSet, int]]:
     """First what is broken, then what is healthy as far as `minimum` available ones allow."""
     total = new.replicas + sum(each.replicas for each in old)
-    unready = new.replicas - new.available_replicas
+    unready = new.replicas - _standing(new)
     spare = total - minimum - unready
     if spare <= 0:
-        # What an old set was told to take away may still count as available.
         return
     targets = {each.name: each.replicas for each in old}
     for each in sorted(old, key=lambda found: found.created):
-        broken = min(each.replicas - each.available_replicas, spare)
+        broken = min(each.replicas - _standing(each), spare)
         if broken > 0:
             targets[each.name] -= broken
             spare -= broken
-    available = new.available_replicas + sum(each.available_replicas for each in old)
+    available = sum(_standing(each) for each in (new, *old))
     spare = available - minimum
     for each in sorted(old, key=lambda found: found.created):
         healthy = min(targets[each.name], spare)
@@ -86,6 +85,11 @@ def _scale_down_old(
             targets[each.name] -= healthy
             spare -= healthy
     yield from ((each, targets[each.name]) for each in old if targets[each.name] != each.replicas)
+
+
+def _standing(each: ReplicaSet) -> int:
+    """The available replicas without those that the set was told to take away, and that its status may still count."""
+    return min(each.available_replicas, each.replicas)
 
 
 def resized(

@@ -19,18 +19,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import pytest
+
 from apiserver.server import ApiServer
 from controllers.plan import Controller, Key
 from controllers.runner import Runner
+from machinery.api import names
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import NAMESPACES, SERVICE_ACCOUNTS
+from machinery.api.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS
 from machinery.client.cache import Change
 from machinery.client.client import Client
+from machinery.client.clock import SystemClock
 from tests.contract.apiserver_running import running
 from tests.watched_store import SetClock
 
@@ -69,14 +75,31 @@ class House:
         return name
 
 
+class _Still(SystemClock):
+    """One moment for all that is made, so that an example does the same each time that it is tried."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+
 @contextmanager
 def served() -> Iterator[House]:
-    with asyncio.Runner() as runner, TemporaryDirectory() as directory:
+    numbers = count()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        asyncio.Runner() as runner,
+        TemporaryDirectory() as directory,
+    ):
+        # Ages and uids decide between pods that are alike in all else.
+        patch.setattr(names, "uid", lambda: f"{next(numbers):036d}")
         started: asyncio.Future[ApiServer] = runner.get_loop().create_future()
         stop = asyncio.Event()
 
         async def serve() -> None:
-            async with running(Path(directory)) as server:
+            async with running(Path(directory), clock=_Still()) as server:
                 started.set_result(server)
                 await stop.wait()
 
@@ -122,9 +145,9 @@ class Mortal:
         return True
 
     async def at_rest(self, key: Key, *moves: Move) -> None:
-        """Whole passes and `moves` in turn until a round changes nothing; fails where that never comes."""
+        """Whole passes and `moves` in turn until a round changes nothing, pods either; fails where that never comes."""
         changes: list[Change] = []
-        ends = [self._server.cache.subscribe(resource, changes.append) for resource in self._controller.wakes]
+        ends = [self._server.cache.subscribe(resource, changes.append) for resource in {*self._controller.wakes, PODS}]
         try:
             for _ in range(_MOST_ROUNDS):
                 changes.clear()

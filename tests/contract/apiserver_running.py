@@ -11,18 +11,20 @@ from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
 from apiserver.storage.sqlite import SqliteStore
 from apiserver.storage.store import Store
+from machinery.client.clock import Clock
 from machinery.pki import Pki
 from machinery.usage import UsageSource
 
 
 @asynccontextmanager
 async def running(
-    directory: Path, store: Store | None = None, *, usage: UsageSource | None = None
+    directory: Path, store: Store | None = None, *, usage: UsageSource | None = None, clock: Clock | None = None
 ) -> AsyncIterator[ApiServer]:
     """Serves once the cluster's own objects are there; everything ends with the block, the store too."""
     if store is None:
         store = await SqliteStore.open(None)
-    server = ApiServer(ApiServerConfig(data_dir=directory, pki=Pki.load_or_create(directory / "pki"), port=0), store)
+    config = ApiServerConfig(data_dir=directory, pki=Pki.load_or_create(directory / "pki"), port=0)
+    server = ApiServer(config, store, clock)
     if usage is not None:
         server.serve_metrics(usage)
     await server.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,21 +37,13 @@ async def _any_death_is_repaired(house: House, resource: Resource, mortal: Contr
     client, namespace = house.client, await house.namespace()
     await client.create(resource, replica_set(resource, data.draw(st.integers(0, 5))), namespace)
     controller, key = Mortal(house.server, mortal), Key(namespace, "r")
+    befall = partial(_befall, house, resource, namespace, data)
     for _ in range(data.draw(st.integers(1, 8))):
-        await controller.look(key, data.draw(st.integers(0, 6)))
-        pods = house.server.cache.list(PODS, namespace)
-        move = data.draw(st.sampled_from(["scale", "delete", "fail", "relabel", "nothing"]))
-        if move == "scale":
-            await client.patch(resource, "r", {"spec": {"replicas": data.draw(st.integers(0, 5))}}, namespace)
-        elif pods and move != "nothing":
-            pod = data.draw(st.sampled_from([pod["metadata"]["name"] for pod in pods]))
-            if move == "delete":
-                await client.delete(PODS, pod, namespace)
-            elif move == "relabel":
-                label = data.draw(st.sampled_from(["x", "another"]))
-                await client.patch(PODS, pod, {"metadata": {"labels": {"app": label}}}, namespace)
-            else:
-                await client.patch(PODS, pod, {"status": {"phase": "Failed"}}, namespace, subresource="status")
+        if data.draw(st.booleans()):
+            await controller.look(key, data.draw(st.integers(0, 6)))
+        else:
+            await controller.look(key, meanwhile=(data.draw(st.integers(0, 3)), befall))
+        await befall()
     await controller.at_rest(key)
     found = await client.get(resource, "r", namespace)
     pods = list(map(Pod, house.server.cache.list(PODS, namespace)))
@@ -57,3 +51,20 @@ async def _any_death_is_repaired(house: House, resource: Resource, mortal: Contr
     assert all(pod.labels["app"] == "x" for pod in active)
     assert len(active) == found["spec"]["replicas"] == found["status"]["replicas"]
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+
+
+async def _befall(house: House, resource: Resource, namespace: str, data: st.DataObject) -> None:
+    """One move of the user or of the node."""
+    client, pods = house.client, house.server.cache.list(PODS, namespace)
+    move = data.draw(st.sampled_from(["scale", "delete", "fail", "relabel", "nothing"]))
+    if move == "scale":
+        await client.patch(resource, "r", {"spec": {"replicas": data.draw(st.integers(0, 5))}}, namespace)
+    elif pods and move != "nothing":
+        pod = data.draw(st.sampled_from([pod["metadata"]["name"] for pod in pods]))
+        if move == "delete":
+            await client.delete(PODS, pod, namespace)
+        elif move == "relabel":
+            label = data.draw(st.sampled_from(["x", "another"]))
+            await client.patch(PODS, pod, {"metadata": {"labels": {"app": label}}}, namespace)
+        else:
+            await client.patch(PODS, pod, {"status": {"phase": "Failed"}}, namespace, subresource="status")

@@ -101,6 +101,14 @@ def test_without_a_note_of_its_size_a_set_s_share_is_of_what_runs() -> None:
     assert sum(count for _, count in resized(wanted(20), None, sets)) == 20
 
 
+def test_what_an_old_set_was_told_to_take_away_is_not_counted_on() -> None:
+    """Scaled from 5 to 1 in the middle of two rollouts: the status of the first set lags behind."""
+    newest = replica_set("v3", 1, NEW)
+    lagging, broken = replica_set("v1", 1, availableReplicas=2), replica_set("v2", 1)
+    steps = next_scales(wanted(1, surge=1), newest, [lagging, broken], old_pods_running=False)
+    assert {each.name: count for each, count in steps} == {"v2": 0}
+
+
 @pytest.mark.parametrize(
     ("replicas", "surge", "unavailable", "new", "old", "available", "expected"),
     [
