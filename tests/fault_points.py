@@ -40,10 +40,10 @@ class FaultPoints:
         self._names, self._passed = list[str](), dict[str, int]()
 
     def obey(self) -> None:
-        """Does what the lines of the standard input say, in a thread: `kill NAME`, `fail NAME` or `names`.
+        """Does what the lines of the standard input say, in a thread: `names` or one of those below.
 
-        Each is answered by a line of JSON: the points since the last command. At a point that shall fail there is no
-        space left on the device.
+        Each is answered by a line of JSON: the points since the last command. `kill NAME`, `kill-at NUMBER` (counted
+        from now on) and `fail NAME` choose a point; at one that fails there is no space left on the device.
         """
         threading.Thread(target=self._read, name="fault points", daemon=True).start()
 
@@ -63,7 +63,8 @@ class FaultPoints:
         self._passed[name] = passed = self._passed.get(name, 0) + 1
         name += f" ({passed})" if passed > 1 else ""
         self._names.append(name)
-        if name == self._chosen and self._command == "kill":
+        number = str(len(self._names))
+        if (self._command, self._chosen) in (("kill", name), ("kill-at", number)):
             os.kill(os.getpid(), signal.SIGKILL)
         if name == self._chosen and self._command == "fail":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
