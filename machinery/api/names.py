@@ -5,7 +5,6 @@ Every check gives a list of complaints in upstream's words, empty where the valu
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from functools import lru_cache
@@ -53,6 +52,10 @@ _CONFIG_KEY_WORDS = "a valid config key must consist of alphanumeric characters,
 _PORT_WORDS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
 
 
+# Of its own, as tests seed the shared one. Asking the kernel for each would let go of the interpreter's lock.
+_random = random.Random()
+
+
 def random_suffix(length: int = 5) -> str:
     """A random tail for generated names; no vowels, so that it spells nothing."""
     return "".join(random.choices(_SUFFIX_ALPHABET, k=length))
@@ -60,7 +63,7 @@ def random_suffix(length: int = 5) -> str:
 
 def uid() -> str:
     """A random UUID (RFC 9562, version 4), at a fraction of what `uuid.uuid4` takes."""
-    digits = os.urandom(16).hex()
+    digits = f"{_random.getrandbits(128):032x}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
