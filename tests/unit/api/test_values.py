@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -51,6 +52,12 @@ def test_times_round_trip() -> None:
     assert timestamps.rfc3339(moment) == "2026-01-02T03:04:05Z"
     assert timestamps.rfc3339_micro(moment) == "2026-01-02T03:04:05.123456Z"
     assert timestamps.rfc3339(timestamps.parse_time("2026-01-02T03:04:05+01:00")) == "2026-01-02T02:04:05Z"
+
+
+def test_uids_are_random_uuids() -> None:
+    made = [UUID(names.uid()) for _ in range(1000)]
+    assert {(each.version, each.variant) for each in made} == {(4, RFC_4122)}
+    assert len(set(made)) == len(made)
 
 
 def test_names_are_judged_as_the_api_does() -> None:
