@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from machinery.linux.mount import mount_points
 from runtime.errors import NotFound, PermissionDenied, RuntimeFault, Unauthenticated, Unavailable
+from runtime.images import transport
 from runtime.images.content import digest_of
 from runtime.images.layout import Layout, write_layout
 from runtime.images.media import DOCKER_LIST, OCI_MANIFEST
@@ -196,6 +198,7 @@ class OddRegistry:
     def __init__(self, layout: Layout) -> None:
         self.layout, self.cuts, self.ranges = layout, 0, list[str]()
         self.corrupt = False
+        self.stalls = 0
         digest, _ = layout.manifest()
         size = layout.blob(digest).stat().st_size
         here, other = host_platform(), {"os": "linux", "architecture": "s390x"}
@@ -248,6 +251,10 @@ class OddRegistry:
             assert request.transport
             request.transport.close()
             return answer
+        if self.stalls and len(body) > 1000:
+            self.stalls -= 1
+            await answer.write(body[start : start + 500])
+            await asyncio.Event().wait()
         await answer.write(body[start:])
         return answer
 
@@ -286,6 +293,16 @@ async def test_a_cut_download_continues(tmp_path: Path, odd: Any) -> None:
     served.cuts = 2
     await service(tmp_path).pull(f"{address}/a:1", Auth("u", "p"))
     assert served.ranges == ["bytes=500-", "bytes=1000-"]
+
+
+async def test_a_download_that_stalls_is_given_up_and_continued(
+    tmp_path: Path, odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUT", aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=0.3))
+    served, address = odd()
+    served.stalls = 1
+    await service(tmp_path).pull(f"{address}/a:1", Auth("u", "p"))
+    assert served.ranges == ["bytes=500-"]
 
 
 async def test_a_layer_that_is_not_what_was_named_is_refused(tmp_path: Path, odd: Any) -> None:
