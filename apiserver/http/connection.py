@@ -38,19 +38,22 @@ class Connection(RequestHandler):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        if self._request_in_progress or self._messages:
-            super().data_received(data)
-            return
-        known = self._request_count
+        known, is_head = self._request_count, self._awaits_request
         super().data_received(data)
         if self._request_count != known:
             self._head_is_there()
-            return
-        if self._head_ends is None:
-            self._await_head()
-        self._head_bytes += len(data)
-        if self._head_bytes > LARGEST_HEAD:
-            self._refuse_head()
+        elif is_head:
+            if self._head_ends is None:
+                self._await_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > LARGEST_HEAD:
+                self._refuse_head()
+
+    @property
+    def _awaits_request(self) -> bool:
+        """Whether what comes next is a head: not while a request is on its way to its handler, or there."""
+        is_idle = self._waiter is not None and not self._messages
+        return is_idle or self._request_count == 0
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_is_there()

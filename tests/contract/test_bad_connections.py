@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from apiserver.http import incoming
+from apiserver.http.connection import Connection, Server
 from apiserver.http.incoming import Incoming
 from apiserver.http.listener import Listener
 from machinery.api.errors import StatusError
@@ -149,6 +150,30 @@ async def test_a_head_that_does_not_come_ends_the_connection(begun: bytes) -> No
         writer.write(begun)
         assert await reader.read() == b""
         await is_well(port)
+
+
+async def test_a_body_that_comes_behind_its_head_is_no_slow_head() -> None:
+    """Clients write the two apart, so the body may come at any step of the request's way, as loops order them."""
+    server, made = Server(echo, head_seconds=0.2), list[Connection]()
+
+    def accepted() -> Connection:
+        made.append(server())
+        return made[-1]
+
+    listening = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
+    async with listening, connected(listening.sockets[0].getsockname()[1]) as (reader, writer):
+        writer.write(b"GET /first HTTP/1.1\r\n" + HEAD + b"\r\n")
+        await reader.readuntil(b'"size": 0}')
+        for steps in range(8):
+            made[0].data_received(b"POST /x HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\n\r\n")
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            made[0].data_received(b"{}")
+            await reader.readuntil(b'"size": 2}')
+            await asyncio.sleep(0.3)
+        writer.write(b"GET /again HTTP/1.1\r\n" + HEAD + b"\r\n")
+        await reader.readuntil(b'"size": 0}')
+    await server.shutdown()
 
 
 async def test_a_head_that_trickles_ends_too(port: int) -> None:
