@@ -305,14 +305,25 @@ async def test_a_configuration_that_nginx_refuses_changes_nothing(ways: Ways) ->
     assert await ways.ask("x.org") == "one"
 
 
+def _runs(pid: str) -> bool:
+    """Whether it is there, and no zombie that nobody has asked for yet."""
+    try:
+        return bool(Path("/proc", pid, "cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 async def test_an_nginx_that_ends_is_started_again(ways: Ways) -> None:
     await ways.apply(ingress(("x.org", [path("/", "one")])))
-    before = ways.nginx.pid
+    before, workers = ways.nginx.pid, ways.workers()
     os.kill(before, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE):
         while ways.nginx.pid in (0, before) or not await ways.listens():
             await asyncio.sleep(0.02)
     assert await ways.ask("x.org") == "one"
+    # Those that outlived their master would answer as well, and hold the ports.
+    assert workers
+    assert not [each for each in workers if _runs(each)]
 
 
 async def test_strange_paths_are_paths_and_nothing_else(ways: Ways) -> None:

@@ -83,7 +83,11 @@ class Nginx:
                 stderr=log,
                 start_new_session=True,
             )
-        return await self._process.wait()
+        status = await self._process.wait()
+        # Of a master that was killed the workers would go on, with the ports that the next one needs.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        return status
 
     async def apply(self, text: str, certificates: Mapping[str, Certificate]) -> None:
         """Makes this the configuration; raises NginxError where nginx refuses it."""
