@@ -14,9 +14,9 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from apiserver.cache_entry import KEY_PREFIX, bucket_prefix
+from apiserver.kinds.rules import rules_for
 from apiserver.registry.conversion import to_stored
 from apiserver.registry.managed import are_sound
-from apiserver.registry.strategy import rules
 from machinery.api.canonical import canonical
 from machinery.api.decoding import is_too_deep
 from machinery.api.errors import BadRequest
@@ -57,7 +57,7 @@ def readable(key: str, value: bytes) -> bytes:
     try:
         made = canonical(_of_row(obj, row), row)
         # As upstream: what an older server stored gets the defaults that came since.
-        rules(row).default(made)
+        rules_for(row).default(made)
     except BadRequest as error:
         raise UnreadableError(error.message) from error
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:

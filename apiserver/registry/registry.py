@@ -12,6 +12,7 @@ from typing import Any, Literal
 from apiserver.admission.chain import Admit, Review, admit
 from apiserver.cache_entry import KEY_PREFIX, Entry
 from apiserver.cache_view import CacheView
+from apiserver.kinds.rules import rules_for
 from apiserver.quotas import Quotas
 from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.addresses import ClusterAddresses
@@ -110,7 +111,7 @@ class Registry:
         strategy.fill_new(new, row, self._clock.now())
         with self._addresses.hold(new, row):
             strategy.check_new(new, row)
-            for warning in strategy.rules(row).warnings(new):
+            for warning in rules_for(row).warnings(new):
                 call.warn(warning)
             final = completed(new, row)
             with self._quotas.hold(row, final):
@@ -184,7 +185,7 @@ class Registry:
                 self._addresses.keep(new, old)
             with self._addresses.hold(new, row, old):
                 strategy.check_update(new, old, row)
-            for warning in strategy.rules(row).update_warnings(new, old):
+            for warning in rules_for(row).update_warnings(new, old):
                 call.warn(warning)
         return new
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apiserver.cache_entry import Entry
-from apiserver.registry import strategy
+from apiserver.kinds.rules import rules_for
 from apiserver.registry.conversion import stored_resource
 from machinery.api.errors import BadRequest
 from machinery.api.resource import Object, Resource
@@ -54,7 +54,7 @@ def selection(resource: Resource, labels: str, fields: str) -> Selection:
 
 
 def _check_fields(selector: FieldSelector, row: Resource) -> None:
-    known = strategy.rules(row).selectable_fields
+    known = rules_for(row).selectable_fields
     for requirement in selector.requirements:
         field = requirement.field
         if field in _METADATA or field in known:

@@ -6,12 +6,11 @@ Defaults, preparation and validation are the kind's (`apiserver.kinds`), everyth
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import orjson
 
-from apiserver.kinds.rules import Rules, rules_for
+from apiserver.kinds.rules import rules_for
 from apiserver.registry import metadata as meta
 from apiserver.registry.conversion import stored_resource, to_stored
 from machinery.api.canonical import canonical
@@ -30,17 +29,6 @@ _NEVER_UNCONDITIONAL = {
     "poddisruptionbudgets", "runtimeclasses", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
     "validatingwebhookconfigurations", "volumeattachments",
 }  # fmt: skip
-
-
-@cache
-def rules(resource: Resource) -> Rules:
-    """The kind's rules; a kind without a file has none beyond its schema."""
-    try:
-        return rules_for(resource)
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("apiserver.kinds."):
-            raise
-        return Rules()
 
 
 def is_created_by_update(resource: Resource) -> bool:
@@ -72,7 +60,7 @@ def received(obj: Object, resource: Resource, namespace: str, *, is_canonical: b
     named["metadata"] = dict(given)
     _place(named["metadata"], resource, namespace)
     defaulted = named if is_canonical else canonical(named, resource)
-    rules(resource).default(defaulted)
+    rules_for(resource).default(defaulted)
     return defaulted
 
 
@@ -82,7 +70,7 @@ def converted(obj: Object, resource: Resource) -> Object:
     if row == resource:
         return obj
     stored = canonical(to_stored(obj, resource), row)
-    rules(row).default(stored)
+    rules_for(row).default(stored)
     return stored
 
 
@@ -131,7 +119,7 @@ def fill_new(obj: Object, resource: Resource, now: datetime) -> None:
     """The system's part of a new object in its stored version."""
     metadata = obj["metadata"]
     meta.fill_on_create(metadata, now)
-    kind_rules = rules(resource)
+    kind_rules = rules_for(resource)
     kind_rules.prepare_create(obj)
     _time_conditions(obj, now)
     if kind_rules.has_generation and resource.plural not in _COUNTED_FROM_UPDATES:
@@ -148,14 +136,14 @@ def _time_conditions(obj: Object, now: datetime) -> None:
 
 def check_new(obj: Object, resource: Resource) -> None:
     """Raises Invalid with all that is wrong with a new object."""
-    causes = meta.validate(obj["metadata"], resource) + rules(resource).validate(obj)
+    causes = meta.validate(obj["metadata"], resource) + rules_for(resource).validate(obj)
     _raise(causes, obj, resource)
 
 
 def prepare_update(new: Object, old: Object, resource: Resource, *, is_system: bool = False) -> None:
     """The kind's preparation (not of what the system changes), the metadata that stays, and the generation."""
     meta.keep_on_update(new["metadata"], old["metadata"])
-    kind_rules = rules(resource)
+    kind_rules = rules_for(resource)
     if not is_system:
         kind_rules.prepare_update(new, old)
     if kind_rules.has_generation and _is_changed(new, old, resource):
@@ -173,14 +161,14 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
         else:
             metadata.pop(field, None)
     written = {**old, "metadata": metadata, "status": new.get("status", {})}
-    rules(resource).prepare_status(written, old)
+    rules_for(resource).prepare_status(written, old)
     return written
 
 
 def check_update(new: Object, old: Object, resource: Resource) -> None:
     """Raises Invalid with all that is wrong since an update."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    kind_rules = rules(resource)
+    kind_rules = rules_for(resource)
     if kind_rules.rechecked == "first":
         causes += kind_rules.validate(new)
     causes += kind_rules.validate_update(new, old)
@@ -192,7 +180,7 @@ def check_update(new: Object, old: Object, resource: Resource) -> None:
 def check_part_update(new: Object, old: Object, resource: Resource, subresource: str) -> None:
     """Raises Invalid with all that is wrong with what a sub-resource other than the status has changed."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    part_errors = rules(resource).validate_parts.get(subresource)
+    part_errors = rules_for(resource).validate_parts.get(subresource)
     causes += part_errors(new, old) if part_errors is not None else []
     _raise(_unknown_before(causes, old, resource), new, resource)
 
@@ -202,14 +190,14 @@ def _unknown_before(causes: list[Cause], old: Object, resource: Resource) -> lis
     must be able to lose its finalizers all the same, and to be mended piece by piece."""
     if not causes:
         return causes
-    known = set(rules(resource).validate(old))
+    known = set(rules_for(resource).validate(old))
     return [cause for cause in causes if cause not in known]
 
 
 def check_status_update(new: Object, old: Object, resource: Resource) -> None:
     """Raises Invalid with all that is wrong with a change of the status."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    _raise(causes + rules(resource).validate_status(new, old), new, resource)
+    _raise(causes + rules_for(resource).validate_status(new, old), new, resource)
 
 
 def _is_changed(new: Object, old: Object, resource: Resource) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from apiserver.kinds.rules import rules_for
 from apiserver.registry import strategy
 from apiserver.stored_value import UnreadableError, names_of, readable, row_of
 from machinery.api.canonical import canonical
@@ -36,7 +37,7 @@ def written(row: Resource) -> bytes:
         obj["metadata"]["namespace"] = "default"
     obj["metadata"]["uid"] = "its-own"
     made = canonical(obj, row)
-    strategy.rules(row).default(made)
+    rules_for(row).default(made)
     return strategy.encode(canonical(made, row))
 
 
