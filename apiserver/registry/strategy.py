@@ -104,11 +104,9 @@ def _kind_text(version: str, kind: str) -> str:
 
 def _place(metadata: Object, resource: Resource, namespace: str) -> None:
     """Puts the object into the request's namespace; raises BadRequest where it names another."""
-    given = metadata.get("namespace")
     if not resource.namespaced:
-        if given and not namespace:
-            return
         return
+    given = metadata.get("namespace")
     if given and namespace and given != namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     if namespace:
