@@ -17,7 +17,7 @@ from minikube_py.api import Api, ApiError
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import Config, ConfigError
-from minikube_py.node import policy_table, proxy_config, runtime_config
+from minikube_py.node import policy_table, proxy_config, runtime_config, uses_bridge
 from runtime.network.rules import closed_chains
 
 
@@ -53,14 +53,15 @@ def observe(config: Config, namespace: str, name: str) -> Observed:
         residents=residents(pods, api.get(NAMESPACES.path())["items"], {}),
         services_table=_table(listed, proxy_config(config).table),
         policies_table=_table(listed, policy_table(config)),
-        firewalls=_firewalls(config, listed),
+        firewalls=closing_firewalls(config, listed),
         shadows=[shadow.said(program) for shadow, program in shadows.items()],
     )
 
 
-def _firewalls(config: Config, listed: list[dict[str, Any]]) -> list[str]:
-    if not config.has_runtime:
-        # The bridge is another runtime's, and so is its way through.
+def closing_firewalls(config: Config, listed: list[dict[str, Any]]) -> list[str]:
+    """The chains of others that stop pods' packets, from what `list ruleset` tells."""
+    if not uses_bridge(config):
+        # The pods' network is another's, and so is its way through.
         return []
     closed = closed_chains(listed, runtime_config(config).table)
     return [f"{each.family} {each.table} {each.name}" for each in closed]
