@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from apiserver.rules.field_errors import forbidden, invalid_value, required, too_long
+from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.network.addresses import canonical_ip_errors
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -194,5 +195,5 @@ def validate_update(new: Object, old: Object, resource: Resource) -> list[Cause]
     for field in _FIXED:
         if new.get(field) != old.get(field):
             absent = None if field.startswith("deletion") else ""
-            causes.append(invalid_value(f"metadata.{field}", new.get(field, absent), "field is immutable"))
+            causes.append(invalid_value(f"metadata.{field}", new.get(field, absent), IMMUTABLE))
     return [*causes, *_validate_common(new, resource)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.rules.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, required
+from apiserver.rules.immutability import immutable
 from machinery.api import names as name_checks
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -37,15 +38,7 @@ def definition_update_errors(new: Object, old: Object) -> list[Cause]:
     conditions = (old.get("status") or {}).get("conditions") or []
     if not any(entry.get("type") == "Established" and entry.get("status") == "True" for entry in conditions):
         return []
-    errors: list[Cause] = []
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    for path in (("group",), ("scope",), ("names", "plural"), ("names", "kind")):
-        value, was = (part.get(path[0]) for part in (spec, before))
-        if len(path) > 1:
-            value, was = ((part or {}).get(path[1]) for part in (value, was))
-        if value != was:
-            errors.append(invalid_value(".".join(("spec", *path)), value, "field is immutable"))
-    return errors
+    return immutable("spec.group", "spec.scope", "spec.names.plural", "spec.names.kind")(new, old)
 
 
 def _group_errors(group: str) -> Iterator[Cause]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_supported, required
+from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import label_errors
 from apiserver.rules.network.addresses import cidr_errors, ip_errors, special_ip_errors
 from apiserver.rules.network.service_exposure import is_exposed, needs_health_check
@@ -169,5 +170,5 @@ def service_update_errors(new: Object, old: Object) -> list[Cause]:
     errors += _class_errors(spec, is_balanced=is_balanced)
     is_checked = needs_health_check(spec) and needs_health_check(before)
     if is_checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
-        errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
+        errors.append(forbidden("spec.healthCheckNodePort", IMMUTABLE))
     return errors + service_errors(new, old)

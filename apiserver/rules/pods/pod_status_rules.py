@@ -15,6 +15,7 @@ from apiserver.rules.field_errors import (
     required,
     too_long,
 )
+from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.network.addresses import ip_errors, parse_ip
 from apiserver.rules.pods.annotation_rules import annotation_errors, annotation_update_errors
 from machinery.api import names
@@ -62,7 +63,7 @@ def validate_pod_status(new: Object, old: Object) -> list[Cause]:
         detail = "must be a non-negative integer"
         errors.append(invalid_value("status.observedGeneration", status["observedGeneration"], detail))
     if status.get("qosClass") != before.get("qosClass"):
-        errors.append(invalid_value("status.qosClass", status.get("qosClass") or "", "field is immutable"))
+        errors.append(invalid_value("status.qosClass", status.get("qosClass") or "", IMMUTABLE))
     for field, part in _KINDS:
         errors += _revival_errors(
             status.get(field) or [], before.get(field) or [], f"status.{field}", old["spec"], part

@@ -246,6 +246,20 @@ def test_a_definitions_schema_is_structural(properties: Object, field: str) -> N
     assert [cause.field for cause in causes] == ([f"spec.validation.openAPIV3Schema.{field}"] if field else [])
 
 
+def test_a_definitions_identity_stays_once_its_names_are_accepted() -> None:
+    old, update = definition({"type": "object"}), rules_for(CUSTOM_RESOURCE_DEFINITIONS).validate_update
+    spec = {**old["spec"], "group": "b.example", "scope": "Cluster", "names": {"plural": "ys", "kind": "Y"}}
+    assert update({**old, "spec": spec}, old) == []
+    old["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+    causes = update({**old, "spec": spec}, old)
+    assert [f"{cause.field}: {cause.message}" for cause in causes] == [
+        'spec.group: Invalid value: "b.example": field is immutable',
+        'spec.scope: Invalid value: "Cluster": field is immutable',
+        'spec.names.plural: Invalid value: "ys": field is immutable',
+        'spec.names.kind: Invalid value: "Y": field is immutable',
+    ]
+
+
 def test_a_controllers_selector_must_match_its_template() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     rules = rules_for(BY_PATH[("", "v1", "replicationcontrollers")])
