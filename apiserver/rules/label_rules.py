@@ -10,6 +10,10 @@ from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
+OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+"""What every selector has; some know more."""
+BAD_OPERATOR = "not a valid selector operator"
+
 
 def label_errors(labels: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
     """Wrong keys and values of labels, or of a node selector, all at the map's own path."""
@@ -28,16 +32,20 @@ def label_selector_errors(selector: Object | None, path: str) -> Iterator[Cause]
         yield from _expression_errors(expression, f"{path}.matchExpressions[{index}]")
 
 
+def value_count_errors(operator: str, values: list[str] | None, path: str) -> Iterator[Cause]:
+    """Whether the operator has the values that it needs, and none where it takes none; of others nothing is said."""
+    if operator in ("In", "NotIn") and not values:
+        yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    if operator in ("Exists", "DoesNotExist") and values:
+        yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+
+
 def _expression_errors(expression: Object, path: str) -> Iterator[Cause]:
     operator, values = expression.get("operator") or "", expression.get("values") or []
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+    if operator in OPERATORS:
+        yield from value_count_errors(operator, values, path)
     else:
-        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield invalid_value(f"{path}.operator", operator, BAD_OPERATOR)
     key = expression.get("key") or ""
     yield from all_of(f"{path}.key", key, names.qualified_name(key))
     for index, value in enumerate(values):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from apiserver.rules.field_errors import invalid_value, required
 from apiserver.rules.immutability import IMMUTABLE
+from apiserver.rules.label_rules import BAD_OPERATOR
 from apiserver.rules.pods.resource_rules import is_counted, resource_name_errors
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
@@ -114,7 +115,7 @@ def _operator_errors(operator: str, values: list[str], path: str) -> Iterator[Ca
             detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
             yield invalid_value(f"{path}.values", values, detail)
     else:
-        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield invalid_value(f"{path}.operator", operator, BAD_OPERATOR)
 
 
 def _internal_selector(expressions: list[Object]) -> Object:

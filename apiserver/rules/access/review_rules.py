@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.rules.field_errors import all_of, forbidden, invalid_value, required
+from apiserver.rules.field_errors import all_of, invalid_value, required
+from apiserver.rules.label_rules import value_count_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -54,9 +55,6 @@ def _selector_errors(selector: Object, path: str, *, of_labels: bool) -> Iterato
         operator, values = requirement.get("operator") or "", requirement.get("values")
         if not key:
             yield required(f"{where}.key", "must be specified")
-        if operator in ("In", "NotIn") and not values:
-            yield required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        if operator in ("Exists", "DoesNotExist") and values:
-            yield forbidden(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+        yield from value_count_errors(operator, values, where)
         if key and of_labels:
             yield from all_of(f"{where}.key", key, names.qualified_name(key))

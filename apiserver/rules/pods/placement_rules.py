@@ -12,7 +12,7 @@ from apiserver.rules.field_errors import (
     not_supported,
     required,
 )
-from apiserver.rules.label_rules import label_selector_errors
+from apiserver.rules.label_rules import BAD_OPERATOR, OPERATORS, label_selector_errors, value_count_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -63,17 +63,13 @@ def _term_errors(term: Object, path: str, *, has_checked_values: bool) -> Iterat
 
 def _node_expression_errors(expression: Object, path: str, *, has_checked_values: bool) -> Iterator[Cause]:
     operator, values = expression.get("operator") or "", expression.get("values") or []
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+    if operator in OPERATORS:
+        yield from value_count_errors(operator, values, path)
     elif operator in ("Gt", "Lt"):
         if len(values) != 1:
             yield required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
     else:
-        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield invalid_value(f"{path}.operator", operator, BAD_OPERATOR)
     key = expression.get("key") or ""
     yield from all_of(f"{path}.key", key, names.qualified_name(key))
     for index, value in enumerate(values if has_checked_values else ()):
@@ -83,7 +79,7 @@ def _node_expression_errors(expression: Object, path: str, *, has_checked_values
 def _node_field_errors(expression: Object, path: str) -> Iterator[Cause]:
     operator, values, key = expression.get("operator") or "", expression.get("values") or [], expression.get("key")
     if operator not in ("In", "NotIn"):
-        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield invalid_value(f"{path}.operator", operator, BAD_OPERATOR)
     elif len(values) != 1:
         detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
         yield required(f"{path}.values", detail)
