@@ -83,8 +83,12 @@ class Fit:
     points: Sequence[int]
 
 
+_Verdict = tuple[Refusal | None, int]
+"""What follows for a node from itself alone: a refusal, or points."""
+
+
 class _Verdicts(Answers):
-    """What follows for each node from itself alone: a refusal or points. Both are in the order of the nodes."""
+    """The verdict on each node. Refusals and points are both in the order of the nodes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +110,11 @@ class _Verdicts(Answers):
         fitting = [name for name in self.points if name not in refused]
         return Fit([nodes[name] for name in fitting], [self.points[name] for name in fitting]), refused
 
-    def _put(self, name: str, found: tuple[Refusal | None, int]) -> None:
+    def about(self, info: NodeInfo) -> _Verdict:
+        found: _Verdict = self.of[info.node.name]
+        return found
+
+    def _put(self, name: str, found: _Verdict) -> None:
         self.of[name] = found
         refusal, points = found
         self._is_disordered = self._is_disordered or name not in self.points
@@ -133,17 +141,19 @@ def feasible(check: Check, snapshot: Snapshot, profile: Profile) -> tuple[Fit, d
     """The nodes that fit, and those that do not.
 
     Where each node decides for itself, or with those in its domain, all of them: what is known of them is kept up from
-    pod to pod. Else the first from where the last look ended, as many as suffice.
+    pod to pod. Else the first from where the last look ended, as many as suffice. Where a pod names its nodes, as each
+    of a DaemonSet does, nothing is found out about any other.
     """
-    answer = partial(_alone, check, snapshot, profile)
-    verdicts = snapshot.memo.table(_Verdicts, (profile.name, check.pod.shape), snapshot, answer)
-    if not snapshot.nominated and check.only is None and not profile.percentage_of_nodes:
+    answer: Callable[[NodeInfo], _Verdict] = partial(_alone, check, snapshot, profile)
+    if check.only is None:
+        verdicts = snapshot.memo.table(_Verdicts, (profile.name, check.pod.shape), snapshot, answer)
         keys = check.topology_keys
-        if keys is not None:
+        if keys is not None and not snapshot.nominated and not profile.percentage_of_nodes:
             return verdicts.fit(snapshot.nodes, _refused_places(check, keys, snapshot))
+        answer = verdicts.about
     refused: dict[str, Refusal] = {}
     in_turn = _in_turn(check, snapshot, refused)
-    return _sample(check, snapshot, profile, in_turn, verdicts.of, refused), refused
+    return _sample(check, snapshot, profile, in_turn, answer, refused), refused
 
 
 def _refused_places(check: Check, keys: tuple[str, ...], snapshot: Snapshot) -> dict[str, Refusal]:
@@ -165,17 +175,15 @@ def _sample(
     snapshot: Snapshot,
     profile: Profile,
     in_turn: Iterable[tuple[str, NodeInfo]],
-    known: Mapping[str, tuple[Refusal | None, int]],
+    alone: Callable[[NodeInfo], _Verdict],
     refused: dict[str, Refusal],
 ) -> Fit:
     infos: list[NodeInfo] = []
     points: list[int] = []
     enough = enough_nodes(len(snapshot.nodes), profile.percentage_of_nodes)
     nominated, among = snapshot.nominated, check.among if check.others else None
-    # What is asked about other states of the nodes meanwhile changes the table.
-    verdicts = dict(known) if nominated else known
     for name, info in in_turn:
-        refusal, sum_of_points = verdicts[name]
+        refusal, sum_of_points = alone(info)
         if refusal is None and among is not None:
             refusal = among(info)
         if refusal is None and name in nominated:
@@ -190,7 +198,7 @@ def _sample(
     return Fit(infos, points)
 
 
-def _alone(check: Check, snapshot: Snapshot, profile: Profile, info: NodeInfo) -> tuple[Refusal | None, int]:
+def _alone(check: Check, snapshot: Snapshot, profile: Profile, info: NodeInfo) -> _Verdict:
     """What follows from the pod's shape and the NodeInfo alone: a refusal, or points."""
     refusal = check.alone(info)
     if refusal is not None:

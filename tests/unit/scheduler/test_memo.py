@@ -12,12 +12,17 @@ from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Change
 from scheduler.cluster import Cluster
+from scheduler.framework import Plugin, Profile, Refusal
 from scheduler.memo import ChangeLog, Memo, Stamp
+from scheduler.node_info import NodeInfo
+from scheduler.plugins.node_affinity import NODE_AFFINITY
 from scheduler.pod_info import PodInfo
 from scheduler.schedule import schedule
-from tests.unit.scheduler.builders import HOST, PREFERRED, ZONE, away, near, node, pod, spread, term
+from tests.unit.scheduler.builders import HOST, PREFERRED, REQUIRED, ZONE, away, near, node, pod, spread, term
 from tests.unit.scheduler.test_reference import Nothing
 
+TO_B = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}
+NAMES_B = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [TO_B]}}}
 SHAPES: list[dict[str, Any]] = [
     {},
     {"cpu": "900m"},
@@ -26,6 +31,7 @@ SHAPES: list[dict[str, Any]] = [
     {"affinity": {"podAntiAffinity": {PREFERRED: [{"weight": 9, "podAffinityTerm": term("web", HOST)}]}}},
     {"topologySpreadConstraints": [spread("web", ZONE)]},
     {"topologySpreadConstraints": [{**spread("web", HOST), "whenUnsatisfiable": "ScheduleAnyway"}]},
+    {"affinity": NAMES_B},
 ]
 NAMES = st.sampled_from("abcd")
 STEPS = st.one_of(
@@ -119,3 +125,19 @@ def test_what_changed_long_ago_is_no_longer_known() -> None:
     assert last.differing(Stamp(log, 8998)) == ["n8998", "n8999"]
     assert Stamp(log, 8998).differing(last) == ["n8998", "n8999"]
     assert last.having("x").differing(last.having("y")) == {"x", "y"}
+
+
+def test_of_a_pod_that_names_its_node_no_other_node_is_asked() -> None:
+    asked: list[str] = []
+
+    def ask(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
+        asked.append(info.node.name)
+        return None
+
+    profile = Profile("p", (NODE_AFFINITY, Plugin("Asking", filter=ask, is_local=True)), ())
+    world = World()
+    for name in "abc":
+        world.do("node", name, "", False)
+    info = world.cluster.shapes.info(pod("x", affinity=NAMES_B))
+    assert schedule(info, world.cluster.snapshot(info), profile).node == "b"
+    assert asked == ["b"]
