@@ -18,7 +18,6 @@ from apiserver.http import answer, negotiation
 from apiserver.http.incoming import Incoming
 from apiserver.registry.selection import field_value
 from apiserver.request import Attributes, User
-from apiserver.table import partial_metadata
 from machinery.api.errors import MethodNotAllowed, NotFound, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS
@@ -153,6 +152,9 @@ def _list(resource: Resource, items: list[Object]) -> Object:
 
 
 def _table(items: list[Object], include: str) -> Object:
+    # Not before it is asked for: every kind's columns come with it.
+    from apiserver.table import shown
+
     names = ("Name", "cpu", "memory", "Window")
     formats = ("name", "quantity", "quantity", "duration")
     return {
@@ -163,7 +165,7 @@ def _table(items: list[Object], include: str) -> Object:
             {"name": name, "type": "string", "format": form, "description": "", "priority": 0}
             for name, form in zip(names, formats, strict=True)
         ],
-        "rows": [{"cells": _cells(each), "object": _shown(each, include)} for each in items],
+        "rows": [{"cells": _cells(each), "object": shown(each, include)} for each in items],
     }
 
 
@@ -177,11 +179,3 @@ def _cells(each: Object) -> list[str]:
 
 def _bytes(text: str) -> int:
     return int(text.removesuffix("Ki")) * (1024 if text.endswith("Ki") else 1)
-
-
-def _shown(each: Object, include: str) -> Object | None:
-    if include == "None":
-        return None
-    if include == "Object":
-        return each
-    return partial_metadata(each)

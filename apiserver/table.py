@@ -43,9 +43,14 @@ def table(
 
 
 def _row(obj: Object, cells: list[Any], include: str) -> Object:
+    return {"cells": cells, "object": shown(obj, include)}
+
+
+def shown(obj: Object, include: str) -> Object | None:
+    """What a row tells of its object."""
     if include == "None":
-        return {"cells": cells, "object": None}
-    return {"cells": cells, "object": obj if include == "Object" else partial_metadata(obj)}
+        return None
+    return obj if include == "Object" else partial_metadata(obj)
 
 
 def partial_metadata(obj: Object) -> Object:
