@@ -6,14 +6,17 @@ import asyncio
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apiserver.server import ApiServer
-from kubelet.proxy.proxy import ProxyConfig
 from machinery.pki import Pki
 from minikube_py import containerd_link
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import CLUSTER_DOMAIN, Config, duration
 from runtime.config import RuntimeConfig
+
+if TYPE_CHECKING:
+    from kubelet.proxy.proxy import ProxyConfig
 
 
 def address() -> str:
@@ -169,6 +172,8 @@ async def storage(config: Config, server: ApiServer) -> None:
 
 
 def proxy_config(config: Config) -> ProxyConfig:
+    from kubelet.proxy.proxy import ProxyConfig
+
     return ProxyConfig(f"mkpy-{config.instance}-services", config.pod_cidr, config.service_cidr)
 
 
