@@ -105,7 +105,7 @@ async def _start(
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
-        start("controllers", _controllers(config, server, pki, scraper))
+        start("controllers", _controllers(config, server, pki, scraper, settled))
     if "scheduler" in config.components:
         start("scheduler", _scheduler(server, scheduling))
     # From here on it may take as long as another runtime takes to come up.
@@ -149,16 +149,14 @@ async def _scheduler(server: ApiServer, scheduling: Configuration) -> None:
     await run_scheduler(client, server.cache, SystemClock(), scheduling)
 
 
-async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scraper) -> None:
+async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scraper, settled: asyncio.Event) -> None:
     """The controllers, and beside them what plays nodes that nobody runs."""
     from controllers.certificates import certificate_controllers
     from controllers.node_ipam import node_ipam
     from controllers.runner import run as run_controllers
     from controllers.runner import run_each
     from machinery.signing import signed
-    from minikube_py.simulation.kubelets import run as run_simulation
 
-    simulator = server.client("minikube-py:simulation", ("system:masters",))
     certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
     own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIX))
     async with asyncio.TaskGroup() as group:
@@ -173,7 +171,15 @@ async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scr
             )
         )
         group.create_task(run_each(own, server.controller_client, server.cache, SystemClock()))
-        group.create_task(run_simulation(simulator, server.cache, SystemClock()))
+        group.create_task(_simulation(server, settled))
+
+
+async def _simulation(server: ApiServer, settled: asyncio.Event) -> None:
+    """Plays nodes, of which there are mostly none: this one is Ready without."""
+    await settled.wait()
+    from minikube_py.simulation.kubelets import run as run_simulation
+
+    await run_simulation(server.client("minikube-py:simulation", ("system:masters",)), server.cache, SystemClock())
 
 
 async def _component(name: str, body: Coroutine[Any, Any, None]) -> None:
