@@ -30,7 +30,7 @@ class Dependent:
 
 @dataclass(frozen=True)
 class State:
-    """The object, its owners as they are now (None: gone), and what depends on it."""
+    """The object, its owners as they are now (None: gone), and what depends on it where that decides."""
 
     resource: Resource
     view: View
@@ -116,7 +116,8 @@ def observe(cache: Cache, key: Key) -> State | None:
             # Of a kind that nobody here serves: it may exist elsewhere, so nothing is decided.
             return None
         owners.append((ref, owner))
-    needed = owners or (view.deleted and {FOREGROUND, ORPHAN} & set(view.finalizers))
+    is_owner_waiting = any(owner is not None and _waits(owner) for _, owner in owners)
+    needed = is_owner_waiting or (view.deleted and {FOREGROUND, ORPHAN} & set(view.finalizers))
     return State(key.resource, view, tuple(owners), _dependents(cache, view.uid) if needed else ())
 
 
