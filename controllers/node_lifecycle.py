@@ -101,9 +101,9 @@ def _others(cache: Cache, change: Change) -> Iterable[Key]:
     before, after = (obj is not None and Node(obj).is_true("Ready") for obj in (change.before, change.after))
     if change.resource != NODES or before == after:
         return
-    name, nodes = Node(change.object).name, [Node(each) for each in cache.list(NODES)]
-    if not any(node.is_true("Ready") for node in nodes if node.name != name):
-        yield from (key_of(node.obj) for node in nodes)
+    name, nodes = Node(change.object).name, cache.list(NODES)
+    if not any(node.is_true("Ready") for node in map(Node, nodes) if node.name != name):
+        yield from map(key_of, nodes)
 
 
 NODE_LIFECYCLE = Controller(
