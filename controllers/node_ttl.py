@@ -32,8 +32,12 @@ def plan(state: State, now: datetime) -> Plan:
 
 def seconds(count: int, said: str) -> int:
     """The seconds for so many nodes; what is `said` stays as long as its step allows."""
-    fitting = [ttl for fewest, most, ttl in _STEPS if fewest <= count <= most]
+    fitting = _fitting(count)
     return int(said) if said.isdecimal() and int(said) in fitting else fitting[0]
+
+
+def _fitting(count: int) -> list[int]:
+    return [ttl for fewest, most, ttl in _STEPS if fewest <= count <= most]
 
 
 def observe(cache: Cache, key: Key) -> State | None:
@@ -45,10 +49,10 @@ def _others(cache: Cache, change: Change) -> Iterable[Key]:
     """Where a node comes or goes, the others' step may be another."""
     if change.before is not None and change.after is not None:
         return
-    count = len(cache.list(NODES))
-    for node in map(Node, cache.list(NODES)):
-        said = node.annotations.get(ANNOTATION, "")
-        if str(seconds(count, said)) != said:
+    nodes = cache.list(NODES)
+    fitting = set(map(str, _fitting(len(nodes))))
+    for node in map(Node, nodes):
+        if node.annotations.get(ANNOTATION) not in fitting:
             yield key_of(node.obj)
 
 
