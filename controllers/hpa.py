@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from controllers.hpa_limits import Memory, limit
 from controllers.hpa_metrics import Scene, Verdict, judge
 from controllers.hpa_target import Target, rivals, selected, target_of
-from controllers.plan import Action, Controller, Key, Plan, Record, Update, UpdateStatus, itself, with_status
+from controllers.plan import Action, Controller, Key, Plan, Record, Update, UpdateStatus, itself, key_of, with_status
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS
@@ -233,29 +233,27 @@ def observer(latest: Callable[[], Usages]) -> Callable[[Cache, Key], State | Non
 
 @dataclass
 class _Remembered:
-    """What one autoscaler has done, and when it decides again; a change of its spec does not hurry it."""
+    """What the autoscaler of a uid has done, and when it decides again; a change of its spec does not hurry it."""
 
+    uid: str
     due: datetime
     memory: Memory = Memory()
 
 
 def horizontal_pod_autoscaler(latest: Callable[[], Usages]) -> Controller:
     """`latest` gives what pods were last seen to use."""
-    remembered: dict[str, _Remembered] = {}
+    remembered: dict[Key, _Remembered] = {}
     observed = observer(latest)
-    names: dict[Key, str] = {}
 
     def observe(cache: Cache, key: Key) -> State | None:
         state = observed(cache, key)
-        uid = state.autoscaler.uid if state is not None else ""
-        if names.get(key, uid) != uid:
-            remembered.pop(names.pop(key), None)
-        if state is not None:
-            names[key] = uid
+        if key in remembered and (state is None or state.autoscaler.uid != remembered[key].uid):
+            del remembered[key]
         return state
 
     def plan(state: State, now: datetime) -> Plan:
-        mine = remembered.setdefault(state.autoscaler.uid, _Remembered(now + FIRST))
+        autoscaler = state.autoscaler
+        mine = remembered.setdefault(key_of(autoscaler.obj), _Remembered(autoscaler.uid, now + FIRST))
         if now < mine.due:
             return Plan(requeue_after=(mine.due - now) / timedelta(seconds=1))
         decision = decide(state, mine.memory, now)
