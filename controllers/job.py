@@ -227,19 +227,18 @@ def _written(job: Job, accounted: Account, told: Iterable[Action]) -> list[Actio
 
 def observer() -> Callable[[Cache, Key], State | None]:
     """Looks at a Job and remembers the failures of pods that go before their back-off has passed."""
-    seen: dict[str, Failures] = {}
-    uids: dict[Key, str] = {}
+    seen: dict[Key, tuple[str, Failures]] = {}
 
     def observe(cache: Cache, key: Key) -> State | None:
         found = cache.get(JOBS, key.namespace, key.name)
         job = Job(found) if found is not None else None
-        if job is None or job.finished or uids.get(key, job.uid) != job.uid:
-            seen.pop(uids.pop(key, ""), None)
         if job is None or job.finished:
+            seen.pop(key, None)
             return None
         pods = tuple(map(Pod, controlled(cache, PODS, job.uid)))
-        failures = seen[job.uid] = job_backoff.after(seen.get(job.uid, Failures()), job, pods)
-        uids[key] = job.uid
+        uid, before = seen.get(key, ("", Failures()))
+        failures = job_backoff.after(before if uid == job.uid else Failures(), job, pods)
+        seen[key] = job.uid, failures
         adoptable = tuple(map(Pod, orphans(cache, PODS, job.namespace, partial(_fits, job.obj))))
         return State(job, pods, adoptable, failures)
 
