@@ -92,6 +92,15 @@ class Api:
     def get(self, path: str) -> Any:
         return self.ask("GET", path)
 
+    def find(self, path: str) -> Any:
+        """As `get`, None where there is none."""
+        try:
+            return self.get(path)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+
     def listable(self) -> list[Listable]:
         """Everything that can be listed, each in its group's preferred version."""
         groups = [(f"/apis/{group['preferredVersion']['groupVersion']}", group["name"])

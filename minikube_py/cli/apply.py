@@ -8,7 +8,7 @@ from typing import Any
 
 from machinery.api.resource import Resource
 from machinery.api.resources import BY_KIND
-from minikube_py.api import Api, ApiError
+from minikube_py.api import Api
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import ConfigError
@@ -57,11 +57,8 @@ def apply(api: Api, obj: dict[str, Any], namespace: str) -> dict[str, str]:
     where = metadata.get("namespace") or namespace if resource.namespaced else ""
     path = resource.path(where, metadata.get("name", ""))
     said = f"{resource.singular}{'.' + group if group else ''}/{metadata.get('name', '')}"
-    try:
-        before = api.get(path)
-    except ApiError as error:
-        if error.code != 404:
-            raise
+    before = api.find(path)
+    if before is None:
         api.ask("POST", f"{resource.path(where)}?fieldManager=minikube-py", obj)
         return {"object": said, "did": "created"}
     after = api.ask("PATCH", f"{path}?fieldManager=minikube-py", obj, _patch_type(resource))

@@ -9,7 +9,7 @@ from typing import Any
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS
 from machinery.client.cache import Change
-from minikube_py.api import Api, ApiError
+from minikube_py.api import Api
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import ConfigError
@@ -40,12 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     config, output = existing_config(arguments), Output.of(arguments)
     api, profiles = Api(config), load(config.scheduler_config).profiles
     name = arguments.pod.removeprefix("pod/")
-    try:
-        pod = api.get(PODS.path(arguments.namespace, name))
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        raise ConfigError(f"there is no pod {name!r} in namespace {arguments.namespace}") from None
+    pod = api.find(PODS.path(arguments.namespace, name))
+    if pod is None:
+        raise ConfigError(f"there is no pod {name!r} in namespace {arguments.namespace}")
     reader = Fetched(api)
     cluster = Cluster(reader)
     for resource in FOLLOWED:

@@ -13,7 +13,7 @@ from kubelet.proxy.shadows import claimed, present
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
 from machinery.api.views import SERVICE_NAME
 from machinery.linux import nft
-from minikube_py.api import Api, ApiError
+from minikube_py.api import Api
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import Config, ConfigError
@@ -34,12 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
 def observe(config: Config, namespace: str, name: str) -> Observed:
     """Objects by the API, rules by the kernel, listeners by /proc; raises ConfigError without the Service."""
     api = Api(config)
-    try:
-        service = api.get(SERVICES.path(namespace, name))
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        raise ConfigError(f"there is no service {name!r} in namespace {namespace}") from None
+    service = api.find(SERVICES.path(namespace, name))
+    if service is None:
+        raise ConfigError(f"there is no service {name!r} in namespace {namespace}")
     pods = api.get(PODS.path())["items"]
     slices = api.get(ENDPOINT_SLICES.path(namespace))["items"]
     listed = nft.query("list ruleset")
