@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import select
 import time
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,8 @@ def _tell(api: Api, output: Output) -> None:
     names = {View(node).name for node in nodes}
     ready = sum(View(node).is_true("Ready") for node in nodes)
     pods = [pod for pod in api.get(PODS.path())["items"] if pod["spec"].get("nodeName") in names] if names else []
-    phases = _counted((pod.get("status") or {}).get("phase") or "Unknown" for pod in pods)
+    counted = Counter((pod.get("status") or {}).get("phase") or "Unknown" for pod in pods)
+    phases = dict(sorted(counted.items()))
     said = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "none"
     facts = {"nodes": len(nodes), "ready": ready, "pods": phases}
     output.say(f"{len(nodes)} simulated node(s), {ready} Ready; pods on them: {said}", **facts)
-
-
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for word in words:
-        found[word] = found.get(word, 0) + 1
-    return dict(sorted(found.items()))
