@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import ipaddress
 import os
 import random
@@ -60,6 +59,8 @@ def _python(config: Config) -> Iterator[Finding]:
 
 
 def _programs(config: Config) -> Iterator[Finding]:
+    from machinery.linux import nft
+
     if not config.has_runtime:
         return
     for program in ("runc", "conmon"):
@@ -68,7 +69,7 @@ def _programs(config: Config) -> Iterator[Finding]:
             yield Finding(program, OK, path)
         else:
             yield Finding(program, FATAL, f"{program} is missing", f"apt-get install {program}")
-    if ctypes.util.find_library("nftables") or shutil.which("nft"):
+    if nft.is_there():
         yield Finding("nftables", OK, "libnftables is there")
     else:
         yield Finding("nftables", FATAL, "libnftables is missing", "apt-get install libnftables1")

@@ -38,25 +38,33 @@ def query(command: str) -> list[dict[str, Any]]:
     return found
 
 
+def is_there() -> bool:
+    """Whether this machine has the library, or the program in its place."""
+    return _library() is not None or _program() is not None
+
+
 @cache
 def _library() -> Any:
-    for name in ("libnftables.so.1", ctypes.util.find_library("nftables") or ""):
-        try:
-            library = ctypes.CDLL(name) if name else None
-        except OSError:
-            continue
-        if library is not None:
-            library.nft_ctx_new.restype = ctypes.c_void_p
-            library.nft_ctx_new.argtypes = [ctypes.c_uint32]
-            for function in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
-                getattr(library, function).argtypes = [ctypes.c_void_p]
-            for function in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
-                getattr(library, function).argtypes = [ctypes.c_void_p]
-                getattr(library, function).restype = ctypes.c_char_p
-            library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
-            library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-            return library
-    return None
+    library = _loaded("libnftables.so.1") or _loaded(ctypes.util.find_library("nftables"))
+    if library is None:
+        return None
+    library.nft_ctx_new.restype = ctypes.c_void_p
+    library.nft_ctx_new.argtypes = [ctypes.c_uint32]
+    for function in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
+        getattr(library, function).argtypes = [ctypes.c_void_p]
+    for function in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+        getattr(library, function).argtypes = [ctypes.c_void_p]
+        getattr(library, function).restype = ctypes.c_char_p
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+    library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    return library
+
+
+def _loaded(name: str | None) -> Any:
+    try:
+        return ctypes.CDLL(name) if name else None
+    except OSError:
+        return None
 
 
 def _by_library(library: Any, commands: str, flags: int = 0) -> str:
@@ -81,10 +89,14 @@ def _by_library(library: Any, commands: str, flags: int = 0) -> str:
 
 
 def _by_program(commands: str, *options: str) -> str:
-    program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    program = _program()
     if program is None:
         raise NftError("neither libnftables nor nft is there; apt-get install libnftables1")
     done = subprocess.run([program, *options, "-f", "-"], input=commands, capture_output=True, text=True)
     if done.returncode:
         raise NftError(done.stderr.strip())
     return done.stdout
+
+
+def _program() -> str | None:
+    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
