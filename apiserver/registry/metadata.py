@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from apiserver.rules.field_errors import forbidden, invalid_value, required, too_long
+from apiserver.rules.field_errors import forbidden, invalid_value, required
 from apiserver.rules.immutability import IMMUTABLE
+from apiserver.rules.label_rules import annotations_errors, label_errors
 from apiserver.rules.network.addresses import canonical_ip_errors
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -15,7 +16,6 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_PATH
 from machinery.api.timestamps import rfc3339
 
-_MOST_ANNOTATION_BYTES = 256 * 1024
 _MOST_GENERATED = 63 - 5
 RETRIES_OF_GENERATED_NAMES = 8
 _MACHINERY = {
@@ -73,8 +73,10 @@ def validate(metadata: Object, resource: Resource) -> list[Cause]:
 
 
 def _validate_common(metadata: Object, resource: Resource) -> Iterator[Cause]:
-    yield from _validate_labels(metadata)
-    yield from _validate_annotations(metadata)
+    if labels := metadata.get("labels"):
+        yield from label_errors(dict(sorted(labels.items())), "metadata.labels")
+    if annotations := metadata.get("annotations"):
+        yield from annotations_errors(dict(sorted(annotations.items())), "metadata.annotations")
     yield from _validate_owners(metadata)
     if finalizers := metadata.get("finalizers"):
         yield from _validate_finalizers(finalizers, resource)
@@ -101,27 +103,6 @@ def _validate_names(metadata: Object, resource: Resource) -> Iterator[Cause]:
             yield invalid_value("metadata.namespace", namespace, said)
     else:
         yield required("metadata.namespace")
-
-
-def _validate_labels(metadata: Object) -> Iterator[Cause]:
-    if not (labels := metadata.get("labels")):
-        return
-    for key, value in sorted(labels.items()):
-        for said in names.qualified_name(key):
-            yield invalid_value("metadata.labels", key, said)
-        for said in names.label_value(value or ""):
-            yield invalid_value("metadata.labels", value, said)
-
-
-def _validate_annotations(metadata: Object) -> Iterator[Cause]:
-    if not (annotations := metadata.get("annotations")):
-        return
-    for key in sorted(annotations):
-        for said in names.qualified_name(key.lower()):
-            yield invalid_value("metadata.annotations", key, said)
-    size = sum(len(key.encode()) + len((value or "").encode()) for key, value in annotations.items())
-    if size > _MOST_ANNOTATION_BYTES:
-        yield too_long("metadata.annotations", _MOST_ANNOTATION_BYTES)
 
 
 def _validate_owners(metadata: Object) -> Iterator[Cause]:

@@ -1,11 +1,11 @@
-"""What upstream refuses in labels and label selectors (meta/v1 validation), shared by every kind that has them."""
+"""What upstream refuses in labels, annotations and label selectors (meta/v1 validation), shared by all that have some."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from apiserver.rules.field_errors import all_of, forbidden, invalid_value, required
+from apiserver.rules.field_errors import all_of, forbidden, invalid_value, required, too_long
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -13,13 +13,27 @@ from machinery.api.resource import Object
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 """What every selector has; some know more."""
 BAD_OPERATOR = "not a valid selector operator"
+_MOST_ANNOTATION_BYTES = 256 * 1024
 
 
 def label_errors(labels: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
     """Wrong keys and values of labels, or of a node selector, all at the map's own path."""
     for key, value in (labels or {}).items():
-        yield from all_of(path, key, names.qualified_name(key))
-        yield from all_of(path, value or "", names.label_value(value or ""))
+        if complaints := names.qualified_name(key):
+            yield from all_of(path, key, complaints)
+        if complaints := names.label_value(value or ""):
+            yield from all_of(path, value or "", complaints)
+
+
+def annotations_errors(annotations: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """Wrong keys of annotations, and more of them than an object may have, all at the map's own path."""
+    size = 0
+    for key, value in annotations.items():
+        if complaints := names.qualified_name(key.lower()):
+            yield from all_of(path, key, complaints)
+        size += len(key.encode()) + len((value or "").encode())
+    if size > _MOST_ANNOTATION_BYTES:
+        yield too_long(path, _MOST_ANNOTATION_BYTES)
 
 
 def label_selector_errors(selector: Object | None, path: str) -> Iterator[Cause]:

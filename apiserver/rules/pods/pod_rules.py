@@ -17,9 +17,8 @@ from apiserver.rules.field_errors import (
     in_range,
     invalid_value,
     required,
-    too_long,
 )
-from apiserver.rules.label_rules import label_errors
+from apiserver.rules.label_rules import annotations_errors, label_errors
 from apiserver.rules.pods.annotation_rules import MIRROR, annotation_errors, disagreements
 from apiserver.rules.pods.container_rules import (
     containers_errors,
@@ -51,7 +50,6 @@ _RESTARTS = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTIONS = ("PreemptLowerPriority", "Never")
 _LONGEST_DEADLINE = 2**31 - 1
-_MOST_ANNOTATION_BYTES = 256 * 1024
 
 
 def validate_pod(pod: Object) -> list[Cause]:
@@ -96,22 +94,13 @@ def template_errors(template: Any, path: str) -> Iterator[Cause]:
     if labels := metadata.get("labels"):
         yield from label_errors(labels, f"{path}.labels")
     if annotations := metadata.get("annotations"):
-        yield from _template_annotation_errors(annotations, spec, f"{path}.annotations")
+        yield from annotations_errors(annotations, f"{path}.annotations")
+        yield from annotation_errors(annotations, spec, f"{path}.annotations")
     yield from _spec_errors(spec, f"{path}.spec", None)
     if annotations:
         yield from disagreements(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         yield forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
-
-
-def _template_annotation_errors(annotations: Object, spec: Object, path: str) -> Iterator[Cause]:
-    size = 0
-    for key, value in annotations.items():
-        yield from all_of(path, key, names.qualified_name(key.lower()))
-        size += len(key.encode()) + len((value or "").encode())
-    if size > _MOST_ANNOTATION_BYTES:
-        yield too_long(path, _MOST_ANNOTATION_BYTES)
-    yield from annotation_errors(annotations, spec, path)
 
 
 def _spec_errors(spec: Object, path: str, metadata: Object | None) -> Iterator[Cause]:
