@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from machinery.linux import listeners
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, running_pid
 
@@ -158,20 +159,9 @@ def _ports(config: Config) -> Iterator[Finding]:
 
 
 def _listener(port: int) -> str:
-    """The program that listens on a TCP port, from /proc alone."""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            columns = line.split()
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{columns[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.readlink(link) in inodes for link in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:
-            continue
-    return "another program"
+    """The program that listens on a TCP port."""
+    sockets = (each.inode for each in listeners.listeners() if each.protocol == "tcp" and each.port == port)
+    return next(filter(None, map(listeners.holder, sockets)), "another program")
 
 
 def _ranges(config: Config) -> Iterator[Finding]:
