@@ -1,4 +1,4 @@
-"""What upstream refuses in labels, annotations and label selectors (meta/v1 validation), shared by all that have some."""
+"""What upstream refuses in labels, annotations and label selectors (meta/v1 validation), shared by every kind."""
 
 from __future__ import annotations
 
