@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import orjson
+
 
 @dataclass(frozen=True)
 class Target:
@@ -96,6 +98,24 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+async def follow(
+    target: Target, asking: Connection, watching: Connection, path: str, look: Callable[[bytes], None]
+) -> None:
+    """`look` gets each event that tells of a change below the path, a line of JSON, from now on."""
+    listed = orjson.loads(await asking.ask(target.request("GET", f"{path}?limit=1")))
+    version = listed["metadata"]["resourceVersion"]
+    pending = b""
+
+    def got(data: bytes) -> None:
+        nonlocal pending
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b'{"type":"MODIFIED"'):
+                look(line)
+
+    watching.listen(target.request("GET", f"{path}?watch=true&resourceVersion={version}"), got)
 
 
 def _length(head: bytes) -> int:

@@ -11,7 +11,7 @@ import orjson
 
 from minikube_py.simulation.fleet import Fleet, workload
 from tests.bench import cases, pressure
-from tests.bench.connection import Connection, Target
+from tests.bench.connection import Connection, Target, follow
 from tests.bench.servers import Program
 
 _PATH = "/apis/apps/v1/namespaces/default/deployments"
@@ -65,19 +65,13 @@ async def _in_time(done: asyncio.Event) -> None:
 
 async def _available(target: Target, asking: Connection, watching: Connection, replicas: int) -> asyncio.Event:
     """Set once the watch tells of a Deployment that is as it should be, after a change from now on."""
-    listed = orjson.loads(await asking.ask(target.request("GET", f"{_PATH}?limit=1")))
-    version = listed["metadata"]["resourceVersion"]
     done = asyncio.Event()
-    pending = b""
 
-    def look(data: bytes) -> None:
-        nonlocal pending
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
-            if line.startswith(b'{"type":"MODIFIED"') and _is_settled(orjson.loads(line)["object"], replicas):
-                done.set()
+    def look(event: bytes) -> None:
+        if _is_settled(orjson.loads(event)["object"], replicas):
+            done.set()
 
-    watching.listen(target.request("GET", f"{_PATH}?watch=true&resourceVersion={version}"), look)
+    await follow(target, asking, watching, _PATH, look)
     return done
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from tests.bench import cases, objects
-from tests.bench.connection import Connection, Target
+from tests.bench.connection import Connection, Target, follow
 
 _WRITERS, _ZONES = 16, 5
 _PATH = "/api/v1/namespaces/bench/pods"
@@ -124,22 +124,16 @@ async def _add_node(target: Target, connection: Connection, index: int) -> None:
 
 async def _bindings(target: Target, asking: Connection, watching: Connection, pods: int) -> asyncio.Event:
     """Set once the watch has told of every pod's node."""
-    listed = orjson.loads(await asking.ask(target.request("GET", f"{_PATH}?limit=1")))
-    version = listed["metadata"]["resourceVersion"]
     bound: set[str] = set()
     done = asyncio.Event()
-    pending = b""
 
-    def look(data: bytes) -> None:
-        nonlocal pending
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
-            if line.startswith(b'{"type":"MODIFIED"') and b'"nodeName":"' in line:
-                bound.add(orjson.loads(line)["object"]["metadata"]["name"])
+    def look(event: bytes) -> None:
+        if b'"nodeName":"' in event:
+            bound.add(orjson.loads(event)["object"]["metadata"]["name"])
         if len(bound) >= pods:
             done.set()
 
-    watching.listen(target.request("GET", f"{_PATH}?watch=true&resourceVersion={version}"), look)
+    await follow(target, asking, watching, _PATH, look)
     return done
 
 
