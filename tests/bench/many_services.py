@@ -8,12 +8,10 @@ The API server is real, on a store in memory; prints its figures as a line of JS
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +29,9 @@ from machinery.api.resources import ENDPOINT_SLICES, SERVICES
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
 from machinery.linux import nft
+from minikube_py.memory import give_back
+from tests.bench import own_network
+from tests.bench.servers import pss
 from tests.contract.apiserver_running import running
 
 _SERVICES, _ENDPOINTS, _CHANGES = 1000, 10, 15
@@ -49,11 +50,7 @@ class Figures:
 
 async def measured() -> Figures:
     """The same in a process and namespace of its own."""
-    child = await asyncio.create_subprocess_exec(
-        "unshare", "--net", sys.executable, "-m", "tests.bench.many_services", stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await child.communicate()
-    return Figures(**json.loads(said.splitlines()[-1]))
+    return Figures(**await own_network.figures("tests.bench.many_services"))
 
 
 def _slice(number: int, endpoints: int) -> dict[str, Any]:
@@ -107,9 +104,8 @@ async def kernel() -> AsyncIterator[Kernel]:
 
 def _memory() -> float:
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    return int(rollup.partition("Pss:")[2].split()[0]) / 1000
+    give_back()
+    return pss(os.getpid())
 
 
 async def _change(client: Client, kernel: Kernel, chain: str, endpoints: int) -> float:

@@ -32,11 +32,15 @@ class Program:
     start_seconds: float
 
     def pss(self) -> float:
-        """Memory of the process in MB, shared pages by their share."""
-        for line in Path(f"/proc/{self.target.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1000
-        raise RuntimeError("the kernel tells no Pss")
+        return pss(self.target.pid)
+
+
+def pss(pid: int) -> float:
+    """Memory of the process in MB, shared pages by their share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1000
+    raise RuntimeError("the kernel tells no Pss")
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ figures as a line of JSON.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.bench import own_network
 from tests.contract.proxied_node import Node
 
 _ROUNDS, _ADDRESS = 40, "10.96.0.10"
@@ -72,11 +72,7 @@ class Figures:
 
 async def measured() -> Figures:
     """The same in a process and namespace of its own."""
-    child = await asyncio.create_subprocess_exec(
-        "unshare", "--net", sys.executable, "-m", "tests.bench.service_path", stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await child.communicate()
-    return Figures(**json.loads(said.splitlines()[-1]))
+    return Figures(**await own_network.figures("tests.bench.service_path"))
 
 
 def main() -> Figures:
