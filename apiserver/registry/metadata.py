@@ -9,7 +9,7 @@ from typing import Any
 from apiserver.rules.field_errors import forbidden, invalid_value, required
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import annotations_errors, label_errors
-from apiserver.rules.network.addresses import canonical_ip_errors
+from apiserver.rules.network.addresses import canonical_ip
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
@@ -31,11 +31,6 @@ def _anything(name: str) -> list[str]:
     return []
 
 
-def _address(name: str) -> list[str]:
-    said = [cause.message for cause in canonical_ip_errors(name, "")]
-    return [message.removeprefix("Invalid value: ").partition('": ')[2] for message in said]
-
-
 _RBAC, _NETWORKING = "rbac.authorization.k8s.io", "networking.k8s.io"
 _NAME_RULES: dict[tuple[str, str], Callable[[str], list[str]]] = {
     ("", "namespaces"): names.dns_label,
@@ -47,7 +42,7 @@ _NAME_RULES: dict[tuple[str, str], Callable[[str], list[str]]] = {
     (_RBAC, "rolebindings"): names.path_segment,
     (_RBAC, "clusterroles"): names.path_segment,
     (_RBAC, "clusterrolebindings"): names.path_segment,
-    (_NETWORKING, "ipaddresses"): _address,
+    (_NETWORKING, "ipaddresses"): canonical_ip,
     ("certificates.k8s.io", "certificatesigningrequests"): _anything,
     ("coordination.k8s.io", "leasecandidates"): names.config_key,
     ("apiregistration.k8s.io", "apiservices"): names.path_segment,

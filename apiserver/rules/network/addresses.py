@@ -58,14 +58,8 @@ def is_ipv6(text: str) -> bool:
 
 
 def ip_errors(text: str, path: str, known: Collection[str] = ()) -> Iterator[Cause]:
-    if parse_ip(text) is None:
-        yield invalid_value(path, text, _BAD_IP)
-    elif text in known:
-        return
-    elif _is_mapped(text):
-        yield invalid_value(path, text, "must not be an IPv4-mapped IPv6 address")
-    elif _without_zeros(text) != text:
-        yield invalid_value(path, text, "must not have leading 0s")
+    if complaint := _ip_complaint(text, known):
+        yield invalid_value(path, text, complaint)
 
 
 def cidr_errors(text: str, path: str, known: Collection[str] = ()) -> Iterator[Cause]:
@@ -82,13 +76,12 @@ def cidr_errors(text: str, path: str, known: Collection[str] = ()) -> Iterator[C
         yield invalid_value(path, text, "must not have bits set beyond the prefix length")
 
 
-def canonical_ip_errors(text: str, path: str) -> Iterator[Cause]:
-    """For fields that take an address in one form only."""
-    address = parse_ip(text)
-    if address is None or _without_zeros(text) != text or _is_mapped(text):
-        yield from ip_errors(text, path)
-    elif str(address) != text:
-        yield invalid_value(path, text, f'must be in canonical form ("{address}")')
+def canonical_ip(name: str) -> list[str]:
+    """What keeps a name from being an address in its one form; a check as those of `machinery.api.names`."""
+    if complaint := _ip_complaint(name, ()):
+        return [complaint]
+    address = str(parse_ip(name))
+    return [] if address == name else [f'must be in canonical form ("{address}")']
 
 
 def canonical_cidr_errors(text: str, path: str) -> Iterator[Cause]:
@@ -146,6 +139,16 @@ def cidr_warnings(text: str, path: str) -> Iterator[str]:
         )
     if is_plain and network.version == 6 and str(network) != text:
         yield f'{path}: IPv6 CIDR value "{text}" should be in RFC 5952 canonical format ("{network}")'
+
+
+def _ip_complaint(text: str, known: Collection[str]) -> str:
+    if parse_ip(text) is None:
+        return _BAD_IP
+    if text in known:
+        return ""
+    if _is_mapped(text):
+        return "must not be an IPv4-mapped IPv6 address"
+    return "" if _without_zeros(text) == text else "must not have leading 0s"
 
 
 def _without_zeros(text: str) -> str:

@@ -75,6 +75,20 @@ def test_names_of_kinds(group: str, version: str, plural: str, name: str, *, is_
     assert (metadata.validate(made, row) == []) == is_sound
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ('a": b', r'"a\": b": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
+        ("010.0.0.1", '"010.0.0.1": must not have leading 0s'),
+        ("::ffff:1.2.3.4", '"::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address'),
+        ("2001:DB8::1", '"2001:DB8::1": must be in canonical form ("2001:db8::1")'),
+    ],
+)
+def test_an_ip_address_is_named_by_its_one_form(name: str, message: str) -> None:
+    found = metadata.validate({"name": name}, BY_PATH[("networking.k8s.io", "v1", "ipaddresses")])
+    assert lines(found) == [f"metadata.name: Invalid value: {message}"]
+
+
 def test_finalizers_of_users_kinds_need_no_domain() -> None:
     made = {"name": "x", "namespace": "n", "finalizers": ["mine"]}
     for row in (BY_PATH[("coordination.k8s.io", "v1", "leases")], Resource("g.io", "v1", "Service", "services")):
