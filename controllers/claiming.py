@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from controllers.plan import Action, Key, adopt, key_of, release
+from controllers.plan import Action, Key, adopt, key_of, release, selects_own
+from machinery.api import selectors
 from machinery.api.resource import Object, Resource
-from machinery.api.views import View
+from machinery.api.views import View, Workload
 from machinery.client.cache import Cache, Change
 
 
@@ -18,6 +19,21 @@ def orphans(cache: Cache, resource: Resource, namespace: str, fits: Callable[[Vi
     """What nobody controls and does not go; `fits` says whether it could be the owner's."""
     found = (View(obj) for obj in cache.orphans(resource, namespace))
     return [each.obj for each in found if not each.deleted and fits(each)]
+
+
+def selecting(owner: Object) -> Callable[[View], bool]:
+    """Whether something could be the owner's, of a kind with a selector and a template; what is not sound owns nothing.
+
+    The selector is read once for all that are asked about.
+    """
+    view = Workload(owner)
+    selector = selectors.stored_selector(view.selector)
+    is_sound = selects_own(selector, view.template)
+    return lambda child: is_sound and selector.matches(child.labels)
+
+
+def is_selected(owner: Object, child: View) -> bool:
+    return selecting(owner)(child)
 
 
 def claims(

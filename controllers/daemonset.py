@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from controllers.claiming import adopters, claims, controlled, orphans
+from controllers.claiming import adopters, claims, controlled, is_selected, orphans, selecting
 from controllers.daemonset_nodes import Wants, demand, node_of, pod_for
 from controllers.daemonset_pods import Chore, Failures, Tending, age_order, chores
 from controllers.daemonset_rollout import allows_surge, next_step, split
@@ -103,7 +103,7 @@ def _claims(state: State) -> list[Action]:
     """Pods and revisions taken or given up; what they change is decided on once it is seen."""
     owner = state.daemon_set
     reference = owner_reference(DAEMON_SETS, owner.obj)
-    fits = _fitting(owner.obj)
+    fits = selecting(owner.obj)
     return [
         *claims(PODS, reference, state.pods, state.orphans, fits),
         *claims(CONTROLLER_REVISIONS, reference, state.history.revisions, state.history.orphans, fits),
@@ -197,25 +197,13 @@ def _look_again(daemon_set: DaemonSet, status: Object, todo: Iterable[Chore]) ->
     return min(waits, default=None)
 
 
-def _fitting(daemon_set: Object) -> Callable[[View], bool]:
-    """Whether a pod or a revision may be the DaemonSet's."""
-    view = DaemonSet(daemon_set)
-    selector = selectors.stored_selector(view.selector)
-    is_sound = selects_own(selector, view.template)
-    return lambda child: is_sound and selector.matches(child.labels)
-
-
-def _fits(daemon_set: Object, child: View) -> bool:
-    return _fitting(daemon_set)(child)
-
-
 def _observe(cache: Cache, key: Key, failures: Failures) -> State | None:
     found = cache.get(DAEMON_SETS, key.namespace, key.name)
     if found is None:
         failures.forget({View(each).uid for each in cache.list(DAEMON_SETS)})
         return None
     daemon_set = DaemonSet(found)
-    fits = _fitting(found)
+    fits = selecting(found)
     pods = tuple(map(Pod, controlled(cache, PODS, daemon_set.uid)))
     failed = {node_of(pod): pod for pod in pods if pod.phase == "Failed"}
     return State(
@@ -228,7 +216,7 @@ def _observe(cache: Cache, key: Key, failures: Failures) -> State | None:
     )
 
 
-_adopting = adopters(DAEMON_SETS, (PODS, CONTROLLER_REVISIONS), _fits)
+_adopting = adopters(DAEMON_SETS, (PODS, CONTROLLER_REVISIONS), is_selected)
 
 
 def _related(cache: Cache, change: Change) -> Iterable[Key]:

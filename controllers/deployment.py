@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
-from controllers.claiming import adopters, claims, controlled, orphans
+from controllers.claiming import adopters, claims, controlled, is_selected, orphans, selecting
 from controllers.deployment_revision import REVISION, new_replica_set, next_name, revise, revised, sizes
 from controllers.deployment_status import (
     FAILED_CREATE,
@@ -37,7 +36,6 @@ from controllers.rollout import DESIRED, next_scales, resized
 from controllers.template_hash import same_template
 from machinery.api import selectors
 from machinery.api.errors import StatusError
-from machinery.api.resource import Object
 from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
@@ -113,7 +111,7 @@ def _is_resized(state: State) -> bool:
 def _claims(state: State) -> list[Action]:
     """Adopts sets that the selector matches, releases those that it no longer does."""
     reference = owner_reference(DEPLOYMENTS, state.deployment.obj)
-    return claims(REPLICA_SETS, reference, state.sets, state.orphans, partial(_fits, state.deployment.obj))
+    return claims(REPLICA_SETS, reference, state.sets, state.orphans, selecting(state.deployment.obj))
 
 
 def _waits_for_old(state: State) -> bool:
@@ -214,15 +212,9 @@ def observe(cache: Cache, key: Key) -> State | None:
     sets = tuple(map(ReplicaSet, controlled(cache, REPLICA_SETS, deployment.uid)))
     is_recreating = deployment.strategy == "Recreate"
     pods = tuple(Pod(pod) for each in sets if is_recreating for pod in cache.owned_by(PODS, each.uid))
-    free = tuple(map(ReplicaSet, orphans(cache, REPLICA_SETS, key.namespace, partial(_fits, found))))
+    free = tuple(map(ReplicaSet, orphans(cache, REPLICA_SETS, key.namespace, selecting(found))))
     namesake = cache.get(REPLICA_SETS, key.namespace, next_name(deployment))
     return State(deployment, sets, pods, free, ReplicaSet(namesake) if namesake is not None else None)
-
-
-def _fits(deployment: Object, replica_set: View) -> bool:
-    view = Deployment(deployment)
-    selector = selectors.stored_selector(view.selector)
-    return selects_own(selector, view.template) and selector.matches(replica_set.labels)
 
 
 DEPLOYMENT = Controller(
@@ -230,5 +222,5 @@ DEPLOYMENT = Controller(
     wakes={DEPLOYMENTS: itself, REPLICA_SETS: controller_owner("Deployment")},
     observe=observe,
     plan=plan,
-    related=adopters(DEPLOYMENTS, (REPLICA_SETS,), _fits),
+    related=adopters(DEPLOYMENTS, (REPLICA_SETS,), is_selected),
 )

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import partial
 from itertools import islice
 
 from controllers import job_backoff
-from controllers.claiming import adopters, controlled, orphans
+from controllers.claiming import adopters, controlled, is_selected, orphans, selecting
 from controllers.job_backoff import Failures
 from controllers.job_indexes import Indexes
 from controllers.job_pods import (
@@ -47,10 +46,9 @@ from controllers.plan import (
 )
 from machinery.api import selectors
 from machinery.api.errors import StatusError
-from machinery.api.resource import Object
 from machinery.api.resources import JOBS, PODS
 from machinery.api.timestamps import rfc3339
-from machinery.api.views import Job, Pod, View
+from machinery.api.views import Job, Pod
 from machinery.client.cache import Cache, Change
 
 NAME = "kubernetes.io/job-controller"
@@ -239,16 +237,10 @@ def observer() -> Callable[[Cache, Key], State | None]:
         uid, before = seen.get(key, ("", Failures()))
         failures = job_backoff.after(before if uid == job.uid else Failures(), job, pods)
         seen[key] = job.uid, failures
-        adoptable = tuple(map(Pod, orphans(cache, PODS, job.namespace, partial(_fits, job.obj))))
+        adoptable = tuple(map(Pod, orphans(cache, PODS, job.namespace, selecting(job.obj))))
         return State(job, pods, adoptable, failures)
 
     return observe
-
-
-def _fits(found: Object, orphan: View) -> bool:
-    job = Job(found)
-    selector = selectors.stored_selector(job.selector)
-    return selects_own(selector, job.template) and selector.matches(orphan.labels)
 
 
 def settles(change: Change) -> float:
@@ -265,6 +257,6 @@ def job() -> Controller:
         wakes={JOBS: itself, PODS: controller_owner("Job")},
         observe=observer(),
         plan=plan,
-        related=adopters(JOBS, (PODS,), _fits),
+        related=adopters(JOBS, (PODS,), is_selected),
         settles=settles,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from controllers.claiming import adopters, claims, controlled, orphans
+from controllers.claiming import adopters, claims, controlled, is_selected, orphans, selecting
 from controllers.history import History, deletions, made, observe_history, renewed, template_of
 from controllers.plan import (
     Action,
@@ -86,7 +86,7 @@ def _claims(state: State) -> list[Action]:
     reference = owner_reference(STATEFUL_SETS, owner.obj)
     return [
         *claims(PODS, reference, state.pods, state.orphans, _members(owner)),
-        *claims(CONTROLLER_REVISIONS, reference, history.revisions, history.orphans, _selecting(owner)),
+        *claims(CONTROLLER_REVISIONS, reference, history.revisions, history.orphans, selecting(owner.obj)),
     ]
 
 
@@ -171,16 +171,9 @@ def _told_failure(owner: StatefulSet, action: Action, error: StatusError) -> lis
     return [Record(owner.obj, "Warning", f"Failed{verb}", said)]
 
 
-def _selecting(owner: StatefulSet) -> Callable[[View], bool]:
-    """Whether a revision may be the set's."""
-    selector = selectors.stored_selector(owner.selector)
-    is_sound = selects_own(selector, owner.template)
-    return lambda child: is_sound and selector.matches(child.labels)
-
-
 def _members(owner: StatefulSet) -> Callable[[View], bool]:
-    """Whether a pod may be: it is selected and named as one of the set's."""
-    selects = _selecting(owner)
+    """Whether a pod may be the set's: it is selected and named as one of the set's."""
+    selects = selecting(owner.obj)
     return lambda pod: ordinal_of(owner, pod.name) is not None and selects(pod)
 
 
@@ -202,14 +195,15 @@ def observe(cache: Cache, key: Key) -> State | None:
         owner,
         pods,
         tuple(map(Pod, orphans(cache, PODS, key.namespace, _members(owner)))),
-        observe_history(cache, owner, _selecting(owner), owner.collision_count or 0),
+        observe_history(cache, owner, selecting(found), owner.collision_count or 0),
         {name: claim for name, claim in there if claim is not None},
     )
 
 
 def _fits(stateful_set: Object, child: View) -> bool:
-    fits = _selecting if child.obj.get("kind") == CONTROLLER_REVISIONS.kind else _members
-    return fits(StatefulSet(stateful_set))(child)
+    if child.obj.get("kind") == CONTROLLER_REVISIONS.kind:
+        return is_selected(stateful_set, child)
+    return _members(StatefulSet(stateful_set))(child)
 
 
 _adopting = adopters(STATEFUL_SETS, (PODS, CONTROLLER_REVISIONS), _fits)
