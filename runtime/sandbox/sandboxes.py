@@ -35,6 +35,7 @@ class Sandboxes:
         self._network = network
         self.records: Records[SandboxRecord] = Records(config.sandboxes, SandboxRecord)
         self._unmade: set[str] = set()
+        self._publishing = asyncio.Lock()
 
     def folder(self, sandbox_id: str) -> Path:
         return self._config.run / "sandboxes" / sandbox_id
@@ -136,8 +137,11 @@ class Sandboxes:
 
     async def _publish(self, *more: SandboxRecord) -> None:
         """Opens the ports of all ready sandboxes and of these."""
-        wanted = [*(record for record in self.records if record.state == "ready"), *more]
-        await asyncio.to_thread(self._network.publish, {each for record in wanted for each in _forwards(record)})
+        # One after the other, and a sandbox is ready as soon as its own are open: of two that are made at once each
+        # would else know nothing of the other, and the last would have its way.
+        async with self._publishing:
+            wanted = [*(record for record in self.records if record.state == "ready"), *more]
+            await asyncio.to_thread(self._network.publish, {each for record in wanted for each in _forwards(record)})
 
     def _pause_cgroup(self, record: SandboxRecord) -> str:
         return f"{record.cgroup_parent.rstrip('/')}/{record.id}"

@@ -126,6 +126,20 @@ async def test_sandboxes_reach_each_other_are_reached_and_are_gone(node: Node) -
     assert one not in (await asyncio.to_thread(subprocess.check_output, ["iptables-save"])).decode()
 
 
+async def test_the_ports_of_sandboxes_that_are_made_at_once_are_all_there(node: Node) -> None:
+    first = 20000 + int(node.config.instance, 16) % 10000
+    ports = range(first, first + 6)
+    for _ in range(2):
+        configs = [node.sandbox_config(f"p{port}") for port in ports]
+        for config, port in zip(configs, ports, strict=True):
+            config.port_mappings.append(make("PortMapping", container_port=80, host_port=port))
+        made = await asyncio.gather(*(node.sandbox(config.metadata.name, config) for config in configs))
+        listed = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+        assert [port for port in ports if f"dport {port} " not in listed] == []
+        await asyncio.gather(*map(node.remove_sandbox, made))
+    assert node.leftovers() == NOTHING
+
+
 async def test_a_sandbox_that_lost_its_network_while_nobody_watched_is_told_as_gone(node: Node) -> None:
     sandbox = await node.sandbox("lost")
     container = await node.run(sandbox, "exec sleep 100000")
