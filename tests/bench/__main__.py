@@ -152,7 +152,7 @@ async def pulling_rows() -> AsyncIterator[Row]:
 
 
 async def network_rows(names: list[str]) -> AsyncIterator[Row]:
-    """Each in network namespaces of its own; the machine's own network is left alone."""
+    """Services in network namespaces of their own, names on a node beside the machine's other ones."""
     if _is_asked(_BY_SERVICE, names):
         way = await service_path.measured()
         yield Row(

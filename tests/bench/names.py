@@ -88,8 +88,11 @@ async def gap() -> float:
             where = (f"{options['service_cidr'].rpartition('.')[0]}.10", 53)
             stop = asyncio.Event()
             found = asyncio.get_running_loop().run_in_executor(None, _watch, where, stop)
-            await run("restart")
-            stop.set()
+            try:
+                await run("restart")
+            finally:
+                # The thread asks on until it is told to stop, and nothing ends without it.
+                stop.set()
             return await found
         finally:
             await run("uninstall", "--yes")
