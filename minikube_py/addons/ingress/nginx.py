@@ -15,6 +15,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from machinery.linux import child
 from minikube_py.addons.ingress.certificates import Certificate
 
 LOG = logging.getLogger("ingress")
@@ -96,14 +97,9 @@ class Nginx:
             raise NginxMissing("nginx is missing; apt-get install nginx-light")
         await asyncio.to_thread(self._write, text, certificates)
         tried = self.folder / "next.conf"
-        test = await asyncio.create_subprocess_exec(
-            *(found, "-t", "-q", "-p", str(self.folder), "-c", str(tried)),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await test.communicate()
-        if test.returncode:
-            raise NginxError(said.decode(errors="replace").strip())
+        test = await child.run(found, "-t", "-q", "-p", str(self.folder), "-c", str(tried))
+        if test.status:
+            raise NginxError(test.stderr.decode(errors="replace").strip())
         await asyncio.to_thread(tried.replace, self.folder / "nginx.conf")
         if self.pid:
             self._signal(signal.SIGHUP)
