@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from controllers.plan import Action, Controller, Key, Plan, Record, UpdateStatus, itself, key_of, nobody, with_status
 from controllers.rollout import share
+from controllers.selection import selected
 from machinery.api.disruption import ALLOWED, SYNC_FAILED, PodDisruptionBudget
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
@@ -24,6 +25,7 @@ from machinery.api.resources import (
     REPLICATION_CONTROLLERS,
     STATEFUL_SETS,
 )
+from machinery.api.selectors import stored_selector
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Pod, View, Workload
 from machinery.client.cache import Cache, Change
@@ -204,7 +206,7 @@ def observe(cache: Cache, key: Key) -> State | None:
     if found is None:
         return None
     budget = PodDisruptionBudget(found)
-    pods = [pod for pod in map(Pod, cache.list(PODS, key.namespace)) if budget.covers(pod)]
+    pods = sorted(selected(cache, key.namespace, stored_selector(budget.selector)), key=lambda pod: pod.name)
     references = {pod.controller["uid"]: pod.controller for pod in pods if pod.controller}
     scales = {uid: _scale(cache, key.namespace, reference) for uid, reference in references.items()}
     return State(budget, pods, {uid: scale for uid, scale in scales.items() if scale is not None})

@@ -1,4 +1,4 @@
-"""Which pods a Service selects and which Services a pod concerns, both found without looking at all of them."""
+"""Which Services a pod concerns, found without looking at all of them, and what may be among their endpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ipaddress import ip_address
 from controllers.plan import Key, key_of
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from machinery.api.selectors import from_labels
 from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
 from machinery.client.cache import Cache, Change
 
@@ -95,13 +94,6 @@ def by_selection(index: ServiceIndex) -> Callable[[Cache, Change], Iterable[Key]
 
 def _zone(node: Object | None) -> str | None:
     return None if node is None else View(node).labels.get(ZONE, "")
-
-
-def selected(cache: Cache, service: Service) -> tuple[Pod, ...]:
-    """The pods of its namespace that it selects."""
-    found = min((cache.labelled(PODS, service.namespace, *label) for label in service.selector.items()), key=len)
-    selector = from_labels(service.selector)
-    return tuple(pod for pod in map(Pod, found) if selector.matches(pod.labels))
 
 
 @lru_cache(maxsize=4096)

@@ -13,15 +13,16 @@ from controllers.endpoint_selection import (
     address_family,
     by_selection,
     has_endpoints,
-    selected,
 )
 from controllers.endpoint_subsets import Offer, repacked, truncated
 from controllers.endpoint_triggers import TRIGGER_TIME, TriggerTimes
 from controllers.endpointslice import address_types, target_reference
 from controllers.plan import Action, Controller, Create, Delete, Key, Plan, Record, Update, itself, key_of, nobody
+from controllers.selection import selected
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS, PODS, SERVICES
+from machinery.api.selectors import from_labels
 from machinery.api.views import Endpoints, Pod, Service, View
 from machinery.client.cache import Cache, Change
 
@@ -131,7 +132,7 @@ def endpoints() -> Controller:
         if service.type == "ExternalName" or not service.selector:
             # Whoever has made Endpoints for it answers for them.
             return None
-        pods = selected(cache, service)
+        pods = selected(cache, key.namespace, from_labels(service.selector))
         return State(service, stored, pods, triggers.look(key, service, pods))
 
     def related(cache: Cache, change: Change) -> Iterator[Key]:

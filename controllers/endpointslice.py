@@ -19,7 +19,6 @@ from controllers.endpoint_selection import (
     address_family,
     by_selection,
     has_endpoints,
-    selected,
     service_of_slice,
     slices_of,
 )
@@ -39,9 +38,11 @@ from controllers.plan import (
     nobody,
     owner_reference,
 )
+from controllers.selection import selected
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from machinery.api.selectors import from_labels
 from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
 from machinery.client.cache import Cache
 
@@ -261,7 +262,7 @@ def endpoint_slices() -> Controller:
         if service.type == "ExternalName" or not service.selector:
             # Whoever has made slices for it answers for them.
             return None
-        pods = selected(cache, service)
+        pods = selected(cache, key.namespace, from_labels(service.selector))
         trigger = triggers.look(key, service, pods)
         return State(service, pods, _zones(cache, pods), slices_of(cache, key, MANAGER), trigger)
 

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 
 from controllers.hpa_limits import Memory, limit
 from controllers.hpa_metrics import Scene, Verdict, judge
-from controllers.hpa_target import Target, rivals, selected, target_of
+from controllers.hpa_target import Target, rivals, target_of
 from controllers.plan import Action, Controller, Key, Plan, Record, Update, UpdateStatus, itself, key_of, with_status
+from controllers.selection import selected
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS
+from machinery.api.selectors import parse_labels
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import HorizontalPodAutoscaler, Pod
 from machinery.client.cache import Cache
@@ -223,7 +225,7 @@ def observer(latest: Callable[[], Usages]) -> Callable[[Cache, Key], State | Non
         target, missing = target_of(cache, autoscaler)
         if target is None or not target.selector:
             return State(autoscaler, target, missing)
-        pods = selected(cache, key.namespace, target.selector)
+        pods = tuple(sorted(selected(cache, key.namespace, parse_labels(target.selector)), key=lambda pod: pod.name))
         known = latest().pods
         usages = {pod.name: known[key.namespace, pod.name] for pod in pods if (key.namespace, pod.name) in known}
         return State(autoscaler, target, "", pods, usages, tuple(rivals(cache, key.namespace, pods)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from machinery.api import selectors
 from machinery.api.resource import Resource
-from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS, PODS, RESOURCES
+from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS, RESOURCES
 from machinery.api.views import HorizontalPodAutoscaler, Pod, Workload
 from machinery.client.cache import Cache
 
@@ -44,12 +44,6 @@ def target_of(cache: Cache, autoscaler: HorizontalPodAutoscaler) -> tuple[Target
 def _group_and_version(api_version: str) -> tuple[str, str]:
     group, slash, version = api_version.rpartition("/")
     return (group, version) if slash else ("", api_version)
-
-
-def selected(cache: Cache, namespace: str, selector: str) -> tuple[Pod, ...]:
-    """The pods of the namespace that the selector matches."""
-    matches = selectors.parse_labels(selector).matches
-    return tuple(pod for pod in map(Pod, cache.list(PODS, namespace)) if matches(pod.labels))
 
 
 def rivals(cache: Cache, namespace: str, pods: Sequence[Pod]) -> Iterable[str]:
