@@ -11,12 +11,12 @@ from apiserver.rules.immutability import immutable
 from apiserver.rules.label_rules import label_errors
 from apiserver.rules.name_rules import domain_errors
 from apiserver.rules.network.addresses import ip_errors, ip_warnings, parse_ip, special_ip_errors
+from apiserver.rules.pods.port_rules import PROTOCOLS
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _TYPES = ("FQDN", "IPv4", "IPv6")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
 _MOST_ENDPOINTS, _MOST_ADDRESSES, _MOST_PORTS, _MOST_LABELS, _MOST_HINTS = 1000, 100, 20000, 16, 8
 
 
@@ -99,7 +99,7 @@ def _ports_errors(ports: list[Object]) -> Iterator[Cause]:
         if name in seen:
             yield duplicate(f"{path}.name", name)
         seen.add(name)
-        yield from choice(f"{path}.protocol", port.get("protocol") or "", _PROTOCOLS)
+        yield from choice(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
         if port.get("appProtocol") is not None:
             yield from all_of(f"{path}.appProtocol", port["appProtocol"], names.qualified_name(port["appProtocol"]))
 

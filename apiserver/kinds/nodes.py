@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from apiserver.kinds.rules import Rules
 from apiserver.rules.defaulting import keep_status
-from apiserver.rules.field_errors import all_of, duplicate, forbidden, invalid_value, not_supported, required
+from apiserver.rules.field_errors import all_of, choice, duplicate, forbidden, invalid_value
 from apiserver.rules.network.addresses import cidr_errors, cidr_warnings, parse_cidr
 from apiserver.rules.pods.resource_rules import is_counted
 from machinery.api import names
@@ -44,8 +44,7 @@ def _taint_errors(taints: list[Object]) -> Iterator[Cause]:
         yield from all_of(f"{path}.key", key, names.qualified_name(key))
         if complaints := names.label_value(value):
             yield invalid_value(f"{path}.value", value, ";".join(complaints))
-        if effect not in _EFFECTS:
-            yield not_supported(f"{path}.effect", effect, _EFFECTS) if effect else required(f"{path}.effect")
+        yield from choice(f"{path}.effect", effect, _EFFECTS)
         if (key, effect) in seen:
             shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
             twice = duplicate(path, shown)

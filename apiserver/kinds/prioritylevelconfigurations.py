@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from apiserver.kinds.rules import Rules
 from apiserver.rules.access.flow_rules import condition_type_errors
 from apiserver.rules.defaulting import default_values, drop_status, keep_status
-from apiserver.rules.field_errors import forbidden, invalid_value, not_supported, required
+from apiserver.rules.field_errors import forbidden, in_range, invalid_value, not_supported, required
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
@@ -57,8 +57,7 @@ def _share_errors(shares: Object, path: str) -> Iterator[Cause]:
     nominal, lendable = shares.get("nominalConcurrencyShares") or 0, shares.get("lendablePercent") or 0
     if nominal < 0:
         yield invalid_value(f"{path}.nominalConcurrencyShares", nominal, _NOT_NEGATIVE)
-    if not 0 <= lendable <= 100:
-        yield invalid_value(f"{path}.lendablePercent", lendable, "must be between 0 and 100, inclusive")
+    yield from in_range(f"{path}.lendablePercent", lendable, 0, 100)
 
 
 def _limited_errors(limited: Object, path: str) -> Iterator[Cause]:

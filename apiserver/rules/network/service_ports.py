@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from apiserver.rules.field_errors import all_of, duplicate, forbidden, not_supported, required
-from apiserver.rules.pods.port_rules import target_port_errors
+from apiserver.rules.field_errors import all_of, choice, duplicate, forbidden, required
+from apiserver.rules.pods.port_rules import PROTOCOLS, target_port_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
-
-PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def port_errors(ports: list[Object]) -> Iterator[Cause]:
@@ -38,12 +36,9 @@ def _is_plain(port: Object) -> bool:
 
 
 def _one_port_errors(port: Object, path: str) -> Iterator[Cause]:
-    number, protocol = port.get("port") or 0, port.get("protocol") or ""
+    number = port.get("port") or 0
     yield from all_of(f"{path}.port", number, names.port_number(number))
-    if not protocol:
-        yield required(f"{path}.protocol")
-    elif protocol not in PROTOCOLS:
-        yield not_supported(f"{path}.protocol", protocol, PROTOCOLS)
+    yield from choice(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
     yield from target_port_errors(port.get("targetPort"), f"{path}.targetPort")
     if port.get("appProtocol") is not None:
         yield from all_of(f"{path}.appProtocol", port["appProtocol"], names.qualified_name(port["appProtocol"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_supported, required
+from apiserver.rules.field_errors import all_of, choice, forbidden, invalid_value, not_supported, required
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import label_errors
 from apiserver.rules.network.addresses import cidr_errors, ip_errors, special_ip_errors
@@ -41,8 +41,7 @@ def service_errors(service: Object, old: Object | None = None) -> list[Cause]:
     errors += family_errors(spec, before)
     if spec.get("externalIPs"):
         errors += _external_errors(spec["externalIPs"], before.get("externalIPs") or ())
-    if kind not in _TYPES:
-        errors.append(not_supported("spec.type", kind, _TYPES) if kind else required("spec.type"))
+    errors += choice("spec.type", kind, _TYPES)
     errors += node_port_errors(ports, is_internal=kind == "ClusterIP")
     errors += _balancer_errors(spec, before, annotations, is_balanced=kind == "LoadBalancer")
     return [*errors, *_traffic_errors(spec, kind)]
@@ -77,9 +76,7 @@ def _type_errors(spec: Object, kind: str) -> Iterator[Cause]:
 def _affinity_errors(spec: Object) -> Iterator[Cause]:
     affinity, config = spec.get("sessionAffinity") or "", spec.get("sessionAffinityConfig")
     path = "spec.sessionAffinityConfig"
-    if affinity not in _AFFINITIES:
-        bad = not_supported("spec.sessionAffinity", affinity, _AFFINITIES)
-        yield bad if affinity else required("spec.sessionAffinity")
+    yield from choice("spec.sessionAffinity", affinity, _AFFINITIES)
     if affinity == "None" and config is not None:
         yield forbidden(path, "must not be set when session affinity is None")
     if affinity != "ClientIP":
@@ -139,9 +136,8 @@ def _traffic_errors(spec: Object, kind: str) -> Iterator[Cause]:
         if external:
             detail = "may only be set for externally-accessible services"
             yield invalid_value("spec.externalTrafficPolicy", external, detail)
-    elif external not in _POLICIES:
-        bad = not_supported("spec.externalTrafficPolicy", external, _POLICIES)
-        yield bad if external else required("spec.externalTrafficPolicy")
+    else:
+        yield from choice("spec.externalTrafficPolicy", external, _POLICIES)
     if needs_health_check(spec):
         wrong = all_of("spec.healthCheckNodePort", check, names.port_number(check))
         yield from wrong if check else [required("spec.healthCheckNodePort")]

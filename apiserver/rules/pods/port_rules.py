@@ -11,7 +11,7 @@ from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def port_errors(ports: list[Object], path: str) -> Iterator[Cause]:
@@ -44,7 +44,7 @@ def _one_port_errors(port: Object, path: str, seen: set[str]) -> Iterator[Cause]
         yield required(f"{path}.containerPort")
     if host_port:
         yield from all_of(f"{path}.hostPort", host_port, names.port_number(host_port))
-    yield from choice(f"{path}.protocol", port.get("protocol"), _PROTOCOLS)
+    yield from choice(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
 
 
 def host_port_conflicts(containers: list[Object], path: str) -> Iterator[Cause]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from apiserver.rules.field_errors import (
     all_of,
+    choice,
     duplicate,
     forbidden,
     invalid_value,
@@ -179,8 +180,7 @@ def resize_policy_errors(policies: list[Object], path: str, restart_policy: str)
             yield duplicate(f"{path}[{index}]", name)
         seen.add(name)
         for value, supported in ((name, _COMPUTE), (policy, _RESIZE_POLICIES)):
-            if value not in supported:
-                yield not_supported(path, value, supported) if value else required(path)
+            yield from choice(path, value, supported)
         if restart_policy == "Never" and policy != "NotRequired":
             yield invalid_value(path, policy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'")
 
