@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from controllers.plan import Action, Controller, Key, Plan, Record, UpdateStatus, itself, key_of, nobody, with_status
 from controllers.rollout import share
-from controllers.selection import selected
+from controllers.selection import go_text, selected
 from machinery.api.disruption import ALLOWED, SYNC_FAILED, PodDisruptionBudget
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
@@ -123,24 +123,11 @@ def _unmanaged(state: State) -> Sequence[Action]:
     if all(pod.controller is not None for pod in state.pods):
         return ()
     said = (
-        f"Pods selected by this PodDisruptionBudget (selector: {_go_text(state.budget.selector)}) were found to be "
+        f"Pods selected by this PodDisruptionBudget (selector: {go_text(state.budget.selector)}) were found to be "
         "unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
         'behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
     )
     return [Record(state.budget.obj, "Warning", "UnmanagedPods", said)]
-
-
-def _go_text(selector: Object | None) -> str:
-    """The selector as upstream prints it."""
-    labels = "".join(f"{key}: {value}," for key, value in sorted(((selector or {}).get("matchLabels") or {}).items()))
-    terms = "".join(map(_go_term, (selector or {}).get("matchExpressions") or ()))
-    expressions = f"MatchExpressions:[]LabelSelectorRequirement{{{terms}}}"
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},{expressions},}}"
-
-
-def _go_term(term: Object) -> str:
-    values = " ".join(term.get("values") or ())
-    return f"LabelSelectorRequirement{{Key:{term['key']},Operator:{term['operator']},Values:[{values}],}},"
 
 
 def _pending(state: State, now: datetime) -> dict[str, str]:

@@ -15,6 +15,7 @@ from controllers.hpa_replicas import (
     by_value,
     requests_of,
 )
+from controllers.selection import go_text
 from machinery.api import quantity
 from machinery.api.resource import Object
 from machinery.api.views import HorizontalPodAutoscaler, Pod
@@ -152,7 +153,7 @@ def _unknown(scene: Scene, kind: str, metric: Object) -> Verdict:
         )
     if kind == "External":
         name = metric["external"]["metric"]["name"]
-        selector = _go_selector(metric["external"]["metric"].get("selector"))
+        selector = go_text(metric["external"]["metric"].get("selector"))
         said = f"unable to get external metric {namespace}/{name}/{selector}: {_NO_EXTERNAL.format(name)}"
         if metric["external"]["target"].get("averageValue") is not None:
             said = f"failed to get {name} external metric: {said}"
@@ -160,12 +161,3 @@ def _unknown(scene: Scene, kind: str, metric: Object) -> Verdict:
         return Verdict(status=bare, reason="FailedGetExternalMetric", said=said, error=error)
     said = f'unknown metric source type "{kind}"'
     return Verdict(status=bare, reason="InvalidMetricSourceType", said=said, error=said)
-
-
-def _go_selector(selector: Object | None) -> str:
-    """As Go prints a LabelSelector by `%+v`."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    expressions = "MatchExpressions:[]LabelSelectorRequirement{},"
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},{expressions}}}"
