@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from apiserver.kinds.rules import Rules
 from apiserver.rules.field_errors import all_of, choice, required
 from apiserver.rules.network.addresses import ip_errors, ip_warnings, special_ip_errors
+from apiserver.rules.pods.port_rules import PROTOCOLS
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
-
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def default(endpoints: Object) -> None:
@@ -22,9 +21,13 @@ def default(endpoints: Object) -> None:
 
 def _each_address(endpoints: Object) -> Iterator[tuple[str, Object]]:
     for index, subset in enumerate(endpoints.get("subsets") or ()):
-        for part in ("addresses", "notReadyAddresses"):
-            for place, address in enumerate(subset.get(part) or ()):
-                yield f"subsets[{index}].{part}[{place}]", address
+        yield from _addresses(subset, f"subsets[{index}]")
+
+
+def _addresses(subset: Object, path: str) -> Iterator[tuple[str, Object]]:
+    for part in ("addresses", "notReadyAddresses"):
+        for place, address in enumerate(subset.get(part) or ()):
+            yield f"{path}.{part}[{place}]", address
 
 
 def _errors(endpoints: Object, known: frozenset[str]) -> list[Cause]:
@@ -33,8 +36,8 @@ def _errors(endpoints: Object, known: frozenset[str]) -> list[Cause]:
         path, ports = f"subsets[{index}]", subset.get("ports") or []
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             errors.append(required(path, "must specify `addresses` or `notReadyAddresses`"))
-        for where, address in _each_address({"subsets": [subset]}):
-            errors += _address_errors(address, where.replace("subsets[0]", path, 1), known)
+        for where, address in _addresses(subset, path):
+            errors += _address_errors(address, where, known)
         for place, port in enumerate(ports):
             errors += _port_errors(port, f"{path}.ports[{place}]", is_named=len(ports) > 1)
     return errors
@@ -57,7 +60,7 @@ def _port_errors(port: Object, path: str, *, is_named: bool) -> Iterator[Cause]:
     elif is_named:
         yield required(f"{path}.name")
     yield from all_of(f"{path}.port", number, names.port_number(number))
-    yield from choice(f"{path}.protocol", port.get("protocol") or "", _PROTOCOLS)
+    yield from choice(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
     if protocol is not None:
         yield from all_of(f"{path}.appProtocol", protocol, names.qualified_name(protocol))
 
