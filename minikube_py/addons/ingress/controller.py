@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import pwd
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kubelet.following import follow
-from machinery.api.errors import AlreadyExists, NotFound, StatusError
+from machinery.api.errors import AlreadyExists, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, NODES, SECRETS, SERVICES
 from machinery.api.views import SERVICE_NAME, Node, View
@@ -23,7 +23,8 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
 from machinery.linux.listeners import holder, listeners
-from minikube_py.addons.ingress.classes import made_class, owned
+from minikube_py.addons.ingress.certificates import Certificate
+from minikube_py.addons.ingress.classes import CLASS, made_class, owned
 from minikube_py.addons.ingress.nginx import Nginx, NginxError
 from minikube_py.addons.ingress.nginx_conf import Server, nginx_conf
 from minikube_py.addons.ingress.sites import Complaint, Named, World, sites
@@ -89,15 +90,15 @@ class IngressController:
         # At once: what changes there from here on is looked at again.
         self._namespaces = {View(each).namespace for each in mine}
         if mine or self._config.always:
-            if not any(View(each).name == made_class(())["metadata"]["name"] for each in classes):
+            if not any(View(each).name == CLASS for each in classes):
                 await self._make_class(classes)
             await self._serve(mine)
         else:
             self._nginx.stop()
             self._applied = ""
-        await self._take_back({(View(each).namespace, View(each).name) for each in mine})
+        await self._take_back({_key(each) for each in mine})
 
-    async def _make_class(self, classes: Any) -> None:
+    async def _make_class(self, classes: Sequence[Object]) -> None:
         try:
             await self._client.create(INGRESS_CLASSES, made_class(classes))
         except AlreadyExists:
@@ -115,7 +116,7 @@ class IngressController:
         for ingress in mine:
             await self._tell(ingress, [each for each in complaints if each.ingress == _key(ingress)])
 
-    async def _bring(self, text: str, certificates: Any) -> tuple[str, str] | None:
+    async def _bring(self, text: str, certificates: Mapping[str, Certificate]) -> tuple[str, str] | None:
         """The configuration to nginx; reason and message where that can't be."""
         taken = await asyncio.to_thread(self._taken) if not self._nginx.pid else ""
         if taken:
@@ -182,7 +183,7 @@ class IngressController:
             namespace, name = _key(ingress)
             try:
                 await self._client.patch(INGRESSES, name, status, namespace, subresource="status")
-            except (NotFound, StatusError) as error:
+            except StatusError as error:
                 LOG.debug("the status of %s/%s: %s", namespace, name, error)
 
     async def _take_back(self, mine: set[Named]) -> None:
