@@ -127,7 +127,7 @@ def _drops(port: ServicePort, observed: Observed) -> Iterator[str]:
         yield "the machine has no table of Services: the proxy has not run"
         return
     yield from _unknown(port, live)
-    for chain in {f"{way.chain}" for way in _ways(port, observed, {})}:
+    for chain in dict.fromkeys(way.chain for way in _ways(port, observed, {})):
         if live.dropped.get(chain):
             yield f"loadBalancerSourceRanges has dropped {live.dropped[chain]} packet(s)"
 
