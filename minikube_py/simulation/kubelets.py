@@ -86,7 +86,7 @@ class _Kubelets:
         if change.resource == NODES and name in self._nodes:
             if change.after is None or not is_simulated(change.after):
                 self._nodes.discard(name)
-                self._node_addresses.release(View(change.object).uid)
+                self._forget(change.object)
             elif change.before is None or not is_simulated(change.before):
                 # Pods may be seen before their node is.
                 return [key for pod in cache.on_node(name) for key in self.of_pod(pod)]
@@ -97,8 +97,9 @@ class _Kubelets:
             return [*nodes, *(key for each in self._nodes for pod in cache.on_node(each) for key in self.of_pod(pod))]
         return ()
 
-    def _forget(self, pod: Object) -> None:
-        uid = View(pod).uid
+    def _forget(self, obj: Object) -> None:
+        uid = View(obj).uid
+        self._node_addresses.release(uid)
         self._pod_addresses.release(uid)
         self._moments.pop(uid, None)
 
