@@ -13,6 +13,7 @@ from pathlib import Path
 from kubelet.config import KUBELET_VERSION, KubeletConfig
 from kubelet.node_events import STARTING, Tell, node_events
 from kubelet.node_health import Health
+from kubelet.pressure_signals import memory
 from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import LEASES, NODES
@@ -61,17 +62,12 @@ class Facts:
 
 def facts(root: Path) -> Facts:
     """Reads the machine; `root` is where the kubelet keeps its data, whose disk counts."""
-    memory = next(
-        int(line.split()[1]) * 1024
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("MemTotal:")
-    )
     existing = next(path for path in (root, *root.parents) if path.exists())
     disk = os.statvfs(existing)
     return Facts(
         hostname=platform.node().lower(),
         cpus=len(os.sched_getaffinity(0)),
-        memory=memory,
+        memory=memory()["MemTotal:"],
         disk=disk.f_blocks * disk.f_frsize,
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
         kernel=platform.release(),

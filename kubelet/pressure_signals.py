@@ -26,9 +26,14 @@ def observations(root: Path, images: Path | None, proc: Path = _PROC) -> dict[Si
     return found
 
 
-def _memory(proc: Path) -> Observation:
+def memory(proc: Path = _PROC) -> dict[str, int]:
+    """What the kernel tells of the machine's memory (proc(5), /proc/meminfo), by its name with the colon; bytes."""
     lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
-    values = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1}
+    return {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1}
+
+
+def _memory(proc: Path) -> Observation:
+    values = memory(proc)
     return Observation(values["MemAvailable:"], values["MemTotal:"])
 
 

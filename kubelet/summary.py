@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kubelet.cri_values import ContainerStats
+from kubelet.pressure_signals import memory
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339_micro
 
@@ -37,8 +38,7 @@ def node_usage(proc: Path = _PROC) -> NodeUsage:
     """The machine's own. Blocks: two small files."""
     ticks = [int(word) for word in (proc / "stat").read_text().split("\n", 1)[0].split()[1:]]
     busy = sum(ticks[:_GUESTS]) - ticks[_IDLE] - ticks[_WAITING_FOR_DISKS]
-    lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
-    sizes = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1}
+    sizes = memory(proc)
     used = sizes["MemTotal:"] - sizes["MemFree:"]
     return NodeUsage(
         time.time_ns(),
