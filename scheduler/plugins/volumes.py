@@ -30,6 +30,8 @@ _ZONES = (
 
 @dataclass(frozen=True)
 class _Claims:
+    """`waiting` are those that are yet to be bound, the smallest first."""
+
     bound: tuple[Claim, ...]
     waiting: tuple[Claim, ...]
     volumes: tuple[PersistentVolume, ...]
@@ -46,8 +48,9 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
     if not all(claim.is_bound or claim.waits_for_consumer for claim in claims):
         return Refusal(("pod has unbound immediate PersistentVolumeClaims",), is_final=True)
     bound = tuple(claim for claim in claims if claim.is_bound)
-    waiting = tuple(claim for claim in claims if not claim.is_bound)
-    return _Claims(bound, waiting, tuple(PersistentVolume(each) for each in snapshot.volumes))
+    waiting = [claim for claim in claims if not claim.is_bound]
+    waiting.sort(key=lambda each: PersistentVolumeClaim(each.obj).requested)
+    return _Claims(bound, tuple(waiting), tuple(PersistentVolume(each) for each in snapshot.volumes))
 
 
 def _refuse(name: str, claim: Claim | None, pod: PodInfo, *, is_ephemeral: bool) -> str:
@@ -86,7 +89,7 @@ def _plan(state: _Claims, node: NodeFacts) -> Reservation | None:
     bindings: list[tuple[Object, Object]] = []
     provisions = []
     taken: set[str] = set()
-    for claim in sorted(state.waiting, key=lambda each: PersistentVolumeClaim(each.obj).requested):
+    for claim in state.waiting:
         view = PersistentVolumeClaim(claim.obj)
         selected = view.annotations.get(SELECTED_NODE)
         left = (volume for volume in state.volumes if volume.name not in taken)
