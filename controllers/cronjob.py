@@ -20,11 +20,10 @@ from controllers.plan import (
     Key,
     Plan,
     Record,
-    UpdateStatus,
     controller_owner,
     itself,
     owner_reference,
-    with_status,
+    status_update,
 )
 from machinery.api.cron import Schedule, parse_schedule
 from machinery.api.errors import StatusError
@@ -80,11 +79,9 @@ def plan(state: State, now: datetime) -> Plan:
     ledger = Ledger(cron_job, list(cron_job.active), cron_job.last_schedule_time, cron_job.last_successful_time, [])
     _follow(state, ledger)
     started, wait = _started(state, ledger, now)
-    actions = [*ledger.told, *started]
-    if ledger.status != cron_job.status:
-        actions.append(UpdateStatus(CRON_JOBS, with_status(cron_job.obj, ledger.status)))
+    told = status_update(CRON_JOBS, cron_job.obj, ledger.status)
     # A Job that goes before the status tells of it would be made again.
-    actions += _cleaned(state)
+    actions = [*ledger.told, *started, *told, *_cleaned(state)]
 
     def on_failure(action: Action, error: StatusError) -> Sequence[Action]:
         if isinstance(action, Create) and not error.is_of_a_namespace_that_ends:

@@ -21,14 +21,13 @@ from controllers.plan import (
     Patch,
     Plan,
     Record,
-    UpdateStatus,
     controller_owner,
     itself,
     key_of,
     nobody,
     owner_reference,
     selects_own,
-    with_status,
+    status_update,
 )
 from machinery.api import selectors
 from machinery.api.errors import StatusError
@@ -77,9 +76,7 @@ def plan(state: State, now: datetime) -> Plan:
     todo = _chores(tending, wanted, there)
     steps = _carried_out(tending, todo)
     status = _status(state, wanted, there, revision_hash, moment)
-    told = [UpdateStatus(DAEMON_SETS, with_status(daemon_set.obj, status))]
-    if status == (daemon_set.obj.get("status") or {}):
-        told = []
+    told = status_update(DAEMON_SETS, daemon_set.obj, status)
     # What is first told of a generation is told with the pods that it made: they bring the next pass.
     is_early = daemon_set.observed_generation < daemon_set.generation and any(isinstance(s, Create) for s in steps)
     actions = [*remembered, *steps, *_forgotten(state, present), *([] if is_early else told)]

@@ -30,6 +30,7 @@ from controllers.plan import (
     key_of,
     owner_reference,
     selects_own,
+    status_update,
     with_status,
 )
 from controllers.rollout import DESIRED, next_scales, resized
@@ -149,9 +150,7 @@ def _not_created(deployment: Deployment, name: str, error: StatusError, now: str
     said = f'Failed to create new replica set "{name}": {error.message}'
     status = {**(deployment.obj.get("status") or {}), "conditions": failed_to_create(deployment, said, now)}
     event = Record(deployment.obj, "Warning", FAILED_CREATE, said)
-    if status == deployment.obj.get("status"):
-        return [event]
-    return [event, UpdateStatus(DEPLOYMENTS, with_status(deployment.obj, status))]
+    return [event, *status_update(DEPLOYMENTS, deployment.obj, status)]
 
 
 def _roll(state: State, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Action]:
@@ -188,9 +187,7 @@ def _clean_up(deployment: Deployment, old: list[ReplicaSet]) -> list[Action]:
 
 def _status_update(state: State, new: ReplicaSet | None, now: str, *, is_rolling: bool) -> list[Action]:
     status = status_of(state.deployment, new, state.sets, now, is_rolling=is_rolling)
-    if status == (state.deployment.obj.get("status") or {}):
-        return []
-    return [UpdateStatus(DEPLOYMENTS, with_status(state.deployment.obj, status))]
+    return status_update(DEPLOYMENTS, state.deployment.obj, status)
 
 
 def _look_again(deployment: Deployment, now: datetime) -> float | None:

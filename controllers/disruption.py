@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from controllers.plan import Action, Controller, Key, Plan, Record, UpdateStatus, itself, key_of, nobody, with_status
+from controllers.plan import Action, Controller, Key, Plan, Record, itself, key_of, nobody, status_update
 from controllers.rollout import share
 from controllers.selection import go_text, selected
 from machinery.api.disruption import ALLOWED, SYNC_FAILED, PodDisruptionBudget
@@ -87,8 +87,7 @@ def plan(state: State, now: datetime) -> Plan:
     }
     if pending:
         status["disruptedPods"] = pending
-    if status != budget.obj.get("status"):
-        actions.append(UpdateStatus(POD_DISRUPTION_BUDGETS, with_status(budget.obj, status)))
+    actions += status_update(POD_DISRUPTION_BUDGETS, budget.obj, status)
     return Plan(actions, requeue_after=_next_look(pending, now))
 
 
@@ -166,9 +165,7 @@ def _failed(budget: PodDisruptionBudget, why: str, now: datetime) -> Sequence[Ac
         "disruptionsAllowed": 0,
         "conditions": conditions,
     }
-    if status == budget.obj.get("status"):
-        return ()
-    return [UpdateStatus(POD_DISRUPTION_BUDGETS, with_status(budget.obj, status))]
+    return status_update(POD_DISRUPTION_BUDGETS, budget.obj, status)
 
 
 def _with_condition(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from controllers.hpa_limits import Memory, limit
 from controllers.hpa_metrics import Scene, Verdict, judge
 from controllers.hpa_target import Target, rivals, target_of
-from controllers.plan import Action, Controller, Key, Plan, Record, Update, UpdateStatus, itself, key_of, with_status
+from controllers.plan import Action, Controller, Key, Plan, Record, Update, itself, key_of, status_update
 from controllers.selection import selected
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object
@@ -184,7 +184,7 @@ def _scaled(
     scale = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {"replicas": replicas}}
     update = Update(target.resource, scale, subresource="scale")
     status = draft.status(current, replicas, metrics, scaled=True)
-    actions = [*draft.told, update, told, *_status_update(autoscaler, status)]
+    actions = [*draft.told, update, told, *status_update(HORIZONTAL_POD_AUTOSCALERS, autoscaler.obj, status)]
 
     def on_failure(action: Action, error: StatusError) -> Sequence[Action]:
         if action is not update:
@@ -196,7 +196,7 @@ def _scaled(
         kept = failed.status(
             current, autoscaler.desired_replicas, autoscaler.status.get("currentMetrics"), scaled=False
         )
-        return [*failed.told, *_status_update(autoscaler, kept)]
+        return [*failed.told, *status_update(HORIZONTAL_POD_AUTOSCALERS, autoscaler.obj, kept)]
 
     plan = Plan(actions, PERIOD / timedelta(seconds=1), on_failure)
     return Decision(plan, memory.changed(now, replicas - current), memory)
@@ -207,13 +207,8 @@ def _kept(plan: Plan, memory: Memory) -> Decision:
 
 
 def _plan(draft: Draft, status: Object) -> Plan:
-    return Plan([*draft.told, *_status_update(draft.autoscaler, status)], PERIOD / timedelta(seconds=1))
-
-
-def _status_update(autoscaler: HorizontalPodAutoscaler, status: Object) -> list[Action]:
-    if status == autoscaler.status:
-        return []
-    return [UpdateStatus(HORIZONTAL_POD_AUTOSCALERS, with_status(autoscaler.obj, status))]
+    told = status_update(HORIZONTAL_POD_AUTOSCALERS, draft.autoscaler.obj, status)
+    return Plan([*draft.told, *told], PERIOD / timedelta(seconds=1))
 
 
 def observer(latest: Callable[[], Usages]) -> Callable[[Cache, Key], State | None]:

@@ -37,12 +37,11 @@ from controllers.plan import (
     Key,
     Plan,
     Record,
-    UpdateStatus,
     controller_owner,
     itself,
     key_of,
     selects_own,
-    with_status,
+    status_update,
 )
 from machinery.api import selectors
 from machinery.api.errors import StatusError
@@ -218,9 +217,7 @@ def _suspended(job: Job, accounted: Account, now: str) -> list[Action]:
 
 def _written(job: Job, accounted: Account, told: Iterable[Action]) -> list[Action]:
     """The status before the pods may go, then what is told of it."""
-    is_new = accounted.status != job.status
-    status = [UpdateStatus(JOBS, with_status(job.obj, accounted.status))] if is_new else []
-    return [*status, *map(untracked, accounted.untracked), *told]
+    return [*status_update(JOBS, job.obj, accounted.status), *map(untracked, accounted.untracked), *told]
 
 
 def observer() -> Callable[[Cache, Key], State | None]:

@@ -191,3 +191,9 @@ def release(resource: Resource, view: View, uid: str) -> Patch:
 
 def with_status(obj: Object, status: Object) -> Object:
     return {**obj, "status": status}
+
+
+def status_update(resource: Resource, obj: Object, status: Object) -> list[Action]:
+    """The write of the status, where it is another than what is there."""
+    is_new = status != (obj.get("status") or {})
+    return [UpdateStatus(resource, with_status(obj, status))] if is_new else []

@@ -15,13 +15,12 @@ from controllers.plan import (
     Delete,
     Key,
     Plan,
-    UpdateStatus,
     controller_owner,
     itself,
     key_of,
     owner_reference,
     selects_own,
-    with_status,
+    status_update,
 )
 from controllers.pods import pod_from_template
 from controllers.scale_down import missed_least
@@ -78,14 +77,10 @@ def plan(state: State, now: datetime) -> Plan:
         actions += [Delete(PODS, key_of(pod.obj), uid=pod.uid, about=about) for pod in unwanted]
     status = _status(state, active, moment)
     # kubectl rollout status waits for observedGeneration, so it is written also when no count changed.
-    if status != (replica_set.obj.get("status") or {}):
-        actions.append(UpdateStatus(state.resource, with_status(replica_set.obj, status)))
+    actions += status_update(state.resource, about, status)
 
     def on_failure(action: Action, error: StatusError) -> list[Action]:
-        failed = _failed(replica_set, status, action, error, moment)
-        if failed == replica_set.obj.get("status"):
-            return []
-        return [UpdateStatus(state.resource, with_status(replica_set.obj, failed))]
+        return status_update(state.resource, about, _failed(replica_set, status, action, error, moment))
 
     waits = status.get("readyReplicas", 0) > status.get("availableReplicas", 0)
     return Plan(actions, replica_set.min_ready_seconds if waits else None, on_failure)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controllers.plan import Controller, Key, Plan, UpdateStatus, itself, key_of, nobody, with_status
+from controllers.plan import Controller, Key, Plan, itself, key_of, nobody, status_update
 from machinery.api.pod_resources import Amounts
 from machinery.api.quota import ResourceQuota, counted, names_about, subject, total
 from machinery.api.resource import Object, Resource
@@ -31,9 +31,7 @@ def plan(state: State, now: datetime) -> Plan:
         used |= total(quota, row, objects)
     said = {name: str(used[name]) for name in quota.hard if name in used}
     status = {"hard": quota.hard, **({"used": said} if said else {})}
-    if status == quota.obj.get("status"):
-        return Plan()
-    return Plan([UpdateStatus(RESOURCE_QUOTAS, with_status(quota.obj, status))])
+    return Plan(status_update(RESOURCE_QUOTAS, quota.obj, status))
 
 
 def observe(cache: Cache, key: Key) -> State | None:

@@ -18,14 +18,13 @@ from controllers.plan import (
     Plan,
     Record,
     Update,
-    UpdateStatus,
     controller_owner,
     itself,
     key_of,
     nobody,
     owner_reference,
     selects_own,
-    with_status,
+    status_update,
 )
 from controllers.statefulset_pods import claim_name, ordinal_of
 from controllers.statefulset_replicas import Look, retire, roll, tend
@@ -69,9 +68,7 @@ def plan(state: State, now: datetime, *, several_unavailable: bool = False) -> P
         going = roll(look, several_unavailable=several_unavailable) if is_settled else []
         actions = [*_remembered(state), *actions, *look.deletes(going), *_forgotten(state, look)]
     status = _status(state, look, len(going))
-    told = [UpdateStatus(STATEFUL_SETS, with_status(owner.obj, status))]
-    if status == owner.obj.get("status"):
-        told = []
+    told = status_update(STATEFUL_SETS, owner.obj, status)
 
     def on_failure(action: Action, error: StatusError) -> Sequence[Action]:
         return [*_told_failure(owner, action, error), *told]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controllers.plan import Action, Plan, Record, Update, UpdateStatus, with_status
+from controllers.plan import Action, Plan, Record, Update, UpdateStatus, status_update, with_status
 from controllers.volume_phase import in_phase
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
@@ -154,9 +154,7 @@ def bind(volume: PersistentVolume, claim: PersistentVolumeClaim, now: datetime) 
     if claim.volume_name != volume.name or not claim.is_bind_completed:
         return [Update(PERSISTENT_VOLUME_CLAIMS, _with_volume(claim, volume))]
     status = _bound_status(claim, volume)
-    if status == claim.obj.get("status"):
-        return ()
-    return [UpdateStatus(PERSISTENT_VOLUME_CLAIMS, with_status(claim.obj, status))]
+    return status_update(PERSISTENT_VOLUME_CLAIMS, claim.obj, status)
 
 
 def _with_volume(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Object:
