@@ -23,23 +23,29 @@ def amounts(spec: Object, field: Field) -> Amounts:
 
 
 def pod_total(pod: Pod, field: Field) -> Amounts:
-    """Sidecars run beside what starts after them; what the pod itself says takes the place of its containers' sum."""
+    """What the pod itself says takes the place of its containers' sum; its overhead comes on top."""
+    spec = pod.obj["spec"]
+    total = {**containers_total(spec, field), **amounts(spec, field)}
+    overhead = {name: of(value) for name, value in pod.overhead.items() if field == "requests" or total.get(name)}
+    return plus(total, overhead)
+
+
+def containers_total(spec: Object, field: Field) -> Amounts:
+    """What all containers need together: sidecars run beside what starts after them."""
     total: Amounts = {}
-    for container in pod.containers:
+    for container in spec.get("containers") or ():
         total = plus(total, amounts(container, field))
     running: Amounts = {}
     most: Amounts = {}
-    for container in pod.init_containers:
+    for container in spec.get("initContainers") or ():
         wanted = amounts(container, field)
         if container.get("restartPolicy") == "Always":
             total, running = plus(total, wanted), plus(running, wanted)
             wanted = running
         else:
             wanted = plus(wanted, running)
-        most = largest(most, wanted)
-    total = {**largest(total, most), **amounts(pod.obj["spec"], field)}
-    overhead = {name: of(value) for name, value in pod.overhead.items() if field == "requests" or total.get(name)}
-    return plus(total, overhead)
+        most = _largest(most, wanted)
+    return _largest(total, most)
 
 
 def plus(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> Amounts:
@@ -50,8 +56,8 @@ def minus(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> Amounts
     return {name: one.get(name, ZERO) - other.get(name, ZERO) for name in _names(one, other)}
 
 
-def largest(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> Amounts:
-    return {name: max(one.get(name, ZERO), other.get(name, ZERO)) for name in _names(one, other)}
+def _largest(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> Amounts:
+    return {**one, **{name: max(one.get(name, amount), amount) for name, amount in other.items()}}
 
 
 def _names(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.rules.pods.resource_rules import aggregate, is_of_whole_pods
+from apiserver.rules.pods.resource_rules import is_of_whole_pods
+from machinery.api.pod_resources import containers_total
 from machinery.api.resource import Object
 
 DEFAULT_MODE = 0o644
@@ -63,12 +64,12 @@ def default_pod_resources(spec: Object, whole: Object) -> None:
     limits, requests = whole.get("limits") or {}, whole.get("requests") or {}
     if not limits and not requests:
         return
-    for name, amount in aggregate(spec, "limits").items():
+    for name, amount in containers_total(spec, "limits").items():
         if name.startswith("hugepages-") and name not in requests:
             limits = {name: str(amount), **limits}
     if not limits:
         return
-    for name, amount in aggregate(spec, "requests").items():
+    for name, amount in containers_total(spec, "requests").items():
         if name in ("cpu", "memory"):
             requests = {name: str(amount), **requests}
     whole["limits"] = limits

@@ -18,6 +18,7 @@ from apiserver.rules.field_errors import (
 )
 from machinery.api import names, quantity
 from machinery.api.errors import Cause
+from machinery.api.pod_resources import containers_total
 from machinery.api.quantity import ZERO, Quantity
 from machinery.api.resource import Object
 
@@ -202,11 +203,11 @@ def pod_resource_errors(spec: Object, path: str) -> Iterator[Cause]:
 
 def _whole_errors(spec: Object, resources: Object, path: str) -> Iterator[Cause]:
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    for name, amount in aggregate(spec, "requests").items():
+    for name, amount in containers_total(spec, "requests").items():
         if name in requests and amount > quantity.of(requests[name]):
             detail = f"must be greater than or equal to aggregate container requests of {amount}"
             yield invalid_value(f"{path}.requests[{name}]", str(quantity.of(requests[name])), detail)
-    for name, amount in aggregate(spec, "limits").items():
+    for name, amount in containers_total(spec, "limits").items():
         if name.startswith(_PAGES) and name in limits and amount > quantity.of(limits[name]):
             detail = f"must be greater than or equal to aggregate container limits of {amount}"
             yield invalid_value(f"{path}.limits[{name}]", str(quantity.of(limits[name])), detail)
@@ -215,34 +216,3 @@ def _whole_errors(spec: Object, resources: Object, path: str) -> Iterator[Cause]
             if name in limits and quantity.of(value) > quantity.of(limits[name]):
                 detail = f"must be less than or equal to pod limits of {quantity.of(limits[name])}"
                 yield invalid_value(f"{path}.containers[{index}][{name}].limits", str(quantity.of(value)), detail)
-
-
-def aggregate(spec: Object, tier: str) -> dict[str, Quantity]:
-    """What all containers together ask for: those that run side by side, or the most that any init container needs."""
-    beside: dict[str, Quantity] = {}
-    most: dict[str, Quantity] = {}
-    together = _summed(spec.get("containers") or [], tier)
-    for container in spec.get("initContainers") or ():
-        own = _summed([container], tier)
-        if container.get("restartPolicy") == "Always":
-            together, beside = _plus(together, own), _plus(beside, own)
-            most = _maximum(most, beside)
-        else:
-            most = _maximum(most, _plus(own, beside))
-    return _maximum(together, most)
-
-
-def _summed(containers: list[Object], tier: str) -> dict[str, Quantity]:
-    total: dict[str, Quantity] = {}
-    for container in containers:
-        amounts = (container.get("resources") or {}).get(tier) or {}
-        total = _plus(total, {name: quantity.of(value) for name, value in amounts.items()})
-    return total
-
-
-def _plus(one: dict[str, Quantity], other: dict[str, Quantity]) -> dict[str, Quantity]:
-    return {**one, **{name: one[name] + amount if name in one else amount for name, amount in other.items()}}
-
-
-def _maximum(one: dict[str, Quantity], other: dict[str, Quantity]) -> dict[str, Quantity]:
-    return {**one, **{name: max(one[name], amount) if name in one else amount for name, amount in other.items()}}
