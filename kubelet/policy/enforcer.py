@@ -7,7 +7,6 @@ the kubelet waits here. The table outlives the process; a start makes it anew in
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +22,6 @@ from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.linux import nft
 
-LOG = logging.getLogger("policy")
 _NAMES = ("kube-system", "kube-dns")
 
 
@@ -126,7 +124,4 @@ def _facts(pod: Object | None) -> tuple[object, ...]:
 
 def tear_down(table: str) -> None:
     """Takes the table away; nothing where there is none. Blocks."""
-    try:
-        nft.run(f"delete table ip {table}\n")
-    except nft.NftError:
-        LOG.debug("there is no table %s", table)
+    nft.remove_table(table)

@@ -7,7 +7,6 @@ process left does not matter.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +23,6 @@ from machinery.client.clock import Clock
 from machinery.contain import contain
 from machinery.linux import nft
 
-LOG = logging.getLogger("proxy")
 # A Service takes a tenth of a millisecond; nothing holds the loop for long.
 _AT_ONCE = 20
 
@@ -103,7 +101,4 @@ class Proxy:
 def tear_down(config: ProxyConfig) -> None:
     """Takes table and route away; nothing where there is none. Blocks."""
     route.take_away(config.service_cidr)
-    try:
-        nft.run(f"delete table ip {config.table}\n")
-    except nft.NftError:
-        LOG.debug("there is no table %s", config.table)
+    nft.remove_table(config.table)

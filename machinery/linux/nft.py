@@ -5,6 +5,7 @@ Blocks: call it in a thread. Each transaction raises an audit event first, `nft.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import json
@@ -36,6 +37,12 @@ def query(command: str) -> list[dict[str, Any]]:
     text = _by_program(command, "-j", "-a") if library is None else _by_library(library, command, _JSON | _HANDLES)
     found: list[dict[str, Any]] = json.loads(text)["nftables"] if text else []
     return found
+
+
+def remove_table(name: str) -> None:
+    """Takes the table of family ip away; nothing where there is none."""
+    with contextlib.suppress(NftError):
+        run(f"delete table ip {name}\n")
 
 
 def is_there() -> bool:

@@ -155,7 +155,7 @@ class BridgeNetwork:
         netlink.here(lambda route: _remove_link(route, self._config.bridge))
         with contextlib.suppress(nft.NftError):
             self._leave_firewalls()
-            nft.run(f"delete table ip {self._config.table}\n")
+        nft.remove_table(self._config.table)
 
 
 def _listed(tables: Collection[Table] | None) -> list[dict[str, Any]]:
