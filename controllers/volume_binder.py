@@ -54,8 +54,8 @@ def _volume(cache: Cache, key: Key) -> volume_phase.State | None:
 
 
 def _unscheduled(cache: Cache, claim: PersistentVolumeClaim) -> list[str]:
-    pods = (Pod(obj) for obj in cache.list(PODS, claim.namespace))
-    return [pod.name for pod in pods if not pod.node_name and claim.name in claim_names(pod)]
+    pods = (Pod(obj) for obj in cache.on_node(""))
+    return sorted(pod.name for pod in pods if pod.namespace == claim.namespace and claim.name in claim_names(pod))
 
 
 def _of_claim(obj: Object) -> Iterable[Key]:
