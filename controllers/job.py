@@ -19,6 +19,7 @@ from controllers.job_pods import (
     finished_at,
     index_failures,
     index_of,
+    is_ours,
     made_pod,
     made_pod_of_index,
     released,
@@ -50,7 +51,6 @@ from machinery.api.timestamps import rfc3339
 from machinery.api.views import Job, Pod
 from machinery.client.cache import Cache, Change
 
-NAME = "kubernetes.io/job-controller"
 BURST = 500
 REACHED = Verdict("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
 _COUNTS_SETTLE, _ENDS_SETTLE = 1.0, 0.25
@@ -58,7 +58,7 @@ _COUNTS_SETTLE, _ENDS_SETTLE = 1.0, 0.25
 
 def plan(state: State, now: datetime) -> Plan:
     job = state.job
-    if job.managed_by not in ("", NAME) or job.finished:
+    if not is_ours(job) or job.finished:
         return Plan()
     if job.completion_mode not in ("NonIndexed", "Indexed"):
         said = "Skipped Job sync because completion mode is unknown"

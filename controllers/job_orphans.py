@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from controllers.job_pods import is_tracked, untracked
+from controllers.job_pods import is_ours, is_tracked, untracked
 from controllers.plan import Controller, Key, Plan, key_of, nobody
 from machinery.api.resources import JOBS, PODS
 from machinery.api.views import Job, Pod
@@ -39,7 +39,7 @@ def _is_left(cache: Cache, pod: Pod) -> bool:
     job = Job(found) if found is not None else None
     if job is None or job.uid != owner["uid"]:
         return True
-    return bool(job.finished) and job.managed_by in ("", "kubernetes.io/job-controller")
+    return bool(job.finished) and is_ours(job)
 
 
 def _left(cache: Cache, change: Change) -> Iterable[Key]:

@@ -22,6 +22,11 @@ IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
 NO_INDEX = -1
 
 
+def is_ours(job: Job) -> bool:
+    """Whether it is not another's to manage (KEP-4368)."""
+    return job.managed_by in ("", "kubernetes.io/job-controller")
+
+
 def is_tracked(pod: Pod) -> bool:
     """Whether it is still to be counted."""
     return TRACKING in pod.finalizers
