@@ -7,7 +7,6 @@ import base64
 import hashlib
 import os
 import signal
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,22 +20,17 @@ from machinery.pki import Pki
 from minikube_py.addons.ingress.nginx import Nginx, NginxError
 from minikube_py.addons.ingress.nginx_conf import Server, nginx_conf
 from minikube_py.addons.ingress.sites import Sites, World, sites
+from tests.etcd_server import free_ports
 
 NAMES = ("one", "two", "three", "echo")
 PATIENCE = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Ways:
     """A running nginx and what stands behind it."""
 
     def __init__(self, directory: Path, ports: dict[str, int], pki: Pki) -> None:
-        self.http, self.https = free_port(), free_port()
+        self.http, self.https = free_ports(2)
         self.ports, self.pki = ports, pki
         pair = pki.server_for("default", "default", ("ingress.local",), ())
         self.nginx = Nginx(directory / "ingress", directory / "ingress.log")
@@ -133,7 +127,8 @@ def backend(name: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter],
 async def serving(directory: Path) -> AsyncIterator[Ways]:
     servers = {name: await asyncio.start_server(backend(name), "127.0.0.1", 0) for name in NAMES}
     ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
-    ways = Ways(directory, {**ports, "grpc": free_port()}, Pki.load_or_create(directory / "pki"))
+    (ports["grpc"],) = free_ports(1)
+    ways = Ways(directory, ports, Pki.load_or_create(directory / "pki"))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(ways.nginx.run())
         yield ways

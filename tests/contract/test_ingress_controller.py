@@ -16,17 +16,12 @@ from machinery.client.client import Client
 from machinery.client.clock import SystemClock
 from minikube_py.addons.ingress.controller import IngressConfig, IngressController
 from tests.contract.apiserver_running import running
+from tests.etcd_server import free_ports
 
 PATIENCE = 60.0
 NODE = {"metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.9"}]}}
 PATHS = [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]
 INGRESS = {"metadata": {"name": "i"}, "spec": {"rules": [{"host": "x.org", "http": {"paths": PATHS}}]}}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def config(directory: Path, api: ApiServer) -> IngressConfig:
@@ -36,8 +31,7 @@ def config(directory: Path, api: ApiServer) -> IngressConfig:
         directory / "ingress.log",
         Path(pair.certificate),
         Path(pair.key),
-        free_port(),
-        free_port(),
+        *free_ports(2),
     )
 
 
