@@ -7,19 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from apiserver.rules.field_errors import invalid_value, required
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import BAD_OPERATOR
-from apiserver.rules.pods.resource_rules import is_counted, resource_name_errors
+from apiserver.rules.pods.resource_rules import is_counted, is_standard, resource_name_errors
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
 from machinery.api.resource import Object
 
-_COMPUTE = (
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
-    "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage",
-)  # fmt: skip
-_COUNTED = (
-    "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
-    "services.nodeports", "services.loadbalancers",
-)  # fmt: skip
 _OF_PODS = frozenset({
     "pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory",
 })  # fmt: skip
@@ -63,7 +55,8 @@ def _amount_errors(amounts: Object, path: str) -> Iterator[Cause]:
 
 
 def _is_standard(name: str) -> bool:
-    return name in _COMPUTE or name in _COUNTED or name.startswith(("hugepages-", "requests.hugepages-"))
+    # A volume has storage; what claims ask for of it has a name of its own.
+    return is_standard(name) and name != "storage"
 
 
 def _misfits(scope: str, hard: Object) -> int:

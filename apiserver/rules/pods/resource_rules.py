@@ -83,7 +83,7 @@ _WHOLE = 10**9
 
 
 def _overcommit_errors(name: str, value: Any, limits: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    may_overcommit = _is_native(name) and not name.startswith(_PAGES)
+    may_overcommit = is_native(name) and not name.startswith(_PAGES)
     if name not in limits:
         if not may_overcommit:
             yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
@@ -95,13 +95,14 @@ def _overcommit_errors(name: str, value: Any, limits: Mapping[str, Any], path: s
         yield invalid_value(f"{path}.requests", str(amount), f"must be less than or equal to {name} limit of {limit}")
 
 
-def _is_native(name: str) -> bool:
+def is_native(name: str) -> bool:
+    """Whether the name is one of the cluster's own."""
     return "/" not in name or "kubernetes.io/" in name
 
 
 def is_extended(name: str) -> bool:
     """Whether the name is one of a resource that nodes advertise, of which there are whole pieces alone."""
-    return not _is_native(name) and not name.startswith("requests.") and not names.qualified_name(f"requests.{name}")
+    return not is_native(name) and not name.startswith("requests.") and not names.qualified_name(f"requests.{name}")
 
 
 def is_counted(name: str) -> bool:
@@ -117,11 +118,15 @@ def _is_of_whole_pages(name: str, amount: Quantity) -> bool:
     return page > ZERO and page.nanos % _WHOLE == 0 and amount.integer % page.integer == 0
 
 
+def is_standard(name: str) -> bool:
+    """Whether the name needs no domain."""
+    return name in _STANDARD or name.startswith((_PAGES, f"requests.{_PAGES}"))
+
+
 def resource_name_errors(name: str, path: str) -> Iterator[Cause]:
     complaints = names.qualified_name(name)
     yield from all_of(path, name, complaints)
-    is_standard = name in _STANDARD or name.startswith((_PAGES, f"requests.{_PAGES}"))
-    if not complaints and "/" not in name and not is_standard:
+    if not complaints and "/" not in name and not is_standard(name):
         yield invalid_value(path, name, "must be a standard resource type or fully qualified")
 
 
@@ -130,7 +135,7 @@ def container_resource_name(name: str, path: str) -> Iterator[Cause]:
     if "/" not in name:
         if name not in _PLAIN and not name.startswith(_PAGES):
             yield invalid_value(path, name, "must be a standard resource for containers")
-    elif not _is_native(name) and not is_extended(name):
+    elif not is_native(name) and not is_extended(name):
         yield invalid_value(path, name, "doesn't follow extended resource name standard")
 
 

@@ -8,16 +8,16 @@ from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_s
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import label_selector_errors
 from apiserver.rules.pods.internal_types import internal
+from apiserver.rules.pods.resource_rules import is_native
 from apiserver.rules.spec_diff import unified
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
 from machinery.api.resource import Object
+from machinery.api.volumes import BETA_CLASS
 
 MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
-BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
-"""The annotation that named the class before there was a field."""
 OLD_CLASS_WARNING = (
     f'metadata.annotations[{BETA_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
 )
@@ -39,18 +39,14 @@ def claim_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
         yield from label_selector_errors(spec["selector"], f"{path}.selector")
     yield from access_mode_errors(spec.get("accessModes") or [], f"{path}.accessModes")
     yield from _storage_errors(requested(spec), f"{path}.resources[storage]")
-    if spec.get("storageClassName"):
-        yield from all_of(f"{path}.storageClassName", spec["storageClassName"], _class_name(spec["storageClassName"]))
+    if name := spec.get("storageClassName"):
+        yield from all_of(f"{path}.storageClassName", name, names.dns_subdomain(name))
     if spec.get("volumeMode") is not None and spec["volumeMode"] not in VOLUME_MODES:
         yield not_supported(f"{path}.volumeMode", spec["volumeMode"], VOLUME_MODES)
     if spec.get("dataSource") is not None or spec.get("dataSourceRef") is not None:
         yield from _data_source_errors(spec, path)
     if name := spec.get("volumeAttributesClassName"):
-        yield from all_of(f"{path}.volumeAttributesClassName", name, _class_name(name))
-
-
-def _class_name(name: str) -> list[str]:
-    return names.dns_subdomain(name)
+        yield from all_of(f"{path}.volumeAttributesClassName", name, names.dns_subdomain(name))
 
 
 def access_mode_errors(modes: list[str], path: str) -> Iterator[Cause]:
@@ -187,8 +183,7 @@ def _capacity_errors(amounts: Object, path: str) -> Iterator[Cause]:
 def _resource_key_errors(name: str, path: str) -> list[Cause]:
     if complaints := names.qualified_name(name):
         return all_of(path, name, complaints)
-    is_native = "/" not in name or "kubernetes.io/" in name
-    return [not_supported(path, name, ("storage",))] if is_native and name != "storage" else []
+    return [not_supported(path, name, ("storage",))] if is_native(name) and name != "storage" else []
 
 
 def claim_warnings(claim: Object) -> list[str]:

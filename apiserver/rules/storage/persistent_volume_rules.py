@@ -15,11 +15,12 @@ from apiserver.rules.pods.placement_rules import node_selector_errors
 from apiserver.rules.pods.volume_rules import host_path_errors
 from apiserver.rules.spec_diff import unified
 from apiserver.rules.storage import storage_source_rules as storage
-from apiserver.rules.storage.claim_rules import BETA_CLASS, OLD_CLASS_WARNING, VOLUME_MODES, access_mode_errors
+from apiserver.rules.storage.claim_rules import OLD_CLASS_WARNING, VOLUME_MODES, access_mode_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.quantity import ZERO, of
 from machinery.api.resource import Object
+from machinery.api.volumes import BETA_CLASS
 
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _TWO = "may not specify more than 1 volume type"
