@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from controllers.plan import Controller, Delete, Key, Patch, Plan, itself, key_of, nobody
+from controllers.plan import Controller, Delete, Key, Plan, itself, key_of, nobody
+from controllers.pods import condemned
 from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
@@ -27,16 +28,8 @@ def plan(state: State, now: datetime) -> Plan:
     if pod.is_finished:
         return Plan([delete])
     # Controllers count a pod that failed, not one that vanished: so it fails before it goes.
-    condition = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": "DeletionByPodGC",
-        "message": "PodGC: node no longer exists",
-        "lastTransitionTime": rfc3339(now),
-    }
-    conditions = [*(c for c in pod.conditions if c["type"] != "DisruptionTarget"), condition]
-    patch = {"metadata": {"uid": pod.uid}, "status": {"phase": "Failed", "conditions": conditions}}
-    return Plan([Patch(PODS, key_of(pod.obj), patch, "status"), delete])
+    said = "PodGC: node no longer exists"
+    return Plan([condemned(pod, "DeletionByPodGC", said, rfc3339(now), phase="Failed"), delete])
 
 
 def observe(cache: Cache, key: Key) -> State | None:

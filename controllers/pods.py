@@ -1,8 +1,11 @@
-"""What controllers of pods share: the pod that a template makes, and which of several is missed least."""
+"""What controllers of pods share: the pod that a template makes, which is missed least, and why one has to go."""
 
 from __future__ import annotations
 
+from controllers.plan import Patch, key_of
+from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.resource import Object
+from machinery.api.resources import PODS
 from machinery.api.views import Pod
 
 
@@ -41,3 +44,17 @@ def standing(pod: Pod) -> tuple[bool, int, bool, int]:
 
 def _younger_first(created: str) -> tuple[int, ...]:
     return tuple(-ord(char) for char in created)
+
+
+def condemned(pod: Pod, reason: str, message: str, now: str, **status: str) -> Patch:
+    """Says in the pod's status, before it goes, for what it does; `status` are fields that change with that."""
+    condition = {
+        "type": DISRUPTION_TARGET,
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": now,
+    }
+    conditions = [*(each for each in pod.conditions if each["type"] != DISRUPTION_TARGET), condition]
+    patch = {"metadata": {"uid": pod.uid}, "status": {**status, "conditions": conditions}}
+    return Patch(PODS, key_of(pod.obj), patch, "status")

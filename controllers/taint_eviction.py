@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controllers.plan import Controller, Delete, Key, Patch, Plan, Record, key_of, nobody
-from machinery.api.disruption import DISRUPTION_TARGET
+from controllers.plan import Controller, Delete, Key, Plan, Record, key_of, nobody
+from controllers.pods import condemned
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.api.taints import tolerates
@@ -98,20 +98,11 @@ def _since(pod: Pod, taint: Object, seen: datetime) -> datetime:
 
 
 def _evict(pod: Pod, now: datetime) -> Plan:
-    condition = {
-        "type": DISRUPTION_TARGET,
-        "status": "True",
-        "reason": "DeletionByTaintManager",
-        "message": _MESSAGE,
-        "lastTransitionTime": rfc3339(now),
-    }
-    conditions = [*(each for each in pod.conditions if each["type"] != DISRUPTION_TARGET), condition]
-    patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": conditions}}
     said = f"Marking for deletion Pod {pod.namespace}/{pod.name}"
     return Plan(
         [
             Record(pod.obj, "Normal", "TaintManagerEviction", said),
-            Patch(PODS, key_of(pod.obj), patch, "status"),
+            condemned(pod, "DeletionByTaintManager", _MESSAGE, rfc3339(now)),
             Delete(PODS, key_of(pod.obj), uid=pod.uid),
         ]
     )
