@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
 from apiserver.rules.field_errors import all_of, invalid_value
+from apiserver.rules.name_rules import plain_finalizer_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
-
-_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def default(namespace: Object) -> None:
@@ -32,9 +31,7 @@ def validate(namespace: Object) -> list[Cause]:
     path, errors = "spec.finalizers", []
     for name in (namespace.get("spec") or {}).get("finalizers") or ():
         errors += all_of(path, name, names.qualified_name(name))
-        if "/" not in name and name not in _FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            errors.append(invalid_value(path, name, detail))
+        errors += plain_finalizer_errors(name, path)
     return errors
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from apiserver.rules.field_errors import forbidden, invalid_value, required
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import annotations_errors, label_errors
+from apiserver.rules.name_rules import plain_finalizer_errors
 from apiserver.rules.network.addresses import canonical_ip
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -24,7 +25,6 @@ _MACHINERY = {
 _OF_CORE = {row.group for row in BY_PATH.values()} - _MACHINERY
 """The groups that want finalizers to be standard or qualified; neither do those of the API's machinery nor users'."""
 _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 
 def _anything(name: str) -> list[str]:
@@ -140,9 +140,7 @@ def _validate_finalizers(finalizers: list[str], resource: Resource) -> Iterator[
     if resource.group not in _OF_CORE:
         return
     for index, finalizer in enumerate(finalizers):
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            yield invalid_value(f"{path}[{index}]", finalizer, detail)
+        yield from plain_finalizer_errors(finalizer, f"{path}[{index}]")
 
 
 def keep_on_update(new: Object, old: Object) -> None:

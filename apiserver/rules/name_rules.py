@@ -10,6 +10,7 @@ from machinery.api import names
 from machinery.api.errors import Cause
 
 _LONGEST_DOMAIN, _LONGEST_SIGNER = 253, 571
+_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 
@@ -57,3 +58,9 @@ def domain_errors(text: str, path: str, *, least: int, words: str) -> Iterator[C
         yield from all_of(path, bare, complaints)
     elif bare.count(".") + 1 < least:
         yield invalid_value(path, bare, f"should be a domain with at least {words} segments separated by dots")
+
+
+def plain_finalizer_errors(name: str, path: str) -> Iterator[Cause]:
+    """A finalizer without a domain is one of those that the server itself knows."""
+    if "/" not in name and name not in _FINALIZERS:
+        yield invalid_value(path, name, "name is neither a standard finalizer name nor is it fully qualified")
