@@ -38,11 +38,6 @@ class Resize:
     pending: Trouble | None = None
     """Infeasible or Deferred, and why."""
 
-    @property
-    def of_containers(self) -> frozenset[str]:
-        """The ids of those that must restart for it."""
-        return frozenset(change.container.id for change in self.changes if change.needs_restart)
-
 
 def plan_resize(pod: Object, state: PodState, others: Iterable[Object], allocatable: Mapping[str, str]) -> Resize:
     """`others` are the pods that share the node."""
