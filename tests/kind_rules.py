@@ -26,7 +26,7 @@ def lines(causes: Iterable[Cause]) -> list[str]:
     """The causes as lines; each one's type is that of its message."""
     found = list(causes)
     for cause in found:
-        assert cause.message.startswith(_TYPES[cause.reason]), cause
+        assert cause.message.partition(":")[0] == _TYPES[cause.reason], cause
     return [f"{cause.field}: {cause.message}" for cause in found]
 
 

@@ -7,20 +7,10 @@ from typing import Any
 
 from apiserver.kinds.rules import rules_for
 from machinery.api.canonical import canonical
-from machinery.api.errors import Cause
 from machinery.api.resource import Object
 from machinery.api.resources import PODS
+from tests.kind_rules import lines
 
-REASONS = {
-    "Required value": "FieldValueRequired",
-    "Invalid value": "FieldValueInvalid",
-    "Unsupported value": "FieldValueNotSupported",
-    "Not found": "FieldValueNotFound",
-    "Duplicate value": "FieldValueDuplicate",
-    "Forbidden": "FieldValueForbidden",
-    "Too long": "FieldValueTooLong",
-    "Too many": "FieldValueTooMany",
-}
 LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
     " an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
@@ -81,11 +71,4 @@ def claim_spec() -> Object:
 
 def refusals(found: Object) -> list[str]:
     """All complaints of a new pod, as kubectl would list them."""
-    return told(rules_for(PODS).validate(found))
-
-
-def told(causes: list[Cause]) -> list[str]:
-    for cause in causes:
-        prefix = cause.message.partition(":")[0]
-        assert cause.reason == REASONS[prefix], cause
-    return [f"{cause.field}: {cause.message}" for cause in causes]
+    return lines(rules_for(PODS).validate(found))

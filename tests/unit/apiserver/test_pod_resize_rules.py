@@ -9,7 +9,8 @@ import pytest
 
 from apiserver.rules.pods.pod_resize_rules import validate_resize
 from machinery.api.resource import Object
-from tests.unit.apiserver.pod_examples import container, pod, told
+from tests.kind_rules import lines
+from tests.unit.apiserver.pod_examples import container, pod
 
 ONLY = "Forbidden: only cpu and memory resources are mutable"
 LIMITS = {"cpu": "1", "memory": "1Gi"}
@@ -25,7 +26,7 @@ def resized(before: Object, change: Change, status: Object | None = None, **meta
     old["status"].update(status or {})
     new = copy.deepcopy(old)
     change(new["spec"])
-    return told(validate_resize(new, old))
+    return lines(validate_resize(new, old))
 
 
 def sized(**resources: Object) -> Object:

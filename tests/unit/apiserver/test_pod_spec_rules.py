@@ -7,6 +7,7 @@ import pytest
 from apiserver.rules.pods.pod_rules import template_errors
 from apiserver.rules.pods.pod_spec import default_template
 from machinery.api.resource import Object
+from tests.kind_rules import lines
 from tests.unit.apiserver.pod_examples import (
     BAD_IP,
     LABEL,
@@ -16,7 +17,6 @@ from tests.unit.apiserver.pod_examples import (
     container,
     pod,
     refusals,
-    told,
 )
 
 SEARCH = (
@@ -220,7 +220,7 @@ def test_an_old_annotation_becomes_the_field() -> None:
 def test_templates(template: Object, expected: list[str]) -> None:
     whole = {"metadata": {}, **template, "spec": {"containers": [container()], **template.get("spec", {})}}
     default_template(whole)
-    assert told(list(template_errors(whole, "t"))) == expected
+    assert lines(template_errors(whole, "t")) == expected
 
 
 def test_what_stands_behind_gates_that_are_off_is_dropped() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
 from machinery.api.resource import Object
-from tests.unit.apiserver.pod_examples import BAD_IP, QUALIFIED, SUBDOMAIN, container, pod, told
+from tests.kind_rules import lines
+from tests.unit.apiserver.pod_examples import BAD_IP, QUALIFIED, SUBDOMAIN, container, pod
 
 
 def written(status: Object, before: Object | None = None, spec: Object | None = None) -> list[str]:
@@ -17,7 +18,7 @@ def written(status: Object, before: Object | None = None, spec: Object | None = 
     new = copy.deepcopy(old)
     old["status"].update(before or {})
     new["status"].update(status)
-    return told(validate_pod_status(new, old))
+    return lines(validate_pod_status(new, old))
 
 
 def test_the_class_and_what_was_observed_stay_where_a_writer_leaves_them_out() -> None:
@@ -32,7 +33,7 @@ def test_the_class_and_what_was_observed_stay_where_a_writer_leaves_them_out() -
         "observedGeneration": 2,
         "conditions": [{**ready, "status": "True", "observedGeneration": 2}, {"type": "Other"}],
     }
-    assert told(validate_pod_status(new, old)) == []
+    assert lines(validate_pod_status(new, old)) == []
 
 
 @pytest.mark.parametrize(

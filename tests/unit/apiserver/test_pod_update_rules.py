@@ -9,7 +9,8 @@ import pytest
 
 from apiserver.rules.pods.pod_update_rules import validate_ephemeral_containers, validate_pod_update
 from machinery.api.resource import Object
-from tests.unit.apiserver.pod_examples import container, pod, told
+from tests.kind_rules import lines
+from tests.unit.apiserver.pod_examples import container, pod
 
 MIRROR = "kubernetes.io/config.mirror"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -26,7 +27,7 @@ def updated(before: Object, change: Callable[[Object], object], **metadata: obje
     old = pod(before, **metadata)
     new = copy.deepcopy(old)
     change(new["spec"])
-    return told(validate_pod_update(new, old))
+    return lines(validate_pod_update(new, old))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ DIFFERENCE = [
 def annotated(before: dict[str, str], after: dict[str, str]) -> list[str]:
     old, new = pod(annotations=before), pod(annotations=after)
     new["spec"] = old["spec"]
-    return told(validate_pod_update(new, old))
+    return lines(validate_pod_update(new, old))
 
 
 PROFILE = "container.apparmor.security.beta.kubernetes.io/c"
@@ -167,7 +168,7 @@ def joined(before: list[Object], after: list[Object], **metadata: object) -> lis
     old = pod(**metadata)
     new = copy.deepcopy(old)
     old["spec"]["ephemeralContainers"], new["spec"]["ephemeralContainers"] = before, after
-    return told(validate_ephemeral_containers(new, old))
+    return lines(validate_ephemeral_containers(new, old))
 
 
 LIMITED = {"limits": {"cpu": "1"}}
