@@ -64,7 +64,7 @@ class Cluster:
                 self.infos.put_node(change.after)
             else:
                 self.infos.remove_node(metadata["name"])
-                self._memo.keep_only(self.infos.view())
+                self._memo.forget(metadata["name"])
         elif change.resource == NAMESPACES:
             # Snapshots hold on to what there was.
             others = {name: labels for name, labels in self._namespaces.items() if name != metadata["name"]}

@@ -173,8 +173,7 @@ class Memo:
         found.follow(at, answer)
         return found
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Forgets nodes that are no longer there."""
+    def forget(self, name: str) -> None:
+        """A node that is gone: tables that nobody asks any more would keep it."""
         for table in self._tables.values():
-            for name in table.of.keys() - names:
-                table.drop(name)
+            table.drop(name)
