@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
@@ -78,7 +79,7 @@ async def evict(client: Client, clock: Clock, victim: Object, by: str) -> bool:
     """Marks the victim and deletes it by its grace; False where it is gone already."""
     pod = Pod(victim)
     condition = {
-        "type": "DisruptionTarget",
+        "type": DISRUPTION_TARGET,
         "status": "True",
         "reason": PREEMPTED,
         "lastTransitionTime": rfc3339(clock.now()),

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from machinery.api import quantity
+from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.keys import PodKey
@@ -211,7 +212,7 @@ class Shapes:
 
 
 def _is_preempted(pod: Pod) -> bool:
-    condition = pod.condition("DisruptionTarget")
+    condition = pod.condition(DISRUPTION_TARGET)
     return condition is not None and condition["status"] == "True" and condition.get("reason") == PREEMPTED
 
 
