@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 
 from apiserver.kinds.rules import Rules
-from apiserver.rules.field_errors import duplicate, invalid_value, not_supported, required
+from apiserver.rules.field_errors import duplicate, forbidden, invalid_value, not_supported, required
 from apiserver.rules.name_rules import signer_name_errors
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
@@ -96,11 +96,10 @@ def _condition_errors(conditions: list[Object]) -> Iterator[Cause]:
 def validate_update(new: Object, old: Object) -> list[Cause]:
     before, after = _verdicts(old), _verdicts(new)
     return [
-        Cause("FieldValueForbidden", f"Forbidden: updates may not {_done(kind, before, after)} a condition of type "
-              f'"{kind}"', "status.conditions")
+        forbidden("status.conditions", f'updates may not {_done(kind, before, after)} a condition of type "{kind}"')
         for kind in ("Approved", "Denied", "Failed")
         if kind in before and after.get(kind) != before[kind]
-    ]  # fmt: skip
+    ]
 
 
 def _done(kind: str, before: dict[str, Object], after: dict[str, Object]) -> str:

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from apiserver.cache_bucket import CacheEvent
 from apiserver.registry.node_ports import NodePorts, node_ports
+from apiserver.rules.field_errors import invalid_value
 from apiserver.rules.network.service_exposure import EXPOSED, needs_health_check
 from apiserver.rules.network.service_families import settle_families
 from apiserver.watchcache import WatchCache
-from machinery.api.errors import Cause, InternalError, invalid
+from machinery.api.errors import InternalError, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import IP_ADDRESSES, SERVICE_C_I_D_RS, SERVICES
 
@@ -149,7 +150,7 @@ class ClusterAddresses:
         elif self._is_taken(asked, (metadata.get("namespace") or "", metadata.get("name") or "")):
             said = f"failed to allocate IP {asked}: provided IP is already allocated"
         if said:
-            cause = Cause("FieldValueInvalid", f'Invalid value: ["{asked}"]: {said}', "spec.clusterIPs")
+            cause = invalid_value("spec.clusterIPs", [asked], said)
             raise invalid("Service", metadata.get("name") or "", [cause])
 
     def _free(self, metadata: Object) -> str:

@@ -31,6 +31,7 @@ from apiserver.registry.managed import (
 )
 from apiserver.registry.merging import merged, pruned
 from apiserver.registry.wholeset import Trie, configured
+from apiserver.rules.field_errors import required
 from machinery.api.errors import BadRequest, Cause, Conflict, invalid
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339
@@ -42,7 +43,7 @@ def check_apply(call: Call, patch: Any) -> None:
     if not isinstance(patch, dict):
         raise BadRequest("error decoding YAML: the applied configuration is no object")
     if not call.field_manager:
-        cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+        cause = required("fieldManager", "is required for apply patch")
         raise invalid("PatchOptions", "", [cause], "meta.k8s.io")
     if patch.get("apiVersion") != resource.api_version or patch.get("kind") != resource.kind:
         raise BadRequest(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apiserver.request import Attributes, Target, User
+from apiserver.rules.field_errors import invalid_value, not_supported
 from machinery.api.errors import Cause, Invalid
 from machinery.api.resource import Object, Resource
 
@@ -67,12 +68,10 @@ class DeleteOptions:
         policy: Any = body.get("propagationPolicy")
         causes = []
         if policy is not None and policy not in POLICIES:
-            said = ", ".join(f'"{each}"' for each in (*POLICIES, "nil"))
-            causes.append(Cause("FieldValueNotSupported", f'Unsupported value: "{policy}": supported values: {said}',
-                                "propagationPolicy"))  # fmt: skip
+            causes.append(not_supported("propagationPolicy", policy, (*POLICIES, "nil")))
         if policy is not None and body.get("orphanDependents") is not None:
-            message = "Invalid value: " + f'"{policy}": orphanDependents and deletionPropagation cannot be both set'
-            causes.append(Cause("FieldValueInvalid", message, "propagationPolicy"))
+            detail = "orphanDependents and deletionPropagation cannot be both set"
+            causes.append(invalid_value("propagationPolicy", policy, detail))
         dry_run = body.get("dryRun") or []
         if any(each != "All" for each in dry_run):
             causes.append(unsupported_dry_run(dry_run))
@@ -89,9 +88,7 @@ class DeleteOptions:
 
 
 def unsupported_dry_run(values: list[str]) -> Cause:
-    said = values[0] if len(values) == 1 else values
-    shown = f'["{said}"]' if isinstance(said, str) else "[" + ",".join(f'"{each}"' for each in values) + "]"
-    return Cause("FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun")
+    return not_supported("dryRun", values, ("All",))
 
 
 def options_invalid(kind: str, causes: list[Cause]) -> Invalid:

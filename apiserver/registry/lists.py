@@ -13,6 +13,7 @@ import orjson
 from apiserver.cache_entry import Entry
 from apiserver.registry.call import options_invalid
 from apiserver.registry.selection import Selection
+from apiserver.rules.field_errors import forbidden, not_supported
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import BadRequest, Cause, Expired, Timeout
 from machinery.api.resource import Resource
@@ -85,13 +86,12 @@ def _initial_events(options: ListOptions, *, is_watch: bool) -> list[Cause]:
     if options.send_initial_events is None:
         return []
     if not is_watch:
-        return [_cause("sendInitialEvents", "sendInitialEvents is forbidden for list")]
+        return [forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
     if not options.resource_version_match:
         message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        return [_cause("resourceVersionMatch", message)]
+        return [forbidden("resourceVersionMatch", message)]
     if options.resource_version_match != "NotOlderThan":
-        shown = f'Unsupported value: "{options.resource_version_match}": supported values: "NotOlderThan"'
-        return [Cause("FieldValueNotSupported", shown, "resourceVersionMatch")]
+        return [not_supported("resourceVersionMatch", options.resource_version_match, ("NotOlderThan",))]
     return []
 
 
@@ -100,23 +100,18 @@ def _match(options: ListOptions, *, is_watch: bool) -> list[Cause]:
     if not match or options.send_initial_events is not None:
         return []
     if is_watch:
-        return [_cause("resourceVersionMatch", _FORBIDDEN + "for watch unless sendInitialEvents is provided")]
+        return [forbidden("resourceVersionMatch", _FORBIDDEN + "for watch unless sendInitialEvents is provided")]
     causes = []
     if not version:
-        causes.append(_cause("resourceVersionMatch", _FORBIDDEN + "unless resourceVersion is provided"))
+        causes.append(forbidden("resourceVersionMatch", _FORBIDDEN + "unless resourceVersion is provided"))
     if options.continue_token:
-        causes.append(_cause("resourceVersionMatch", _FORBIDDEN + "when continue is provided"))
+        causes.append(forbidden("resourceVersionMatch", _FORBIDDEN + "when continue is provided"))
     if match not in ("Exact", "NotOlderThan"):
-        shown = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        causes.append(Cause("FieldValueNotSupported", shown, "resourceVersionMatch"))
+        causes.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
     if match == "Exact" and version == "0":
         message = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        causes.append(_cause("resourceVersionMatch", message))
+        causes.append(forbidden("resourceVersionMatch", message))
     return causes
-
-
-def _cause(field: str, message: str) -> Cause:
-    return Cause("FieldValueForbidden", f"Forbidden: {message}", field)
 
 
 def revision_of(version: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from apiserver.rules.field_errors import invalid_value
 from apiserver.rules.network.service_exposure import EXPOSED, needs_health_check
-from machinery.api.errors import Cause, InternalError, invalid
+from machinery.api.errors import InternalError, invalid
 from machinery.api.resource import Object
 
 Taken = Callable[[int], bool]
@@ -40,9 +41,7 @@ class NodePorts:
         for index, port in enumerate(spec.get("ports") or ()):
             if number := port.get("nodePort"):
                 if number not in given and (why := self._refusal(number, is_taken, own)):
-                    cause = Cause(
-                        "FieldValueInvalid", f"Invalid value: {number}: {why}", f"spec.ports[{index}].nodePort"
-                    )
+                    cause = invalid_value(f"spec.ports[{index}].nodePort", number, why)
                     raise invalid("Service", name, [cause])
                 given.add(number)
                 by_port.setdefault(port["port"], number)

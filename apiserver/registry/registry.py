@@ -20,12 +20,13 @@ from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
+from apiserver.rules.field_errors import invalid_value
 from apiserver.set_aside import Unreadable
 from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
 from machinery.api.canonical import canonical, completed
-from machinery.api.errors import BadRequest, Cause, Invalid, already_exists, conflict, invalid, not_found
+from machinery.api.errors import BadRequest, Invalid, already_exists, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
@@ -198,13 +199,11 @@ class Registry:
             raise conflict(resource.plural, name, why, resource.group)
         if not version:
             if call.verb == "update" and not strategy.may_be_unconditional(resource):
-                cause = Cause("FieldValueInvalid", "Invalid value: 0: must be specified for an update",
-                              "metadata.resourceVersion")  # fmt: skip
-                raise invalid(resource.kind, name, [cause], resource.group)
+                raise _invalid_version(resource, name, 0, "must be specified for an update")
             return False
         if not version.isdecimal():
-            said = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise _invalid_version(resource, name, said)
+            detail = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise _invalid_version(resource, name, version, detail)
         if version != old["metadata"]["resourceVersion"]:
             raise conflict(resource.plural, name, MODIFIED, resource.group)
         return True
@@ -315,5 +314,6 @@ def _check_url_name(call: Call, metadata: dict[str, Any]) -> None:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
 
 
-def _invalid_version(resource: Resource, name: str, said: str) -> Invalid:
-    return invalid(resource.kind, name, [Cause("FieldValueInvalid", said, "metadata.resourceVersion")], resource.group)
+def _invalid_version(resource: Resource, name: str, version: int | str, detail: str) -> Invalid:
+    cause = invalid_value("metadata.resourceVersion", version, detail)
+    return invalid(resource.kind, name, [cause], resource.group)

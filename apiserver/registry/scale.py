@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from machinery.api.errors import BadRequest, Cause, conflict, invalid
+from apiserver.rules.field_errors import not_negative
+from machinery.api.errors import BadRequest, conflict, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import from_label_selector
 
@@ -52,9 +53,8 @@ def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:
         name, there = current["metadata"]["name"], current["metadata"]
         if metadata.get("name", name) != name:
             raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
-        if replicas < 0:
-            message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-            raise invalid("Scale", name, [Cause("FieldValueInvalid", message, "spec.replicas")], "autoscaling")
+        if causes := not_negative("spec.replicas", replicas):
+            raise invalid("Scale", name, causes, "autoscaling")
         if metadata.get("uid") and metadata["uid"] != there["uid"]:
             why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {there['uid']}"
             raise conflict(resource.plural, name, why, resource.group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apiserver.rules.field_errors import all_of, invalid_value, not_supported, required
+from apiserver.rules.field_errors import all_of, invalid_value, missing, not_supported, required
 from apiserver.rules.pods.path_rules import backstep_errors
 from apiserver.rules.pods.surroundings import Surroundings
 from machinery.api import names, quantity
@@ -173,6 +173,6 @@ def file_variable_errors(around: Surroundings, volumes: list[Object]) -> Iterato
     declared = {volume.get("name") or "": volume for volume in volumes}
     for path, name in around.file_variables:
         if name not in declared:
-            yield Cause("FieldValueNotFound", f'Not found: "{name}"', path)
+            yield missing(path, name)
         elif declared[name].get("emptyDir") is None:
             yield invalid_value(path, name, "referenced volume must be of type emptyDir")
