@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from machinery.linux import cgroup, processes
-from machinery.linux.boot import start_time
+from machinery.linux import cgroup, child, processes
 from machinery.linux.mount import mount_points, unmount
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
@@ -133,10 +132,9 @@ def _processes(config: RuntimeConfig) -> list[int]:
 
 async def _gone(pid: int) -> None:
     """Returns when the process has ended, for ten seconds at most."""
-    for _ in range(500):
-        if not start_time(pid):
-            return
-        await asyncio.sleep(0.02)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            await child.ended(pid)
 
 
 def _remove(config: RuntimeConfig) -> None:
