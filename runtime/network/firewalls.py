@@ -17,10 +17,14 @@ Open = Callable[[Collection[Table] | None], None]
 
 
 async def follow(open_chains: Open) -> None:
-    """Calls `open_chains` (in a thread) with the tables that others have changed, None for all; until cancelled."""
+    """Calls `open_chains` (in a thread) with the tables that others have changed, None for all; until cancelled.
+
+    It begins with all: on a machine that boots, firewalls load their rules while this starts.
+    """
     changed: set[Table] = set()
-    is_lost = False
+    is_lost = True
     wake = asyncio.Event()
+    wake.set()
     loop = asyncio.get_running_loop()
     with listener() as socket:
 

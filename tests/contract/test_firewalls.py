@@ -44,6 +44,8 @@ async def test_what_others_change_is_told_once_it_has_settled() -> None:
         task = group.create_task(firewalls.follow(lambda found: loop.call_soon_threadsafe(told.put_nowait, found)))
         try:
             async with asyncio.timeout(30):
+                # What was changed before it listened.
+                assert await told.get() is None
                 while True:
                     await asyncio.to_thread(nft.run, f"add table ip {name}; add chain ip {name} c\n")
                     await asyncio.to_thread(nft.run, f"delete table ip {name}\n")
