@@ -80,9 +80,7 @@ def _validate_common(metadata: Object, resource: Resource) -> Iterator[Cause]:
 def _validate_names(metadata: Object, resource: Resource) -> Iterator[Cause]:
     rule = _NAME_RULES.get((resource.group, resource.plural), names.dns_subdomain)
     if prefix := metadata.get("generateName"):
-        # Whatever ends in a dash becomes valid by the random part.
-        shown = prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
-        for said in rule(shown):
+        for said in rule(names.extended(prefix)):
             yield invalid_value("metadata.generateName", prefix, said)
     if name := metadata.get("name"):
         for said in rule(name):

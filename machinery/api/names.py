@@ -73,6 +73,11 @@ def generated(prefix: str) -> str:
     return prefix[: 63 - 5] + random_suffix()
 
 
+def extended(prefix: str) -> str:
+    """A prefix as it is judged: whatever ends in a dash becomes valid by what is added to it."""
+    return f"{prefix[:-2]}a" if prefix.endswith("-") and len(prefix) > 1 else prefix
+
+
 def dns_label(name: str) -> list[str]:
     complaints = [too_long(63)] if _size(name) > 63 else []
     if not _matches(_LABEL, name):

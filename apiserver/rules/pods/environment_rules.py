@@ -156,16 +156,12 @@ def environment_source_errors(sources: list[Object], path: str) -> Iterator[Caus
         chosen = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
         for kind in chosen:
             name, at = source[kind].get("name") or "", f"{where}.{kind}.name"
-            yield from all_of(at, name, names.dns_subdomain(_maybe_prefix(name))) if name else [required(at)]
+            # Upstream judges it as one to which something may yet be added.
+            yield from all_of(at, name, names.dns_subdomain(names.extended(name))) if name else [required(at)]
         if not chosen:
             yield invalid_value(path, "", "must specify one of: `configMapRef` or `secretRef`")
         elif len(chosen) > 1:
             yield invalid_value(path, "", _ONE_SOURCE)
-
-
-def _maybe_prefix(name: str) -> str:
-    """The name as upstream judges it here: as one to which something may yet be added, so a last dash is fine."""
-    return f"{name[:-2]}a" if name.endswith("-") and len(name) > 1 else name
 
 
 def file_variable_errors(around: Surroundings, volumes: list[Object]) -> Iterator[Cause]:
