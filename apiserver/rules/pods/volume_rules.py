@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from apiserver.rules.field_errors import (
     all_of,
@@ -170,44 +169,36 @@ def _image_errors(source: Object, path: str) -> Iterator[Cause]:
     yield from choice(f"{path}.pullPolicy", source.get("pullPolicy"), PULL_POLICIES)
 
 
-class _Source(NamedTuple):
-    errors: Callable[[Object, str], Iterator[Cause]]
-    shown_as: str = ""
-    """The path's last part, where upstream names it otherwise than the field."""
-    refused_as: str = ""
-    """The same for a second source."""
-
-
 _SOURCES = {
-    "emptyDir": _Source(_empty_dir_errors),
-    "hostPath": _Source(host_path_errors),
-    "gitRepo": _Source(storage.git_errors),
-    "gcePersistentDisk": _Source(storage.gce_errors, shown_as="persistentDisk"),
-    "awsElasticBlockStore": _Source(storage.aws_errors),
-    "secret": _Source(_secret_errors),
-    "nfs": _Source(storage.nfs_errors),
-    "iscsi": _Source(storage.iscsi_errors),
-    "glusterfs": _Source(storage.needs("endpoints", "path")),
-    "flocker": _Source(storage.flocker_errors),
-    "persistentVolumeClaim": _Source(_claim_errors),
-    "rbd": _Source(storage.needs("monitors", "image")),
-    "cinder": _Source(storage.cinder_errors),
-    "cephfs": _Source(storage.needs("monitors"), refused_as="cephFS"),
-    "quobyte": _Source(storage.quobyte_errors),
-    "downwardAPI": _Source(_downward_errors, refused_as="downwarAPI"),
-    "fc": _Source(storage.fc_errors),
-    "flexVolume": _Source(storage.flex_errors),
-    "configMap": _Source(_config_map_errors),
-    "azureFile": _Source(storage.needs("secretName", "shareName")),
-    "vsphereVolume": _Source(storage.needs("volumePath")),
-    "photonPersistentDisk": _Source(storage.needs("pdID")),
-    "portworxVolume": _Source(storage.needs("volumeID")),
-    "azureDisk": _Source(storage.azure_disk_errors),
-    "storageos": _Source(storage.storage_os_errors),
-    "projected": _Source(_projected_errors),
-    "scaleIO": _Source(storage.needs("gateway", "system", "volumeName")),
-    "csi": _Source(_csi_errors),
-    "ephemeral": _Source(_ephemeral_errors),
-    "image": _Source(_image_errors),
+    "emptyDir": storage.Source(_empty_dir_errors),
+    "hostPath": storage.Source(host_path_errors),
+    "gitRepo": storage.Source(storage.git_errors),
+    "gcePersistentDisk": storage.Source(storage.gce_errors, shown_as="persistentDisk"),
+    "awsElasticBlockStore": storage.Source(storage.aws_errors),
+    "secret": storage.Source(_secret_errors),
+    "nfs": storage.Source(storage.nfs_errors),
+    "iscsi": storage.Source(storage.iscsi_errors),
+    "glusterfs": storage.Source(storage.needs("endpoints", "path")),
+    "flocker": storage.Source(storage.flocker_errors),
+    "persistentVolumeClaim": storage.Source(_claim_errors),
+    "rbd": storage.Source(storage.needs("monitors", "image")),
+    "cinder": storage.Source(storage.cinder_errors),
+    "cephfs": storage.Source(storage.needs("monitors"), refused_as="cephFS"),
+    "quobyte": storage.Source(storage.quobyte_errors),
+    "downwardAPI": storage.Source(_downward_errors, refused_as="downwarAPI"),
+    "fc": storage.Source(storage.fc_errors),
+    "flexVolume": storage.Source(storage.flex_errors),
+    "configMap": storage.Source(_config_map_errors),
+    "azureFile": storage.Source(storage.needs("secretName", "shareName")),
+    "vsphereVolume": storage.Source(storage.needs("volumePath")),
+    "photonPersistentDisk": storage.Source(storage.needs("pdID")),
+    "portworxVolume": storage.Source(storage.needs("volumeID")),
+    "azureDisk": storage.Source(storage.azure_disk_errors),
+    "storageos": storage.Source(storage.storage_os_errors),
+    "projected": storage.Source(_projected_errors),
+    "scaleIO": storage.Source(storage.needs("gateway", "system", "volumeName")),
+    "csi": storage.Source(_csi_errors),
+    "ephemeral": storage.Source(_ephemeral_errors),
+    "image": storage.Source(_image_errors),
 }
 """In the order in which upstream looks: of two sources the later one is too many."""

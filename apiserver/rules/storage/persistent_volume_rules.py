@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_supported, one_of, required
 from apiserver.rules.immutability import IMMUTABLE
@@ -158,37 +157,29 @@ def _with_whole_secret(
     return checked
 
 
-class _Source(NamedTuple):
-    errors: Callable[[Object, str], Iterator[Cause]]
-    shown_as: str = ""
-    """The path's last part, where upstream names it otherwise than the field."""
-    refused_as: str = ""
-    """The same for a second source."""
-
-
 _SOURCES = {
-    "hostPath": _Source(host_path_errors),
-    "gcePersistentDisk": _Source(storage.gce_errors, shown_as="persistentDisk"),
-    "awsElasticBlockStore": _Source(storage.aws_errors),
-    "glusterfs": _Source(_glusterfs_errors),
-    "flocker": _Source(storage.flocker_errors),
-    "nfs": _Source(storage.nfs_errors),
-    "rbd": _Source(storage.needs("monitors", "image")),
-    "quobyte": _Source(storage.quobyte_errors),
-    "cephfs": _Source(storage.needs("monitors"), refused_as="cephFS"),
-    "iscsi": _Source(storage.iscsi_errors),
-    "cinder": _Source(_with_whole_secret(storage.cinder_errors)),
-    "fc": _Source(storage.fc_errors),
-    "flexVolume": _Source(storage.flex_errors),
-    "azureFile": _Source(_azure_file_errors),
-    "vsphereVolume": _Source(storage.needs("volumePath")),
-    "photonPersistentDisk": _Source(storage.needs("pdID")),
-    "portworxVolume": _Source(storage.needs("volumeID")),
-    "azureDisk": _Source(storage.azure_disk_errors),
-    "scaleIO": _Source(storage.needs("gateway", "system", "volumeName")),
-    "local": _Source(_local_errors),
-    "storageos": _Source(_with_whole_secret(storage.storage_os_errors)),
-    "csi": _Source(_csi_errors),
+    "hostPath": storage.Source(host_path_errors),
+    "gcePersistentDisk": storage.Source(storage.gce_errors, shown_as="persistentDisk"),
+    "awsElasticBlockStore": storage.Source(storage.aws_errors),
+    "glusterfs": storage.Source(_glusterfs_errors),
+    "flocker": storage.Source(storage.flocker_errors),
+    "nfs": storage.Source(storage.nfs_errors),
+    "rbd": storage.Source(storage.needs("monitors", "image")),
+    "quobyte": storage.Source(storage.quobyte_errors),
+    "cephfs": storage.Source(storage.needs("monitors"), refused_as="cephFS"),
+    "iscsi": storage.Source(storage.iscsi_errors),
+    "cinder": storage.Source(_with_whole_secret(storage.cinder_errors)),
+    "fc": storage.Source(storage.fc_errors),
+    "flexVolume": storage.Source(storage.flex_errors),
+    "azureFile": storage.Source(_azure_file_errors),
+    "vsphereVolume": storage.Source(storage.needs("volumePath")),
+    "photonPersistentDisk": storage.Source(storage.needs("pdID")),
+    "portworxVolume": storage.Source(storage.needs("volumeID")),
+    "azureDisk": storage.Source(storage.azure_disk_errors),
+    "scaleIO": storage.Source(storage.needs("gateway", "system", "volumeName")),
+    "local": storage.Source(_local_errors),
+    "storageos": storage.Source(_with_whole_secret(storage.storage_os_errors)),
+    "csi": storage.Source(_csi_errors),
 }
 """In the order that upstream looks at them: the first that is there is the one that is meant."""
 

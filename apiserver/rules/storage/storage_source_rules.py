@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from apiserver.rules.field_errors import all_of, in_range, invalid_value, not_supported, required, too_long
 from apiserver.rules.pods.path_rules import relative_path_errors
@@ -20,6 +21,16 @@ _QUALIFIED_NAMES = {
 _LONGEST_PORTAL = 64
 _LONGEST_DRIVER = 63
 _PAIRS = "must be a host:port pair or multiple pairs separated by commas"
+
+
+class Source(NamedTuple):
+    """One that a volume can have: its rule, and how upstream's errors call it."""
+
+    errors: Callable[[Object, str], Iterator[Cause]]
+    shown_as: str = ""
+    """The path's last part, where upstream names it otherwise than the field."""
+    refused_as: str = ""
+    """The same for a second source."""
 
 
 def needs(*fields: str) -> Callable[[Object, str], Iterator[Cause]]:
