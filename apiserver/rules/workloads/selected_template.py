@@ -22,7 +22,7 @@ def selected_template_errors(spec: Object, kind: str, *, called: str = "") -> It
     if selector is None:
         yield required("spec.selector")
     yield from wrong
-    if selector is not None and _is_empty(selector):
+    if selects_all(selector):
         yield invalid_value("spec.selector", selector, f"empty selector is invalid for {called or kind.lower()}")
     if wrong:
         yield invalid_value("spec.selector", selector, "invalid label selector")
@@ -31,8 +31,9 @@ def selected_template_errors(spec: Object, kind: str, *, called: str = "") -> It
     yield from always_restarted_errors(template, kind)
 
 
-def _is_empty(selector: Object) -> bool:
-    return not selector.get("matchLabels") and not selector.get("matchExpressions")
+def selects_all(selector: Object | None) -> bool:
+    """Whether a LabelSelector is there and selects everything."""
+    return selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
 
 
 def labels_of(template: Object) -> Any:

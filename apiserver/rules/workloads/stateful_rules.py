@@ -8,7 +8,7 @@ from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_n
 from apiserver.rules.label_rules import label_selector_errors
 from apiserver.rules.pods.pod_rules import template_errors
 from apiserver.rules.storage.claim_rules import claim_spec_errors, claim_spec_warnings
-from apiserver.rules.workloads.selected_template import fit_errors, labels_of, restart_errors
+from apiserver.rules.workloads.selected_template import fit_errors, labels_of, restart_errors, selects_all
 from apiserver.rules.workloads.share_rules import more_than_all_errors, share, share_errors
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -79,7 +79,7 @@ def _template_errors(spec: Object) -> Iterator[Cause]:
     if selector is None:
         yield required("spec.selector")
     yield from wrong
-    if selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
+    if selects_all(selector):
         yield invalid_value("spec.selector", selector, "empty selector is invalid for statefulset")
     if not wrong:
         yield from fit_errors(selector, labels_of(template))

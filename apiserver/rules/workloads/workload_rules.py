@@ -11,6 +11,7 @@ from apiserver.rules.workloads.selected_template import (
     fit_errors,
     labels_of,
     selected_template_errors,
+    selects_all,
 )
 from apiserver.rules.workloads.share_rules import more_than_all_errors, share, share_errors
 from machinery.api import names
@@ -70,7 +71,7 @@ def daemon_set_errors(daemon_set: Object) -> list[Cause]:
     errors = list(label_selector_errors(selector, "spec.selector"))
     if not errors:
         errors += fit_errors(selector, labels_of(template))
-    if selector is not None and not (selector.get("matchLabels") or selector.get("matchExpressions")):
+    if selects_all(selector):
         errors.append(invalid_value("spec.selector", selector, "empty selector is invalid for daemonset"))
     errors += always_restarted_errors(template, "DaemonSet")
     errors += not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
