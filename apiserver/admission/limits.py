@@ -99,7 +99,7 @@ def violations(obj: Object, items: Sequence[Object], *, is_pod: bool) -> Iterato
 def _violations(item: Object, kind: str, requests: Amounts, limits: Amounts) -> Iterator[str]:
     for tier, judge in (("min", _below), ("max", _above), ("maxLimitRequestRatio", _beyond)):
         for name, bound in sorted((item.get(tier) or {}).items()):
-            if why := judge(f"{name}", kind, bound, requests, limits):
+            if why := judge(name, kind, bound, requests, limits):
                 yield why
 
 
