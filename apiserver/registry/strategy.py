@@ -13,6 +13,7 @@ import orjson
 from apiserver.kinds.rules import rules_for
 from apiserver.registry import metadata as meta
 from apiserver.registry.conversion import stored_resource, to_stored
+from apiserver.rules.defaulting import take_field
 from machinery.api.canonical import canonical
 from machinery.api.errors import BadRequest, Cause, invalid
 from machinery.api.resource import Object, Resource
@@ -154,10 +155,7 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
     metadata = {**new["metadata"]}
     for field in ("ownerReferences", "finalizers"):
         # Kubernetes' strategies differ here; what all of them forbid would be a surprise in any.
-        if field in old["metadata"]:
-            metadata[field] = old["metadata"][field]
-        else:
-            metadata.pop(field, None)
+        take_field(metadata, old["metadata"], field)
     written = {**old, "metadata": metadata, "status": new.get("status", {})}
     rules_for(resource).prepare_status(written, old)
     return written

@@ -1,4 +1,4 @@
-"""Two words that most kinds' defaults are written in: values for absent fields, and the usual handling of status."""
+"""Words that most kinds' defaults are written in: values for absent fields, and the usual handling of status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ def drop_status(obj: Object) -> None:
 
 def keep_status(new: Object, old: Object) -> None:
     """The status is written through its sub-resource alone."""
-    if "status" in old:
-        new["status"] = old["status"]
+    take_field(new, old, "status")
+
+
+def take_field(target: Object, source: Object, field: str) -> None:
+    """Makes the field what it is in `source`, which may be absent."""
+    if field in source:
+        target[field] = source[field]
     else:
-        new.pop("status", None)
+        target.pop(field, None)

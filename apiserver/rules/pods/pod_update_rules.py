@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from apiserver.rules.defaulting import take_field
 from apiserver.rules.field_errors import forbidden, in_range, invalid_value
 from apiserver.rules.pods.annotation_rules import MIRROR, annotation_update_errors
 from apiserver.rules.pods.internal_types import internal, internal_pod_spec
@@ -93,17 +94,10 @@ def _masked(spec: Object, before: Object) -> Object:
             pairs = zip(spec[part], before[part], strict=True)
             masked[part] = [{**container, "image": was.get("image")} for container, was in pairs]
     for field in ("activeDeadlineSeconds", "schedulingGates", "tolerations"):
-        _restore(masked, before, field)
+        take_field(masked, before, field)
     if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
-        _restore(masked, before, "terminationGracePeriodSeconds")
+        take_field(masked, before, "terminationGracePeriodSeconds")
     return masked
-
-
-def _restore(changed: Object, before: Object, field: str) -> None:
-    if field in before:
-        changed[field] = before[field]
-    else:
-        changed.pop(field, None)
 
 
 def _placement_errors(masked: Object, before: Object) -> Iterator[Cause]:
@@ -112,12 +106,12 @@ def _placement_errors(masked: Object, before: Object) -> Iterator[Cause]:
     if not selected.items() <= selector.items():
         detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
         yield invalid_value("spec.nodeSelector", masked.get("nodeSelector"), detail)
-    _restore(masked, before, "nodeSelector")
+    take_field(masked, before, "nodeSelector")
     affinity, was = masked.get("affinity") or {}, before.get("affinity") or {}
     if affinity.get("nodeAffinity") != was.get("nodeAffinity"):
         yield from _node_affinity_errors(affinity.get("nodeAffinity") or {}, was.get("nodeAffinity") or {})
         affinity = dict(affinity)
-        _restore(affinity, was, "nodeAffinity")
+        take_field(affinity, was, "nodeAffinity")
         if affinity or "affinity" in before:
             masked["affinity"] = affinity
         else:

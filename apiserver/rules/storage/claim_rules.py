@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apiserver.rules.defaulting import take_field
 from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_supported, required
 from apiserver.rules.immutability import IMMUTABLE
 from apiserver.rules.label_rules import label_selector_errors
@@ -121,7 +122,7 @@ def _compared(new: Object, old: Object) -> tuple[Object, Object]:
     """The two specs without what may differ."""
     before, spec = dict(old.get("spec") or {}), dict(new.get("spec") or {})
     if not before.get("volumeName"):
-        _restore(before, spec, "volumeName")
+        take_field(before, spec, "volumeName")
     name, told = spec.get("storageClassName"), _annotation(old)
     if before.get("storageClassName") is None and name is not None and told in (None, name):
         spec.pop("storageClassName")
@@ -131,14 +132,8 @@ def _compared(new: Object, old: Object) -> tuple[Object, Object]:
             amounts = {**resources["requests"], "storage": requested(before)}
             spec["resources"] = {**resources, "requests": amounts}
         if spec.get("volumeAttributesClassName") is not None:
-            _restore(spec, before, "volumeAttributesClassName")
+            take_field(spec, before, "volumeAttributesClassName")
     return before, spec
-
-
-def _restore(spec: Object, before: Object, field: str) -> None:
-    spec.pop(field, None)
-    if field in before:
-        spec[field] = before[field]
 
 
 def _annotation(claim: Object) -> str | None:

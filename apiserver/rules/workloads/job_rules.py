@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from apiserver.rules.defaulting import take_field
 from apiserver.rules.field_errors import invalid_value, not_negative, not_supported, required, too_long
 from apiserver.rules.immutability import IMMUTABLE, immutable
 from apiserver.rules.label_rules import label_selector_errors
@@ -192,9 +193,9 @@ def _with_changes(template: Object, before: Object, status: Object) -> Any:
     wanted, told = template.get("spec") or {}, template.get("metadata") or {}
     if not status.get("startTime"):
         for field in ("nodeSelector", "tolerations", "schedulingGates"):
-            _take(pod, wanted, field)
+            take_field(pod, wanted, field)
         for field in ("labels", "annotations"):
-            _take(metadata, told, field)
+            take_field(metadata, told, field)
         _take_node_affinity(pod, wanted)
     for part in ("containers", "initContainers"):
         if part in pod and len(pod[part]) == len(wanted.get(part) or ()):
@@ -205,16 +206,10 @@ def _with_changes(template: Object, before: Object, status: Object) -> Any:
     return merged
 
 
-def _take(target: Object, source: Object, field: str) -> None:
-    target.pop(field, None)
-    if field in source:
-        target[field] = source[field]
-
-
 def _take_node_affinity(pod: Object, wanted: Object) -> None:
     """Only what is about nodes may change of the affinity."""
     affinity = dict(pod.get("affinity") or {})
-    _take(affinity, wanted.get("affinity") or {}, "nodeAffinity")
+    take_field(affinity, wanted.get("affinity") or {}, "nodeAffinity")
     pod.pop("affinity", None)
     if affinity or "affinity" in wanted:
         pod["affinity"] = affinity
@@ -224,7 +219,7 @@ def _with_resources(container: Object, wanted: Object) -> Object:
     if container.get("name") != wanted.get("name"):
         return container
     changed = dict(container)
-    _take(changed, wanted, "resources")
+    take_field(changed, wanted, "resources")
     return changed
 
 
