@@ -13,6 +13,7 @@ from apiserver.rules.immutability import immutable
 from apiserver.rules.secret_warnings import secret_warnings
 from machinery.api import names
 from machinery.api.errors import Cause
+from machinery.api.go_json import syntax_error
 from machinery.api.resource import Object
 
 _DOCKER = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
@@ -67,29 +68,15 @@ _JSON_KINDS = {list: "array", str: "string", bool: "bool", int: "number", float:
 
 def _json_errors(path: str, content: bytes) -> Iterator[Cause]:
     try:
-        value = json.loads(content)
+        # Go replaces bytes that are no UTF-8.
+        value = json.loads(content.decode(errors="replace"))
     except ValueError:
-        yield invalid_value(path, _REDACTED, _go_json_words(content.decode(errors="replace")))
+        yield invalid_value(path, _REDACTED, syntax_error(content))
         return
     if value is not None and not isinstance(value, dict):
         kind = _JSON_KINDS[type(value)]
         detail = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         yield invalid_value(path, _REDACTED, detail)
-
-
-def _go_json_words(text: str) -> str:
-    """How Go's encoding/json complains of the first character that is wrong."""
-    stripped = text.lstrip()
-    if not stripped:
-        return "unexpected end of JSON input"
-    for literal in ("null", "true", "false"):
-        if stripped[0] == literal[0]:
-            at = next((i for i, c in enumerate(literal) if stripped[i : i + 1] != c), len(literal))
-            if at < len(literal) and stripped[at : at + 1]:
-                return f"invalid character '{stripped[at]}' in literal {literal} (expecting '{literal[at]}')"
-    if stripped[0] in "{[":
-        return "unexpected end of JSON input"
-    return f"invalid character '{stripped[0]}' looking for beginning of value"
 
 
 def validate_update(new: Object, old: Object) -> list[Cause]:

@@ -39,6 +39,12 @@ REDACTED = 'Invalid value: "<secret contents redacted>"'
         ("kubernetes.io/dockercfg", {".dockercfg": "[]"}, [
             f"data[.dockercfg]: {REDACTED}: json: cannot unmarshal array into Go value of type map[string]interface"
             " {}"]),
+        ("kubernetes.io/dockercfg", {".dockercfg": "{a"}, [
+            f"data[.dockercfg]: {REDACTED}: invalid character 'a' looking for beginning of object key string"]),
+        ("kubernetes.io/dockercfg", {".dockercfg": "{}x"}, [
+            f"data[.dockercfg]: {REDACTED}: invalid character 'x' after top-level value"]),
+        ("kubernetes.io/dockercfg", {".dockercfg": "nul"}, [
+            f"data[.dockercfg]: {REDACTED}: unexpected end of JSON input"]),
         ("kubernetes.io/service-account-token", {}, [
             "metadata.annotations[kubernetes.io/service-account.name]: Required value"]),
         ("Opaque", {"a": "x" * (1 << 20), "b": "x"}, ["data: Too long: may not be more than 1048576 bytes"]),
