@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from machinery.api.errors import Forbidden
+from machinery.api.errors import forbidden
 from machinery.api.pod_resources import Amounts, minus, plus
 from machinery.api.quantity import ZERO, of
 from machinery.api.quota import ResourceQuota, covers, names_about, share, text, total, unsaid
@@ -132,9 +132,9 @@ def _asked(quota: ResourceQuota, row: Resource, write: _Reservation) -> Amounts:
 
 def _checked(found: _Sum, row: Resource, write: _Reservation) -> Amounts:
     """What the write asks of the quota; raises Forbidden where that is not left."""
-    quota = found.quota
+    quota, refused = found.quota, write.new["metadata"]["name"]
     if row == PODS and write.old is None and (missing := unsaid(quota, write.new)):
-        raise _forbidden(row, write.new, f"failed quota: {quota.name}: must specify {missing}")
+        raise forbidden(row.plural, refused, f"failed quota: {quota.name}: must specify {missing}", row.group)
     asked = _asked(quota, row, write)
     if not asked:
         return asked
@@ -143,10 +143,5 @@ def _checked(found: _Sum, row: Resource, write: _Reservation) -> Amounts:
     if over:
         shown = [text({name: each[name] for name in over}) for each in (asked, used, hard)]
         why = f"exceeded quota: {quota.name}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
-        raise _forbidden(row, write.new, why)
+        raise forbidden(row.plural, refused, why, row.group)
     return asked
-
-
-def _forbidden(row: Resource, obj: Object, why: str) -> Forbidden:
-    name = obj["metadata"]["name"]
-    return Forbidden(f'{row.qualified} "{name}" is forbidden: {why}', kind=row.plural, group=row.group, name=name)

@@ -7,7 +7,7 @@ import base64
 from apiserver.admission.chain import Admit, Review
 from apiserver.authz.rbac import Rbac
 from apiserver.request import Attributes
-from machinery.api.errors import Forbidden
+from machinery.api.errors import Forbidden, forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import CERTIFICATE_SIGNING_REQUESTS
 
@@ -82,7 +82,4 @@ def _require(rbac: Rbac, review: Review, verb: str, signer: str) -> None:
 
 
 def _forbidden(review: Review, why: str) -> Forbidden:
-    qualified, name = CERTIFICATE_SIGNING_REQUESTS.qualified, review.name
-    return Forbidden(
-        f'{qualified} "{name}" is forbidden: {why}', kind="certificatesigningrequests", group=_GROUP, name=name
-    )
+    return forbidden(CERTIFICATE_SIGNING_REQUESTS.plural, review.name, why, _GROUP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from apiserver.admission.chain import Admit, Review
-from machinery.api.errors import Forbidden
+from machinery.api.errors import Forbidden, forbidden
 from machinery.api.pod_resources import Amounts, amounts, pod_total
 from machinery.api.quantity import ZERO, of
 from machinery.api.resource import Object
@@ -45,8 +45,7 @@ def _is_concerned(review: Review) -> bool:
 
 def _refused(review: Review, errors: Sequence[str]) -> Forbidden:
     said = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
-    plural, name = review.resource.plural, review.name
-    return Forbidden(f'{plural} "{name}" is forbidden: {said}', kind=plural, name=name)
+    return forbidden(review.resource.plural, review.name, said)
 
 
 def _items(limit_range: Object) -> Sequence[Object]:

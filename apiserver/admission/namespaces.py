@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.admission.chain import Admit, Review
-from machinery.api.errors import Cause, Forbidden, not_found
+from machinery.api.errors import Cause, Forbidden, forbidden, not_found
 from machinery.api.resources import NAMESPACES
 from machinery.client.cache import Cache
 
@@ -17,11 +17,7 @@ def namespace_lifecycle(cache: Cache) -> Admit:
     async def admit(review: Review) -> None:
         if review.operation == "DELETE":
             if review.resource == NAMESPACES and review.name in IMMORTAL:
-                raise Forbidden(
-                    f'namespaces "{review.name}" is forbidden: this namespace may not be deleted',
-                    kind="namespaces",
-                    name=review.name,
-                )
+                raise forbidden("namespaces", review.name, "this namespace may not be deleted")
             return
         if review.operation != "CREATE" or not review.namespace or review.resource.plural in _ALLOWED_IN_ENDING:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.admission.chain import Admit, Review
-from machinery.api.errors import Forbidden
+from machinery.api.errors import forbidden
 from machinery.api.names import random_suffix
 from machinery.api.resource import Object
 from machinery.api.resources import PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS
@@ -20,10 +20,6 @@ def _new_pod(review: Review) -> Object | None:
     return review.obj if is_new else None
 
 
-def _forbidden(review: Review, said: str) -> Forbidden:
-    return Forbidden(f'pods "{review.name}" is forbidden: {said}', kind="pods", name=review.name)
-
-
 def service_account(cache: Cache) -> Admit:
     """ServiceAccount: a pod runs as an account that is there, and finds its token mounted."""
 
@@ -36,7 +32,9 @@ def service_account(cache: Cache) -> Admit:
         account = cache.get(SERVICE_ACCOUNTS, review.namespace, name)
         if account is None:
             where = f"{review.namespace}/{name}"
-            raise _forbidden(review, f'error looking up service account {where}: serviceaccount "{name}" not found')
+            raise forbidden(
+                "pods", review.name, f'error looking up service account {where}: serviceaccount "{name}" not found'
+            )
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(each) for each in account["imagePullSecrets"]]
@@ -92,13 +90,14 @@ def priority(cache: Cache) -> Admit:
         name = spec.get("priorityClassName") or ""
         found = cache.get(PRIORITY_CLASSES, "", name) if name else _global_default(cache)
         if name and found is None:
-            raise _forbidden(review, f"no PriorityClass with name {name} was found")
+            raise forbidden("pods", review.name, f"no PriorityClass with name {name} was found")
         value: int = (found or {}).get("value", 0)
         policy: str = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
         given = spec.get("priority")
         if given is not None and given != value:
-            raise _forbidden(
-                review,
+            raise forbidden(
+                "pods",
+                review.name,
                 f"the integer value of priority ({given}) must not be provided in pod spec; priority admission "
                 f"controller computed {value} from the given PriorityClass name",
             )

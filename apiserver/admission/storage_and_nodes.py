@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.admission.chain import Admit, Review
-from machinery.api.errors import Forbidden
+from machinery.api.errors import forbidden
 from machinery.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
 from machinery.api.volumes import PersistentVolumeClaim, default_class
 from machinery.client.cache import Cache
@@ -62,19 +62,15 @@ def claim_resize(cache: Cache) -> Admit:
         new, old = PersistentVolumeClaim(review.obj), PersistentVolumeClaim(review.old)
         if new.requested == old.requested:
             return
+        plural = review.resource.plural
         if old.phase != "Bound":
-            raise _not_resized(review, "Only bound persistent volume claims can be expanded")
+            raise forbidden(plural, review.name, "Only bound persistent volume claims can be expanded")
         storage_class = cache.get(STORAGE_CLASSES, "", new.storage_class) if new.storage_class else None
         if not (storage_class or {}).get("allowVolumeExpansion"):
-            raise _not_resized(
-                review,
+            why = (
                 "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must "
-                "support resize",
+                "support resize"
             )
+            raise forbidden(plural, review.name, why)
 
     return admit
-
-
-def _not_resized(review: Review, why: str) -> Forbidden:
-    plural, name = review.resource.plural, review.name
-    return Forbidden(f'{plural} "{name}" is forbidden: {why}', kind=plural, name=name)

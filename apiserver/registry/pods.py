@@ -15,6 +15,7 @@ from machinery.api.errors import (
     TooManyRequests,
     UnknownError,
     conflict,
+    forbidden,
     told,
 )
 from machinery.api.resource import Object
@@ -186,8 +187,7 @@ def _why_none(budget: PodDisruptionBudget) -> str:
 
 
 def _unspendable(budget: PodDisruptionBudget, why: str) -> Forbidden:
-    text = f'poddisruptionbudgets.policy "{budget.name}" is forbidden: {why}'
-    return Forbidden(text, kind="poddisruptionbudgets", group="policy", name=budget.name)
+    return forbidden("poddisruptionbudgets", budget.name, why, "policy")
 
 
 def _insufficient(condition: Object, generation: int, now: datetime) -> Object:

@@ -203,6 +203,11 @@ def conflict(plural: str, name: str, why: str, group: str = "") -> Conflict:
     return Conflict(message, kind=plural, group=group, name=name)
 
 
+def forbidden(plural: str, name: str, why: str, group: str = "") -> Forbidden:
+    qualified = f"{plural}.{group}" if group else plural
+    return Forbidden(f'{qualified} "{name}" is forbidden: {why}', kind=plural, group=group, name=name)
+
+
 def invalid(kind: str, name: str, causes: list[Cause], group: str = "") -> Invalid:
     """All field errors of one object, as `kubectl` prints them: one inline, several in brackets."""
     qualified = f"{kind}.{group}" if group else kind
