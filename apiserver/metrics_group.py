@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -122,7 +121,7 @@ def _pod(pod: Object, usages: Usages) -> Object | None:
     return {**_head(POD_METRICS, pod, found.at, found.window), "containers": containers}
 
 
-def _head(resource: Resource, about: Object, at: Any, window: timedelta) -> Object:
+def _head(resource: Resource, about: Object, at: datetime, window: timedelta) -> Object:
     metadata = {
         name: about["metadata"][name] for name in ("name", "namespace", "labels") if about["metadata"].get(name)
     }
