@@ -171,7 +171,8 @@ class Ingest:
         self._partial, self._final, self._descriptor = partial, final, descriptor
         self._hash = hashlib.sha256()
         self.offset = 0
-        self._file = open(partial, "a+b")  # noqa: SIM115 - closed by commit or close
+        # Unbuffered: bytes that a full disk refused would stand in the buffer, and truncating writes that out first.
+        self._file = open(partial, "a+b", buffering=0)  # noqa: SIM115 - closed by commit or close
 
     def resume(self) -> None:
         """Takes up what an earlier attempt wrote; `offset` is then where to go on."""
@@ -194,7 +195,9 @@ class Ingest:
             self._discard()
             raise FailedPrecondition(f"unexpected commit size {self.offset}, expected {self._descriptor.size}")
         self._hash.update(chunk)
-        self._file.write(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def commit(self) -> None:
         """The blob is in the store, verified and on disk; raises FailedPrecondition where it is not what was named."""
@@ -205,7 +208,6 @@ class Ingest:
         if found != self._descriptor.digest:
             self._discard()
             raise FailedPrecondition(f"unexpected commit digest {found}, expected {self._descriptor.digest}")
-        self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._partial, self._final)

@@ -13,7 +13,9 @@ import pytest
 
 from machinery.linux.mount import mount_points
 from runtime.errors import RuntimeFault
+from runtime.images.content import ContentStore
 from runtime.images.layout import write_layout
+from runtime.images.media import Descriptor
 from runtime.images.push import push
 from runtime.images.service import ImageService
 from runtime.snapshots.overlay import OverlaySnapshotter
@@ -78,6 +80,20 @@ async def test_a_pull_without_room_says_so_and_leaves_nothing(tmp_path: Path, at
         root = await images.prepare_rootfs("c", pulled.id)
         assert (root / "large").stat().st_size == len(LARGE[at]())
         await images.remove_rootfs("c")
+
+
+@pytest.mark.parametrize("piece", [1000, 5000, 70_000])
+def test_what_a_full_disk_took_of_a_download_is_given_back(tmp_path: Path, piece: int) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        content = ContentStore(disk / "content")
+        before = used(disk)
+        ingest = content.ingest(Descriptor("application/octet-stream", f"sha256:{'0' * 64}", 2 * MEBI))
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                ingest.write(bytes(piece))
+        ingest.restart()
+        assert used(disk) == before
+        ingest.close()
 
 
 async def test_a_start_on_a_full_disk_finds_all_that_was_there(tmp_path: Path) -> None:
