@@ -13,7 +13,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Cache
 from machinery.pki import Pki
-from machinery.streams.relay import Backend
+from machinery.streams.backend import Backend
 
 if TYPE_CHECKING:
     import ssl

@@ -14,8 +14,9 @@ from aiohttp import web
 from kubelet import podspec
 from kubelet.cri import Cri, RuntimeFailure
 from machinery.api.resource import Object
+from machinery.streams.backend import Backend, UnreachableError
 from machinery.streams.channels import TUNNEL
-from machinery.streams.relay import Backend, UnreachableError, relay
+from machinery.streams.relay import relay
 from machinery.streams.takeover import is_upgrade, wants_websocket
 
 _HTTP = {"NotFound": 404, "ResourceExhausted": 429}

@@ -13,7 +13,8 @@ from apiserver.registry.api import Api
 from apiserver.registry.call import Call
 from machinery.api.errors import BadRequest, StatusError
 from machinery.api.resource import Object
-from machinery.streams.relay import UnreachableError, relay
+from machinery.streams.backend import UnreachableError
+from machinery.streams.relay import relay
 from machinery.streams.takeover import is_upgrade, wants_websocket
 
 STREAMS = ("exec", "attach", "portforward")

@@ -10,40 +10,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from machinery.streams.inbox import LIMIT, Inbox
+from machinery.streams.link import Link
 from machinery.streams.spdy import Connection, Ended, Event, Opened, Received, Reset
 from machinery.streams.spdy_frames import Fields, ProtocolError
 
 _PIECE = 1 << 16
-
-
-class Link(Protocol):
-    """Carries bytes both ways."""
-
-    async def receive(self) -> bytes:
-        """The next bytes; empty at the end."""
-
-    async def send(self, data: bytes) -> None:
-        """Returns when more may be sent; raises ConnectionError where the peer is gone."""
-
-
-class StreamLink:
-    """A socket as a link."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def receive(self) -> bytes:
-        try:
-            return await self._reader.read(1 << 16)
-        except ConnectionError:
-            return b""
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
 
 
 class SpdyStream:

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, RESIZE, STDERR, STDIN, STDOUT, close_message
+from machinery.streams.link import StreamLink
 from machinery.streams.remote_command import PORT_FORWARD_PROTOCOL, SPDY_PROTOCOLS
-from machinery.streams.spdy_session import SpdySession, SpdyStream, StreamLink, spdy_session
+from machinery.streams.spdy_session import SpdySession, SpdyStream, spdy_session
 
 
 @dataclass

@@ -15,11 +15,12 @@ from typing import Protocol
 from aiohttp import web
 
 from machinery.streams.channels import PORT_PROTOCOLS, TUNNEL, chosen
+from machinery.streams.link import Link, StreamLink
 from machinery.streams.remote_command import PORT_FORWARD_PROTOCOL
-from machinery.streams.spdy_session import Link, SpdySession, SpdyStream, StreamLink, spdy_session
+from machinery.streams.spdy_session import SpdySession, SpdyStream, spdy_session
 from machinery.streams.takeover import switching, taken_over, wants_websocket
+from machinery.streams.websocket import Channels, WebSocketLink, accepted, asked_protocols, channels
 from runtime.cri.streaming.negotiation import refusal, spdy_protocol
-from runtime.cri.streaming.websocket import Channels, WebSocketLink, accepted, asked_protocols, channels
 from runtime.errors import RuntimeFault
 
 Connect = Callable[[int], Awaitable[socket.socket]]

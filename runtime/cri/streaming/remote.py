@@ -12,11 +12,12 @@ from aiohttp import web
 
 from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, RESIZE, STDERR, STDIN, STDOUT, ChannelProtocol, chosen
 from machinery.streams.inbox import Inbox
+from machinery.streams.link import StreamLink
 from machinery.streams.remote_command import SPDY_PROTOCOLS, Outcome, Sizes
-from machinery.streams.spdy_session import SpdySession, SpdyStream, StreamLink, spdy_session
+from machinery.streams.spdy_session import SpdySession, SpdyStream, spdy_session
 from machinery.streams.takeover import switching, taken_over, wants_websocket
+from machinery.streams.websocket import Channels, accepted, asked_protocols, channels
 from runtime.cri.streaming.negotiation import refusal, spdy_protocol
-from runtime.cri.streaming.websocket import Channels, accepted, asked_protocols, channels
 from runtime.sandbox.execution import Wanted
 
 _CREATION_SECONDS = 30.0

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from machinery.streams.relay import Backend, UnreachableError, relay
+from machinery.streams.backend import Backend, UnreachableError
+from machinery.streams.relay import relay
 
 ASKED = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "Authorization": "Bearer secret", "Impersonate-User": "eve"}
 
