@@ -1,17 +1,23 @@
-"""Whether the node takes a pod that was bound to it: room, and the pressure under which it stands. Pure.
+"""Whether the node takes a pod that was bound to it: room, labels, taints, ports, and how hard pressed it is. Pure.
 
-The scheduler has asked all this already; a pod that names its node itself has not been asked.
+The scheduler has asked all this already; a pod that names its node itself has not been asked. The order is upstream's,
+as the first reason is the one that is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kubelet import podspec
+from kubelet.preemption import NoVictims, victims
 from kubelet.resources import milli, pod_requests_and_limits, whole
 from kubelet.statusinput import Trouble
+from machinery.api.host_ports import conflict, host_ports
+from machinery.api.node_affinity import takes
 from machinery.api.resource import Object
+from machinery.api.taints import untolerated
+from machinery.api.views import Pod
 
 _CRITICAL = 2_000_000_000
 SAFE_SYSCTLS = frozenset(
@@ -49,23 +55,61 @@ class Shortage:
         )
 
 
+@dataclass(frozen=True)
+class Host:
+    """What of the node decides: `labels` and `taints` as the API has them, `pressures` by their conditions' names."""
+
+    name: str
+    allocatable: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Object] = ()
+    pressures: Collection[str] = ()
+    has_apparmor: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`refused` says why the node does not take the pod; where it does, `preempted` have to end first."""
+
+    refused: Trouble | None = None
+    preempted: tuple[Object, ...] = ()
+
+
 def shortage(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) -> Shortage | None:
-    """What the node lacks for the pod beside the others; those that have ended need nothing."""
+    """The first of what the node lacks for the pod beside the others; those that have ended need nothing."""
+    return next(iter(shortages(pod, others, allocatable)), None)
+
+
+def shortages(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) -> list[Shortage]:
+    """All that the node lacks, in upstream's order; a resource of others that the node has not got is not looked at."""
     uid = podspec.uid(pod)
     active = [each for each in others if uid not in _uids(each) and not podspec.is_terminal(each)]
-    capacity = int(allocatable["pods"])
-    if len(active) + 1 > capacity:
-        return Shortage("pods", 1, len(active), capacity)
-    wanted = _requests(pod)
     used: dict[str, int] = {}
     for each in active:
-        for name, value in _requests(each).items():
+        for name, value in requests(each).items():
             used[name] = used.get(name, 0) + value
-    for name, value in wanted.items():
-        has = _amount(name, allocatable.get(name, "0"))
-        if value and used.get(name, 0) + value > has:
-            return Shortage(name, value, used.get(name, 0), has)
-    return None
+    wanted = requests(pod)
+    found = []
+    for name in sorted(wanted, key=_place):
+        if name not in allocatable and _is_extended(name):
+            continue
+        value, taken, has = wanted[name], used.get(name, 0), _amount(name, allocatable.get(name, "0"))
+        if value and taken + value > has:
+            found.append(Shortage(name, value, taken, has))
+    return found
+
+
+_ORDER = ("pods", "cpu", "memory", "ephemeral-storage")
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+
+
+def _is_extended(name: str) -> bool:
+    """Whether the resource is another's than Kubernetes' own: those of nodes alone are counted here."""
+    domain, slash, _ = name.rpartition("/")
+    return bool(slash) and not f".{domain}".endswith(".kubernetes.io")
 
 
 def _uids(pod: Object) -> tuple[str, str]:
@@ -73,9 +117,13 @@ def _uids(pod: Object) -> tuple[str, str]:
     return podspec.uid(pod), podspec.mirrored_uid(pod)
 
 
-def _requests(pod: Object) -> dict[str, int]:
-    requests, _ = pod_requests_and_limits(pod)
-    return {name: _amount(name, value) for name, value in requests.items()}
+def requests(pod: Object) -> dict[str, int]:
+    """What the pod takes of the node, itself among the pods; CPU in thousandths."""
+    found, _ = pod_requests_and_limits(pod)
+    taken = {name: _amount(name, value) for name, value in found.items()}
+    for name, value in (pod["spec"].get("overhead") or {}).items():
+        taken[name] = taken.get(name, 0) + _amount(name, value)
+    return {"pods": 1, **taken}
 
 
 def _amount(name: str, value: str) -> int:
@@ -84,32 +132,80 @@ def _amount(name: str, value: str) -> int:
 
 def is_critical(pod: Object) -> bool:
     """Whether the node must run the pod if anything at all: static ones, mirrors, and those of the highest priority."""
-    return podspec.is_static(pod) or podspec.is_mirror(pod) or int(pod["spec"].get("priority") or 0) >= _CRITICAL
+    return podspec.is_static(pod) or podspec.is_mirror(pod) or priority(pod) >= _CRITICAL
 
 
-def refusal(
-    pod: Object,
-    others: Iterable[Object],
-    allocatable: Mapping[str, str],
-    pressures: Collection[str],
-    *,
-    has_apparmor: bool = True,
-) -> Trouble | None:
-    """Why the node doesn't take the pod: reason and message of the event."""
-    if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
-        return Trouble("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
-    if not has_apparmor and wants_apparmor(pod):
-        return Trouble("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+def priority(pod: Object) -> int:
+    return int(pod["spec"].get("priority") or 0)
+
+
+def admission(pod: Object, others: Sequence[Object], host: Host) -> Verdict:
+    """`others` are the pods that the node has taken."""
+    barred = _barred(pod, host)
+    if barred is not None:
+        return Verdict(barred)
+    lacking, unfit = shortages(pod, others, host.allocatable), _unfit(pod, others, host)
+    if lacking and not unfit and is_critical(pod):
+        verdict = _making_room(pod, others, lacking)
+    elif lacking and not is_critical(pod):
+        verdict = Verdict(Trouble(f"OutOf{lacking[0].resource}", str(lacking[0])))
+    else:
+        verdict = Verdict(unfit)
+    if verdict.refused is None and not host.has_apparmor and wants_apparmor(pod):
+        return Verdict(Trouble("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"))
+    return verdict
+
+
+def _barred(pod: Object, host: Host) -> Trouble | None:
+    """What no room could mend."""
+    under = sorted(kind for kind in host.pressures if not _withstands(pod, kind))
+    if under:
+        return Trouble("Evicted", f"The node had condition: [{' '.join(under)}]. ")
     unsafe = next((name for name in _sysctls(pod) if name not in SAFE_SYSCTLS), None)
     if unsafe is not None:
         return Trouble("SysctlForbidden", f'forbidden sysctl: "{unsafe}" not allowlisted')
-    under = sorted(kind for kind in pressures if not _withstands(pod, kind))
-    if under:
-        return Trouble("Evicted", f"The node had condition: [{' '.join(under)}]. ")
-    lack = shortage(pod, others, allocatable)
-    if lack is not None:
-        return Trouble(f"OutOf{lack.resource}", str(lack))
+    if (pod["metadata"].get("labels") or {}).get("kubernetes.io/os", "linux") != "linux":
+        said = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return Trouble("PodOSSelectorNodeLabelDoesNotMatch", said)
+    if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
+        return Trouble("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     return None
+
+
+def _unfit(pod: Object, others: Iterable[Object], host: Host) -> Trouble | None:
+    """Why the node is not one for the pod, however much room there is."""
+    view = Pod(pod)
+    if not takes(view, host.labels, host.name):
+        return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    wanted = host_ports(view)
+    taken = [port for other in others if not podspec.is_terminal(other) for port in host_ports(Pod(other))]
+    if any(conflict(mine, theirs) for mine in wanted for theirs in taken):
+        return _failed("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    if not podspec.is_static(pod) and untolerated(host.taints, view.tolerations, ("NoExecute",)):
+        return _failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    return None
+
+
+def _failed(predicate: str, why: str) -> Trouble:
+    return Trouble(predicate, f"Predicate {predicate} failed: {why}")
+
+
+def _making_room(pod: Object, others: Sequence[Object], lacking: Sequence[Shortage]) -> Verdict:
+    """A critical pod is taken at the cost of others."""
+    wanted = {lack.resource: lack.requested - (lack.capacity - lack.used) for lack in lacking}
+    candidates = [each for each in others if not podspec.is_terminal(each) and _yields(each, pod)]
+    try:
+        return Verdict(preempted=tuple(victims(candidates, wanted, requests)))
+    except NoVictims as error:
+        said = (
+            "Unexpected error while attempting to recover from admission failure: "
+            f"preemption: error finding a set of pods to preempt: {error}"
+        )
+        return Verdict(Trouble("UnexpectedAdmissionError", said))
+
+
+def _yields(pod: Object, critical: Object) -> bool:
+    return not is_critical(pod) or priority(critical) > priority(pod)
 
 
 def wants_apparmor(pod: Object) -> bool:

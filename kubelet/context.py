@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from asyncio import Queue, TaskGroup
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelet import podspec
+from kubelet.admission import Host
 from kubelet.backoff import Backoff
 from kubelet.config import KubeletConfig
 from kubelet.cri import Cri
@@ -19,6 +20,8 @@ from kubelet.policy.enforcer import Enforcer
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
 from machinery.api.resource import Object
+from machinery.api.resources import NODES
+from machinery.api.views import Node
 from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock
@@ -56,15 +59,33 @@ class PodContext:
     runtime: RuntimeVersion
     memory_capacity: int
     allocatable: Object
+    labels: Mapping[str, str]
     host_dns: Dns
     pressure: Callable[[], Pressure]
     has_apparmor: bool
+    neighbours: Callable[[], Sequence[Object]]
+    """The pods that the node has taken, static ones among them."""
+    preempt: Callable[[Sequence[Object]], Awaitable[None]]
+    """Ends these pods for one that is critical."""
     policy: Enforcer | None = None
     crashes: Backoff = field(default_factory=Backoff)
 
     def pods_here(self) -> Sequence[Object]:
         """The pods that are bound to this node, as the API has them."""
         return self.cache.on_node(self.config.node_name)
+
+    def host(self) -> Host:
+        """What admission asks of the node: as the API has it, with what the kubelet knows until it is registered."""
+        name = self.config.node_name
+        node = Node(self.cache.get(NODES, "", name) or {"metadata": {"labels": self.labels}})
+        return Host(
+            name,
+            {**self.allocatable, **node.allocatable},
+            node.labels,
+            node.taints,
+            self.pressure().conditions,
+            self.has_apparmor,
+        )
 
 
 def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:

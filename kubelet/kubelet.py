@@ -86,9 +86,12 @@ class Kubelet:
                     runtime=runtime,
                     memory_capacity=machine.memory,
                     allocatable=node_status.node_status(config, machine, "", {}, self._clock.now())["allocatable"],
+                    labels=node_status.node_labels(config, machine),
                     host_dns=await asyncio.to_thread(host_resolver),
                     pressure=lambda: evictor.pressure,
                     has_apparmor=machine.has_apparmor,
+                    neighbours=lambda: [each.pod for each in self.workers() if each.takes_room],
+                    preempt=self._preempt,
                     policy=self._enforcer(),
                 )
                 group.create_task(evictor.run())
@@ -148,6 +151,14 @@ class Kubelet:
     def pods(self) -> list[Object]:
         """The node's pods as their workers have them."""
         return [worker.pod for worker in self._workers.values()]
+
+    async def _preempt(self, pods: Sequence[Object]) -> None:
+        """Tells these pods that a critical one drives them off, and waits for their ends, one after the other."""
+        assert self._context is not None
+        for pod in pods:
+            worker = self._workers.get(podspec.uid(pod))
+            if worker is not None:
+                await worker.preempt()
 
     def _log_path(self, namespace: str, name: str, container: str, previous: bool) -> Path | None:  # noqa: FBT001
         """The log of the container's newest run, or of the one before; None where there is none."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from kubelet import podspec
 from kubelet.actions import restarts_after
 from kubelet.podstate import PodState
-from kubelet.statusinput import StatusInput, timestamp
+from kubelet.statusinput import StatusInput, Trouble, timestamp
+from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.resource import Object
 
 _OF_RESIZE = {"PodResizePending", "PodResizeInProgress"}
@@ -66,19 +67,20 @@ def pod_conditions(
         {"type": "ContainersReady", **ready},
         {"type": "PodScheduled", "status": "True"},
     ]
-    if given.failure is not None and given.failure.reason == "Evicted":
-        found.append(
-            {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "reason": "TerminationByKubelet",
-                "message": given.failure.message,
-            }
-        )
+    if given.failure is not None and (said := _disruption(given.failure)):
+        why = {"reason": "TerminationByKubelet", "message": said}
+        found.append({"type": DISRUPTION_TARGET, "status": "True", **why})
     known = {condition["type"] for condition in found} | _OF_RESIZE
     whole = [_dated(condition, old.get(condition["type"]), pod, given.now) for condition in found]
     resizing = [_probed(condition, old.get(condition["type"]), given.now) for condition in given.resizing.conditions]
     return [*resizing, *whole, *(condition for kind, condition in old.items() if kind not in known)]
+
+
+def _disruption(failure: Trouble) -> str:
+    """What is told of a pod that the node gave up; empty where it failed by itself."""
+    if failure.reason == "Preempting":
+        return "Pod was preempted by Kubelet to accommodate a critical pod."
+    return failure.message if failure.reason == "Evicted" else ""
 
 
 def _probed(condition: Object, old: Object | None, now: datetime) -> Object:

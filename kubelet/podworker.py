@@ -14,7 +14,7 @@ from typing import Any
 
 from kubelet import podcgroup, podspec
 from kubelet.actions import PodActions, Start, compute_pod_actions, deadline_passed, has_finished
-from kubelet.admission import refusal
+from kubelet.admission import admission
 from kubelet.config import KubeletConfig
 from kubelet.containerstart import NotStarted, Place, start_container
 from kubelet.context import PodContext
@@ -36,6 +36,7 @@ from machinery.contain import contain
 from machinery.linux.nft import NftError
 
 _DEADLINE = Trouble("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+_PREEMPTED = Trouble("Preempting", "Preempted in order to admit critical pod")
 _LEAST_RESTART_GRACE = 2
 
 
@@ -45,7 +46,10 @@ class PodWorker:
         self.pod = pod
         self.is_done = False
         self._is_gone = False
+        self._is_taken = False
         self._failure: Trouble | None = None
+        self._failure_grace: int | None = None
+        self._has_ended = asyncio.Event()
         self._wake = asyncio.Event()
         self._next: datetime | None = None
         self._failed_passes = 0
@@ -76,10 +80,21 @@ class PodWorker:
         self._is_gone = True
         self.wake()
 
-    def evict(self, why: Trouble) -> None:
-        """The node gives the pod up: it fails at once."""
-        self._failure = why
+    def evict(self, why: Trouble, *, grace: int | None = 1) -> None:
+        """The node gives the pod up: it fails, within `grace` seconds, its own where that is None."""
+        self._failure, self._failure_grace = why, grace
         self.wake()
+
+    async def preempt(self) -> None:
+        """Ends the pod for one that is critical; returns when nothing of it runs."""
+        self.evict(_PREEMPTED, grace=None)
+        await self._has_ended.wait()
+
+    @property
+    def takes_room(self) -> bool:
+        """Whether the node has taken the pod, and it is still there."""
+        has_room = self._is_taken or bool((self.pod.get("status") or {}).get("startTime"))
+        return has_room and not self._is_gone and not podspec.is_terminal(self.pod)
 
     async def run(self) -> None:
         while not self.is_done:
@@ -92,6 +107,8 @@ class PodWorker:
             self._failed_passes = 0 if has_passed else self._failed_passes + 1
             if not has_passed:
                 self._look_at(self._now() + timedelta(seconds=min(2**self._failed_passes, 60)))
+            if self.is_done or podspec.is_terminal(self.pod):
+                self._has_ended.set()
             if not self.is_done:
                 await self._wait()
         self._probes.stop()
@@ -130,9 +147,10 @@ class PodWorker:
         state = await self._observer.observe()
         if self._failure is not None:
             self._context.events.tell(pod, "Warning", self._failure.reason, self._failure.message)
-            self._note(pod, await self._ending.finish(pod, state, self._failure, grace=1))
+            self._note(pod, await self._ending.finish(pod, state, self._failure, grace=self._failure_grace))
             return
-        if state.is_empty and not await self._is_admitted(pod):
+        self._is_taken = self._is_taken or not state.is_empty
+        if not self._is_taken and not await self._is_admitted(pod):
             return
         self._probes.follow(pod, state)
         pod, must_restart = self._resize.plan(pod, state)
@@ -163,13 +181,16 @@ class PodWorker:
         if (pod.get("status") or {}).get("startTime"):
             return True
         context = self._context
-        has_apparmor = context.has_apparmor
-        pressures = context.pressure().conditions
-        why = refusal(pod, context.pods_here(), context.allocatable, pressures, has_apparmor=has_apparmor)
-        if why is not None:
+        verdict = admission(pod, context.neighbours(), context.host())
+        # Nothing is awaited in between: of two pods that want the same, the first has it.
+        self._is_taken = verdict.refused is None
+        if verdict.refused is not None:
+            why = verdict.refused
             context.events.tell(pod, "Warning", why.reason, why.message)
             self._note(pod, await self._writer.refuse(pod, why))
-        return why is None
+        elif verdict.preempted:
+            await context.preempt(verdict.preempted)
+        return self._is_taken
 
     async def _tell(self, pod: Object, state: PodState) -> Object:
         new = await self._writer.tell(pod, state, self._probes.verdicts)

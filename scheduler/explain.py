@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from machinery.api.host_ports import conflict
 from machinery.api.node_affinity import required_terms
 from machinery.api.quantity import from_integer, from_milli
 from machinery.api.resource import Object
@@ -13,7 +14,6 @@ from scheduler.cluster import Cluster
 from scheduler.filtering import Check
 from scheduler.framework import Outcome, Profile, Refusal
 from scheduler.node_info import NodeInfo
-from scheduler.plugins.placement import conflict
 from scheduler.plugins.taints import untolerated
 from scheduler.pod_info import MILLI_CPU, PodInfo
 from scheduler.profile import DEFAULT

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from machinery.api.host_ports import Port
 from machinery.api.resource import Object
 from machinery.api.views import Node
 from scheduler.keys import PodKey
-from scheduler.pod_info import PodInfo, Port, amounts
+from scheduler.pod_info import PodInfo, amounts
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,11 @@ import orjson
 
 from machinery.api import quantity
 from machinery.api.disruption import DISRUPTION_TARGET
+from machinery.api.host_ports import Port, host_ports
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.keys import PodKey
 from scheduler.pod_terms import PodTerms, SpreadConstraint, pod_terms, spread_constraints
-
-Port = tuple[str, str, int]
-"""(address, protocol, port) that a pod takes on its node."""
 
 MILLI_CPU, MEMORY = "cpu", "memory"
 # What a container that asks for nothing is taken to use when nodes are compared (upstream's non-zero requests).
@@ -109,17 +107,6 @@ def _of(container: Object, assumed: Mapping[str, int], held: Held, *, keeps: boo
 def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
     for name, value in more.items():
         total[name] = total.get(name, 0) + value
-
-
-def host_ports(pod: Pod) -> frozenset[Port]:
-    """Every port that the pod takes on its node; sidecars count as containers do."""
-    sidecars = [each for each in pod.init_containers if each.get("restartPolicy") == "Always"]
-    return frozenset(
-        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
-        for container in (*pod.containers, *sidecars)
-        for port in container.get("ports") or []
-        if port.get("hostPort")
-    )
 
 
 @dataclass(frozen=True, eq=False)

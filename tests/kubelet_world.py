@@ -17,7 +17,7 @@ from kubelet.config import KubeletConfig
 from kubelet.kubelet import Kubelet
 from kubelet.podworker import PodWorker
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
+from machinery.api.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SERVICE_ACCOUNTS
 from machinery.client.cache import Change
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
@@ -80,6 +80,10 @@ class World:
             return pod if pod is not None and pod["metadata"]["name"] == name and holds(pod) else None
 
         return await self._awaited(PODS, chosen)
+
+    async def node(self) -> Object:
+        """The node, once it is registered."""
+        return await self._awaited(NODES, lambda change: change.after)
 
     async def until_gone(self, name: str) -> Object:
         def chosen(change: Change) -> Object | None:

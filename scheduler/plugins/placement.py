@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from machinery.api.host_ports import Port, conflict, host_ports
 from machinery.api.views import Pod
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal
 from scheduler.node_info import NodeInfo
-from scheduler.pod_info import PodInfo, Port, host_ports
+from scheduler.pod_info import PodInfo
 from scheduler.snapshot import Snapshot
 
-_ANY = "0.0.0.0"
 _SMALL, _LARGE = 23 << 20, 1000 << 20
 _TAKEN = Refusal(("node(s) didn't have free ports for the requested pod ports",))
 _ANOTHER = Refusal(("node(s) didn't match the requested node name",), is_final=True)
@@ -28,11 +28,6 @@ def _filter_name(state: str, pod: PodInfo, info: NodeInfo) -> Refusal | None:
 
 def _wants_ports(pod: PodInfo, snapshot: Snapshot) -> Any:
     return pod.shape.ports or None
-
-
-def conflict(wanted: Port, taken: Port) -> bool:
-    """Whether two pods can't have these on one node: the same port, on the same address or on all."""
-    return wanted[1:] == taken[1:] and (wanted[0] == taken[0] or _ANY in (wanted[0], taken[0]))
 
 
 def _filter_ports(state: frozenset[Port], pod: PodInfo, info: NodeInfo) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from kubelet.eviction import Observation, Signal
 from kubelet.evictor import Evictor
 from kubelet.logrotation import LogRotator
 from machinery.api.resource import Object
-from machinery.api.resources import RUNTIME_CLASSES
+from machinery.api.resources import PODS, RUNTIME_CLASSES
 from machinery.client.clock import SystemClock
 from tests.fake_runtime import FakeRuntime
 from tests.kubelet_world import IMAGE, phase_is, world
@@ -77,6 +78,40 @@ async def test_a_pod_for_which_there_is_no_room_is_refused(tmp_path: Path) -> No
             "Pod was rejected: Node didn't have enough resource: cpu, requested: "
         )
         assert "containerStatuses" not in pod["status"]
+
+
+async def test_of_two_pods_that_want_the_same_port_of_the_node_the_first_has_it(tmp_path: Path) -> None:
+    port = {"ports": [{"containerPort": 80, "hostPort": 8080}]}
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await asyncio.gather(found.pod("a", port), found.pod("b", port))
+        pod = await found.until("b", phase_is("Failed"))
+        assert pod["status"]["reason"] == "NodePorts"
+        said = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+        assert pod["status"]["message"] == f"Pod was rejected: {said}"
+        event = await found.until_told("NodePorts")
+        assert (event["type"], event["message"]) == ("Warning", said)
+        await found.until("a", phase_is("Running"))
+        await found.client.delete(PODS, "a", "default")
+        await found.until_gone("a")
+        await found.pod("c", port)
+        await found.until("c", phase_is("Running"))
+
+
+async def test_a_critical_pod_begins_once_another_has_made_room(tmp_path: Path) -> None:
+    runtime = FakeRuntime(images={IMAGE})
+    async with world(tmp_path, runtime) as found:
+        cpus = (await found.node())["status"]["allocatable"]["cpu"]
+        await found.pod("p", {"resources": {"requests": {"cpu": cpus}}})
+        await found.until("p", phase_is("Running"))
+        await found.pod("critical", {"resources": {"requests": {"cpu": "1"}}}, priorityClassName="system-node-critical")
+        pod = await found.until("p", phase_is("Failed"))
+        said = "Preempted in order to admit critical pod"
+        assert (pod["status"]["reason"], pod["status"]["message"]) == ("Preempting", said)
+        target = _conditions(pod)["DisruptionTarget"]
+        assert target["reason"] == "TerminationByKubelet"
+        assert target["message"] == "Pod was preempted by Kubelet to accommodate a critical pod."
+        assert (await found.until_told("Preempting"))["message"] == said
+        await found.until("critical", phase_is("Running"))
 
 
 def told(type_: str, reason: str, message: str) -> None:
