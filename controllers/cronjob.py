@@ -101,7 +101,7 @@ def _follow(state: State, ledger: Ledger) -> None:
             _meet(job, ledger)
         if job.finished and (job.uid in known or _is_new(job, state.cron_job)):
             ledger.active = [ref for ref in ledger.active if ref["uid"] != job.uid]
-            ledger.tell("Normal", "SawCompletedJob", f"Saw completed job: {job.name}, status: {job.finished}")
+            ledger.tell("Normal", "SawCompletedJob", f"Saw completed job: {job.name}, condition: {job.finished}")
         if job.finished == "Complete" and job.completion_time > ledger.last_successful:
             ledger.last_successful = job.completion_time
     present = {job.uid for job in state.jobs}

@@ -12,6 +12,7 @@ from apiserver.rules.workloads.cron_rules import (
     cron_job_update_warnings,
     cron_job_warnings,
 )
+from apiserver.rules.workloads.job_policies import default_failure_policy
 from machinery.api.resource import Object
 
 
@@ -19,7 +20,9 @@ def default(cron_job: Object) -> None:
     spec = cron_job.setdefault("spec", {})
     spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
     default_values(spec, suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-    default_template(((spec.get("jobTemplate") or {}).get("spec") or {}).get("template"))
+    job_spec = (spec.get("jobTemplate") or {}).get("spec") or {}
+    default_failure_policy(job_spec)
+    default_template(job_spec.get("template"))
 
 
 RULES = Rules(

@@ -15,6 +15,7 @@ from apiserver.rules.workloads.job_rules import (
     job_update_errors,
     job_warnings,
 )
+from apiserver.rules.workloads.job_policies import default_failure_policy
 from apiserver.rules.workloads.job_status import job_status_errors
 from apiserver.rules.workloads.workload_rules import name_warnings
 from machinery.api.resource import Object
@@ -43,6 +44,7 @@ def default_job_spec(spec: Object) -> None:
         suspend=False,
         podReplacementPolicy=policy,
     )
+    default_failure_policy(spec)
     default_template(spec.get("template"))
 
 

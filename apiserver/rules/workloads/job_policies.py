@@ -39,6 +39,13 @@ def _choice(path: str, value: str, supported: Sequence[str]) -> Iterator[Cause]:
         yield not_supported(path, value, supported)
 
 
+def default_failure_policy(spec: Object) -> None:
+    """A condition that a rule names is one that holds, unless it says otherwise (batch/v1)."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            pattern["status"] = pattern.get("status") or "True"
+
+
 def failure_policy_errors(spec: Object, path: str) -> Iterator[Cause]:
     rules, pod = spec["podFailurePolicy"].get("rules") or [], (spec.get("template") or {}).get("spec") or {}
     if len(rules) > _MOST_RULES:

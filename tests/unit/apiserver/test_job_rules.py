@@ -75,13 +75,14 @@ FAILURE, SUCCESS = "spec.podFailurePolicy.rules[0]", "spec.successPolicy.rules[0
             f"{FAILURE}.onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator",
             f"{FAILURE}.onExitCodes.values[2]: Duplicate value: 3",
             f"{FAILURE}.onExitCodes.values: Invalid value: [3,0,3]: must be ordered"]),
-        (failure(action="", onExitCodes={"operator": "", "values": []}, onPodConditions=[{"type": "A", "status": ""}]),
+        (failure(action="", onExitCodes={"operator": "", "values": []}, onPodConditions=[{"type": "A", "status": "?"}]),
          [
             f'{FAILURE}.action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"]',
             f'{FAILURE}.onExitCodes.operator: Required value: valid values: ["In" "NotIn"]',
             f"{FAILURE}.onExitCodes.values: Invalid value: []: at least one value is required",
-            f'{FAILURE}.onPodConditions[0].status: Required value: valid values: ["False" "True" "Unknown"]',
+            f'{FAILURE}.onPodConditions[0].status: Unsupported value: "?": supported values: "False", "True", "Unknown"',
             f"{FAILURE}: Invalid value: specifying both OnExitCodes and OnPodConditions is not supported"]),
+        (failure(action="Ignore", onPodConditions=[{"type": "DisruptionTarget"}]), []),
         (failure(action="FailIndex"), [
             f'{FAILURE}.action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set',
             f"{FAILURE}: Invalid value: specifying one of OnExitCodes and OnPodConditions is required"]),
