@@ -6,6 +6,7 @@ from apiserver.kinds.rules import Rules
 from apiserver.rules.defaulting import default_values, drop_status, keep_status
 from apiserver.rules.pods.pod_spec import default_template
 from apiserver.rules.pods.template_warnings import update_warnings_of, warnings_of
+from apiserver.rules.workloads.job_policies import default_failure_policy
 from apiserver.rules.workloads.job_rules import (
     NAME,
     OLD_NAME,
@@ -15,7 +16,6 @@ from apiserver.rules.workloads.job_rules import (
     job_update_errors,
     job_warnings,
 )
-from apiserver.rules.workloads.job_policies import default_failure_policy
 from apiserver.rules.workloads.job_status import job_status_errors
 from apiserver.rules.workloads.workload_rules import name_warnings
 from machinery.api.resource import Object
