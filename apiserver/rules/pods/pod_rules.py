@@ -45,6 +45,7 @@ from apiserver.rules.pods.windows_rules import host_process_errors, host_users_e
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
+from machinery.by_content import by_content
 
 _RESTARTS = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -96,11 +97,16 @@ def template_errors(template: Any, path: str) -> Iterator[Cause]:
     if annotations := metadata.get("annotations"):
         yield from annotations_errors(annotations, f"{path}.annotations")
         yield from annotation_errors(annotations, spec, f"{path}.annotations")
-    yield from _spec_errors(spec, f"{path}.spec", None)
+    yield from _template_spec_errors(spec, f"{path}.spec")
     if annotations:
         yield from disagreements(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         yield forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
+
+
+@by_content
+def _template_spec_errors(spec: Object, path: str) -> tuple[Cause, ...]:
+    return tuple(_spec_errors(spec, path, None))
 
 
 def _spec_errors(spec: Object, path: str, metadata: Object | None) -> Iterator[Cause]:

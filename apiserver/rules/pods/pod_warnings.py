@@ -13,6 +13,7 @@ from apiserver.rules.pods.windows_rules import containers_with_paths
 from apiserver.rules.storage.claim_rules import claim_spec_warnings
 from machinery.api import names, quantity
 from machinery.api.resource import Object
+from machinery.by_content import by_content
 
 _OLD_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
@@ -43,14 +44,20 @@ def pod_warnings(pod: Object) -> list[str]:
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     found = _app_armor_warnings(metadata.get("annotations") or {}, spec)
     found += _name_warnings(metadata.get("name") or "")
-    return found + list(_warnings(metadata, spec, ""))
+    return found + list(_warnings(metadata.get("annotations") or {}, spec, ""))
 
 
 def template_warnings(template: Object | None, path: str) -> list[str]:
     """Of a pod template that lies at the path."""
     if not template:
         return []
-    return list(_warnings(template.get("metadata") or {}, template.get("spec") or {}, f"{path}."))
+    told = {"annotations": (template.get("metadata") or {}).get("annotations"), "spec": template.get("spec")}
+    return list(_told_of_template(told, f"{path}."))
+
+
+@by_content
+def _told_of_template(told: Object, above: str) -> tuple[str, ...]:
+    return tuple(_warnings(told["annotations"] or {}, told["spec"] or {}, above))
 
 
 def _name_warnings(name: str) -> list[str]:
@@ -76,9 +83,9 @@ def _app_armor_warnings(annotations: Object, spec: Object) -> list[str]:
     return found
 
 
-def _warnings(metadata: Object, spec: Object, above: str) -> Iterator[str]:
+def _warnings(annotations: Object, spec: Object, above: str) -> Iterator[str]:
     """`above` is what stands before `spec` and `metadata` in paths: nothing for pods."""
-    path, annotations = f"{above}spec", metadata.get("annotations") or {}
+    path = f"{above}spec"
     yield from _label_warnings(spec, path)
     for key in _OLD_ANNOTATIONS.keys() & annotations.keys():
         yield f"{above}metadata.annotations[{key}]: {_OLD_ANNOTATIONS[key]}"
