@@ -2,54 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from apiserver.registry.fieldset import is_member
-from apiserver.registry.wholeset import Trie, element, form_of
+from apiserver.registry.wholeset import Trie, element, form_of_list, form_of_map, namer
 from machinery.api.schema import Definition
+
+Merge = Callable[[Any, Any], Any]
+
+
+class _Merges(NamedTuple):
+    """What merges a configuration's value into the live one by one schema: an object, and a list."""
+
+    of_map: Merge
+    of_list: Merge
 
 
 def merged(live: Any, config: Any, schema: Definition | None) -> Any:
     """`live` with all that `config` says; lists with keys item by item, everything atomic as a whole."""
-    if not isinstance(config, (dict, list)):
+    if schema is None or not isinstance(config, (dict, list)):
         return config
-    form = form_of(schema, config)
-    if form == "map" and isinstance(live, dict) and isinstance(config, dict):
-        assert schema is not None
-        result = dict(live)
-        for key, value in config.items():
-            # Most are plain values, which need no look at the schema.
-            is_merged = isinstance(value, (dict, list)) and key in live
-            result[key] = merged(live[key], value, schema.field(key)) if is_merged else value
-        return result
-    if form == "keyed" and isinstance(live, list) and isinstance(config, list):
-        assert schema is not None
-        return _merged_items(live, config, schema)
-    if form == "set" and isinstance(live, list):
-        return [*live, *(item for item in config if item not in live)]
+    of_map, of_list = schema.compiled(_merges)
+    return of_map(live, config) if isinstance(config, dict) else of_list(live, config)
+
+
+def _merges(schema: Definition) -> _Merges:
+    of_map = _map_merge(schema) if schema.compiled(form_of_map) == "map" else _replaced
+    match schema.compiled(form_of_list):
+        case "keyed":
+            return _Merges(of_map, _items_merge(schema))
+        case "set":
+            return _Merges(of_map, _union)
+    return _Merges(of_map, _replaced)
+
+
+def _replaced(live: Any, config: Any) -> Any:
     return config
 
 
-def _merged_items(live: list[Any], config: list[Any], schema: Definition) -> list[Any]:
-    """The live items that the configuration does not name keep their places before the next one that it names."""
-    there = {element(item, schema): item for item in live}
-    named = [(element(item, schema), item) for item in config]
-    ahead = {path for path, _ in named}
-    result: list[Any] = []
-    rest = iter([*there.items()])
-    pending = next(rest, None)
-    for path, item in named:
-        while pending is not None and pending[0] not in ahead:
-            result.append(pending[1])
-            pending = next(rest, None)
-        if pending is not None and pending[0] == path:
-            pending = next(rest, None)
-        result.append(merged(there[path], item, schema.items) if path in there else item)
-    while pending is not None:
-        if pending[0] not in ahead:
-            result.append(pending[1])
+def _union(live: Any, config: list[Any]) -> list[Any]:
+    return [*live, *(item for item in config if item not in live)] if isinstance(live, list) else config
+
+
+def _map_merge(schema: Definition) -> Merge:
+    def merge(live: Any, config: dict[str, Any]) -> Any:
+        if not isinstance(live, dict):
+            return config
+        result = {**live, **config}
+        for key, value in config.items():
+            kind = type(value)
+            # Most are plain values, which need no look at the schema.
+            if (kind is dict or kind is list) and key in live:
+                below = schema.field(key)
+                if below is not None:
+                    merges = below.compiled(_merges)
+                    result[key] = (merges.of_map if kind is dict else merges.of_list)(live[key], value)
+        return result
+
+    return merge
+
+
+def _items_merge(schema: Definition) -> Merge:
+    name, items = schema.compiled(namer), schema.items
+    merge = items.compiled(_merges).of_map if items is not None else _replaced
+
+    def merge_items(live: Any, config: list[Any]) -> list[Any]:
+        """The live items that the configuration does not name keep their places before the next one that it names."""
+        if not isinstance(live, list):
+            return config
+        there = {name(item): item for item in live}
+        named = [(name(item), item) for item in config]
+        ahead = {path for path, _ in named}
+        result: list[Any] = []
+        rest = iter([*there.items()])
         pending = next(rest, None)
-    return result
+        for path, item in named:
+            while pending is not None and pending[0] not in ahead:
+                result.append(pending[1])
+                pending = next(rest, None)
+            if pending is not None and pending[0] == path:
+                pending = next(rest, None)
+            result.append(merge(there[path], item) if path in there and type(item) is dict else item)
+        while pending is not None:
+            if pending[0] not in ahead:
+                result.append(pending[1])
+            pending = next(rest, None)
+        return result
+
+    return merge_items
 
 
 def pruned(value: Any, last: Trie, owned: Trie, schema: Definition | None) -> Any:
