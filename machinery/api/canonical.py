@@ -99,11 +99,14 @@ def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
     def write(value: Any) -> Object:
         out: Object = {}
         for key, item in value.items():
-            writer = writers[key]
-            if item is None or writer is None:
+            plain, write_field, drops = writers[key]
+            if type(item) is plain:
+                written = item
+            elif item is None:
                 continue
-            written = writer[0](item)
-            if written or not writer[1]:
+            else:
+                written = write_field(item)
+            if written or not drops:
                 out[key] = written
         for key, absent in always:
             if key not in out:
@@ -119,11 +122,12 @@ def _always(name: str) -> tuple[tuple[str, Callable[[], Any]], ...]:
     return tuple((field.name, _absent(field)) for field in message(name).fields.values() if _is_always(field))
 
 
-class _Writers(dict[str, tuple[Write, bool] | None]):
-    """By field: its writer, and whether nothing is written of an empty value. None for an unknown field.
+_FieldWriter = tuple[type | None, Write, bool]
+"""The type whose values stand as they are, the writer of others, and whether nothing is written of an empty value."""
 
-    Compiled at the field's first use, as some messages hold themselves.
-    """
+
+class _Writers(dict[str, _FieldWriter]):
+    """By field: how it is written. Compiled at the field's first use, as some messages hold themselves."""
 
     def __init__(self, fields: Mapping[str, Field], *, is_stored: bool, is_strict: bool) -> None:
         super().__init__()
@@ -131,14 +135,15 @@ class _Writers(dict[str, tuple[Write, bool] | None]):
         self._is_stored = is_stored
         self._is_strict = is_strict
 
-    def __missing__(self, key: str) -> tuple[Write, bool] | None:
+    def __missing__(self, key: str) -> _FieldWriter:
         field = self._fields.get(key)
         if field is None:
             if self._is_strict:
                 raise Mismatch
-            return None
+            return None, _nothing, True
         drops = _drops_empty(field) or (self._is_stored and field.kind in _EMPTY)
-        made = self[key] = (_value(field, is_strict=self._is_strict), drops)
+        write = _value(field, is_strict=self._is_strict)
+        made = self[key] = (_PLAIN.get(write), write, drops)
         return made
 
 
@@ -303,6 +308,10 @@ def _micro_time(value: Any) -> str:
     return rfc3339_micro(parse_time(_string(value)))
 
 
+def _nothing(value: Any) -> None:
+    return None
+
+
 def _as_is(value: Any) -> Any:
     return value
 
@@ -314,6 +323,8 @@ def _copy(value: Any) -> Any:
         return [_copy(item) for item in value]
     return value
 
+
+_PLAIN: dict[Write, type] = {_string: str, _bool: bool}
 
 _SINGLES: dict[str, Write] = {
     "string": _string,
