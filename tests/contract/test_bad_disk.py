@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,13 +87,12 @@ def test_what_a_full_disk_took_of_a_download_is_given_back(tmp_path: Path, piece
     with small_disk(tmp_path / "disk", 1) as disk:
         content = ContentStore(disk / "content")
         before = used(disk)
-        ingest = content.ingest(Descriptor("application/octet-stream", f"sha256:{'0' * 64}", 2 * MEBI))
-        with pytest.raises(OSError, match="No space left"):
-            while True:
-                ingest.write(bytes(piece))
-        ingest.restart()
-        assert used(disk) == before
-        ingest.close()
+        with closing(content.ingest(Descriptor("application/octet-stream", f"sha256:{'0' * 64}", 2 * MEBI))) as ingest:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    ingest.write(bytes(piece))
+            ingest.restart()
+            assert used(disk) == before
 
 
 async def test_a_start_on_a_full_disk_finds_all_that_was_there(tmp_path: Path) -> None:
