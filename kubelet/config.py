@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ class KubeletConfig:
     """`pod_logs_dir` is the runtime's view too: CRI is told paths below it. No certificate: no HTTPS server."""
 
     node_name: str
-    node_ip: str
+    node_address: Callable[[], str]
+    """The machine's own, by which the node is known: a laptop's changes."""
     root_dir: Path = Path("/var/lib/minikube-py/kubelet")
     pod_logs_dir: Path = Path("/var/log/pods")
     runtime_endpoint: str = "unix:///run/minikube-py/cri.sock"
@@ -38,6 +40,11 @@ class KubeletConfig:
     """None: Services are another proxy's."""
     policy_table: str = ""
     """The nftables table of NetworkPolicies; empty: they are someone else's to enforce."""
+
+    @property
+    def node_ip(self) -> str:
+        """As it is now."""
+        return self.node_address()
 
     @property
     def pods_dir(self) -> Path:

@@ -121,6 +121,10 @@ class ImagePuller:
         )
         return Pulled(image, name)
 
+    def retry_soon(self) -> None:
+        """Ends all waits: what failed without a network, or by a clock that was set since, may succeed now."""
+        self._retry_at.clear()
+
     def _failed(self, key: str, failure: RuntimeFailure) -> tuple[Trouble, datetime]:
         now = self._clock.now()
         self._backoff.advance(key, now)

@@ -52,6 +52,9 @@ class Kubelet:
         self._statics: dict[str, Object] = {}
         self._group: asyncio.TaskGroup | None = None
         self._context: PodContext | None = None
+        self._server: KubeletServer | None = None
+        self._reporter: node_status.Reporter | None = None
+        self._woken = asyncio.Event()
         self._mirrors: Mirrors | None = None
 
     async def run(self) -> None:
@@ -64,6 +67,7 @@ class Kubelet:
             machine = await asyncio.to_thread(node_status.facts, config.root_dir)
             server = KubeletServer(config, self.pods, self._log_path, Streaming(cri, self.pods), cri.container_stats)
             await server.start()
+            self._server = server
             stack.push_async_callback(server.stop)
             recorder = EventRecorder(self._client, "kubelet", config.node_name, self._clock)
             events = EventQueue(recorder)
@@ -98,7 +102,10 @@ class Kubelet:
                 group.create_task(collector.run())
                 look = partial(node_health.look, cri, lambda: evictor.pressure.conditions)
                 version = f"{runtime.name}://{runtime.version}"
-                group.create_task(node_status.run(config, self._client, self._cache, self._clock, version, look, tell))
+                self._reporter = node_status.Reporter(
+                    config, self._client, self._cache, self._clock, machine, version, tell
+                )
+                group.create_task(node_status.run(self._reporter, self._clock, self._woken, look))
                 await self._serve(context, group, stack)
 
     async def _serve(self, context: PodContext, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
@@ -144,6 +151,28 @@ class Kubelet:
             except RuntimeFailure as failure:
                 LOG.warning("the runtime at %s does not answer: %s", self._config.runtime_endpoint, failure)
                 await self._clock.sleep(1)
+
+    async def move(self) -> None:
+        """Tells the node's address, and the pods' with it, as they are now, and tries what has failed again."""
+        self._woken.set()
+        if self._context is not None:
+            self._context.images.retry_soon()
+        for worker in self._workers.values():
+            worker.wake()
+
+    async def awake(self) -> None:
+        """After a sleep: the Lease is renewed when this returns; tokens and back-offs that are due have their turn."""
+        if self._reporter is not None and not self._reporter.is_missing():
+            await self._reporter.renew()
+        if self._context is not None:
+            # They end by the wall clock, which may have been set back.
+            self._context.crashes.forget("")
+        await self.move()
+
+    def reload_certificate(self) -> None:
+        """Shows the certificate that its files hold now to whoever connects next."""
+        if self._server is not None:
+            self._server.reload_certificate()
 
     def workers(self) -> list[PodWorker]:
         return list(self._workers.values())

@@ -33,6 +33,9 @@ def node_events(name: str, before: Object, after: Object) -> list[tuple[str, str
         for kind, status in _conditions(after).items()
         if _conditions(before).get(kind) != status and (reason := _REASONS.get((kind, status)))
     ]
+    was, now = _address(before), _address(after)
+    if was and now and was != now:
+        found.append(("Normal", "NodeAddressChanged", f"Node {name} is known by {now} now, no longer by {was}"))
     old, new = _boot(before), _boot(after)
     if old and new and old != new:
         found.insert(0, ("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {new}"))
@@ -45,3 +48,8 @@ def _conditions(status: Object) -> dict[str, str]:
 
 def _boot(status: Object) -> str:
     return str((status.get("nodeInfo") or {}).get("bootID", ""))
+
+
+def _address(status: Object) -> str:
+    addresses = status.get("addresses") or ()
+    return next((str(each["address"]) for each in addresses if each["type"] == "InternalIP"), "")

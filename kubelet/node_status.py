@@ -20,7 +20,7 @@ from machinery.api.resources import LEASES, NODES
 from machinery.api.timestamps import rfc3339, rfc3339_micro
 from machinery.client.cache import Cache
 from machinery.client.client import Client
-from machinery.client.clock import Clock
+from machinery.client.clock import Clock, sleep_unless
 from machinery.contain import contain
 
 LEASE_SECONDS, RENEW, REPORT = 40, 10.0, 300.0
@@ -205,21 +205,15 @@ def _silent(type_: str, reason: str, message: str) -> None:
 
 
 async def run(
-    config: KubeletConfig,
-    client: Client,
-    cache: Cache,
-    clock: Clock,
-    runtime: str,
-    look: Callable[[], Awaitable[Health]] = _healthy,
-    tell: Tell = _silent,
+    reporter: Reporter, clock: Clock, woken: asyncio.Event, look: Callable[[], Awaitable[Health]] = _healthy
 ) -> None:
-    """Registers the node, then keeps it; runs until cancelled. The status is written where `look` finds news."""
-    found = await asyncio.to_thread(facts, config.root_dir)
-    reporter = Reporter(config, client, cache, clock, found, runtime, tell)
-    for event in STARTING:
-        tell(*event)
+    """Registers the node, then keeps it; runs until cancelled. The status is written where `look` finds news.
+
+    `woken` is set where there is no time to lose, as when the machine has another address.
+    """
+    reporter.say_started()
     reported: datetime | None = None
-    told = Health()
+    told, known_by = Health(), ""
     while True:
         with contain("node status"):
             health = await look()
@@ -228,12 +222,14 @@ async def run(
                 # Before the status: whoever is told that the node is Ready must not find its Lease run out.
                 await reporter.renew()
             is_due = reported is None or clock.now() - reported >= timedelta(seconds=REPORT)
-            if is_due or health != told or not is_known or reporter.is_given_up():
+            address = reporter.address
+            is_news = health != told or address != known_by or not is_known or reporter.is_given_up()
+            if is_due or is_news:
                 await reporter.report(health)
-                reported, told = clock.now(), health
+                reported, told, known_by = clock.now(), health, address
             if not is_known:
                 await reporter.renew()
-        await clock.sleep(RENEW if reported is not None else 1.0)
+        await sleep_unless(woken, clock, RENEW if reported is not None else 1.0)
 
 
 class Reporter:
@@ -256,6 +252,15 @@ class Reporter:
         self._clock = clock
         self._facts = found
         self._runtime = runtime
+
+    @property
+    def address(self) -> str:
+        """By which the node is known now."""
+        return self._config.node_ip
+
+    def say_started(self) -> None:
+        for event in STARTING:
+            self._tell(*event)
 
     def is_missing(self) -> bool:
         return self._cache.get(NODES, "", self._config.node_name) is None

@@ -69,7 +69,6 @@ class Probes:
         self._unhealthy.clear()
 
     def _begin(self, pod: Object, spec: Object, container: ContainerState, ips: tuple[str, ...]) -> None:
-        ip = self._context.config.node_ip if podspec.is_host_network(pod) else (ips[0] if ips else "")
         for kind in _KINDS:
             key = (container.id, kind)
             if kind not in spec or key in self._tasks:
@@ -84,9 +83,11 @@ class Probes:
             if kind == "readinessProbe":
                 # A kubelet that comes back finds containers as they were, until a probe says otherwise.
                 self._ready[container.id] = bool(told.get("ready"))
-            self._tasks[key] = self._context.group.create_task(self._watch(pod, spec, container, kind, ip))
+            self._tasks[key] = self._context.group.create_task(self._watch(pod, spec, container, kind, ips))
 
-    async def _watch(self, pod: Object, spec: Object, container: ContainerState, kind: str, ip: str) -> None:
+    async def _watch(
+        self, pod: Object, spec: Object, container: ContainerState, kind: str, ips: tuple[str, ...]
+    ) -> None:
         probe, clock = spec[kind], self._context.clock
         if kind != "startupProbe" and container.id in self._has_started:
             await self._has_started[container.id].wait()
@@ -95,7 +96,7 @@ class Probes:
         while True:
             result = _Result(is_success=False, output="probe errored")
             with contain("probe", about=f"{podspec.key(pod)} {container.name} {kind}"):
-                result = await _ask(self._context.cri, spec, probe, container, ip)
+                result = await _ask(self._context.cri, spec, probe, container, self._address(pod, ips))
             successes, failures = (successes + 1, 0) if result.is_success else (0, failures + 1)
             if not result.is_success:
                 said = f"{_KINDS[kind]} probe failed: {result.output}"
@@ -105,6 +106,10 @@ class Probes:
             if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind, probe):
                 return
             await clock.sleep(probe.get("periodSeconds", 10))
+
+    def _address(self, pod: Object, ips: tuple[str, ...]) -> str:
+        """Where the pod is asked now: that of the machine may be another one since the container has started."""
+        return self._context.config.node_ip if podspec.is_host_network(pod) else (ips[0] if ips else "")
 
     def _passed(self, container: ContainerState, kind: str) -> bool:
         """Whether the probe's work is done."""

@@ -48,6 +48,7 @@ class KubeletServer:
         self._log_path = log_path
         self._streaming = streaming
         self._runner: web.AppRunner | None = None
+        self._context: ssl.SSLContext | None = None
 
     async def start(self) -> None:
         if self._config.tls_cert is None or self._config.tls_key is None or self._config.client_ca is None:
@@ -61,11 +62,16 @@ class KubeletServer:
         self._streaming.add_routes(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._config.client_ca))
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(self._config.tls_cert, self._config.tls_key)
-        site = web.TCPSite(self._runner, None, self._config.port, ssl_context=context)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self._config.client_ca))
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self.reload_certificate()
+        site = web.TCPSite(self._runner, None, self._config.port, ssl_context=self._context)
         await site.start()
+
+    def reload_certificate(self) -> None:
+        """Shows the certificate that its files hold now to whoever connects next."""
+        if self._context is not None and self._config.tls_cert is not None:
+            self._context.load_cert_chain(self._config.tls_cert, self._config.tls_key)
 
     @property
     def port(self) -> int:

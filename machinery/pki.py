@@ -103,7 +103,7 @@ class Authority:
 
 
 class Pki:
-    """The directory's keys, loaded. `ssl_context_server` follows renewals without a restart."""
+    """The directory's keys, loaded. `ssl_context_server` shows renewed ones after `reload`, without a restart."""
 
     def __init__(self, directory: Path, authority: Authority, token_key: ec.EllipticCurvePrivateKey) -> None:
         self.directory = directory
@@ -141,15 +141,19 @@ class Pki:
 
     def serve(self, names: Sequence[str], ips: Sequence[str], *, now: datetime | None = None) -> bool:
         """Makes the API server answer to these names too; true if its certificate is a new one."""
+        is_new = self.prepare(names, ips, now=now)
+        if is_new:
+            self.reload()
+        return is_new
+
+    def prepare(self, names: Sequence[str], ips: Sequence[str], *, now: datetime | None = None) -> bool:
+        """The part of `serve` that may wait for the disk; what listens shows the new one after `reload`."""
         wanted = Identity(
             "kube-apiserver",
             names=tuple(dict.fromkeys(("localhost", *CLUSTER_NAMES, *names))),
             ips=tuple(dict.fromkeys(("127.0.0.1", "::1", *ips))),
         )
-        is_new = self._keep("apiserver", wanted, now or datetime.now(UTC))
-        if is_new:
-            self._reload()
-        return is_new
+        return self._keep("apiserver", wanted, now or datetime.now(UTC))
 
     def client(self, file: str, name: str, groups: Sequence[str] = (), *, now: datetime | None = None) -> KeyPair:
         """A client certificate kept as `<file>.crt` and `<file>.key` and renewed with the others."""
@@ -170,12 +174,10 @@ class Pki:
         return self.authority.issue(Identity(name, tuple(groups)), now or datetime.now(UTC))
 
     def renew(self, now: datetime | None = None) -> bool:
-        """Issues anew what is near its end; call it daily. True if anything changed."""
+        """Issues anew what is near its end; call it daily. True if anything changed, for `reload` to show."""
         now = now or datetime.now(UTC)
-        renewed = [file for file, identity in self._kept.items() if self._keep(file, identity, now)]
-        if "apiserver" in renewed:
-            self._reload()
-        return bool(renewed)
+        # All of them, not up to the first.
+        return any([self._keep(file, identity, now) for file, identity in self._kept.items()])
 
     def expiries(self) -> dict[str, datetime]:
         """When each kept certificate and the CA end, for `status`."""
@@ -195,7 +197,7 @@ class Pki:
             context.load_verify_locations(cadata=self.ca_pem.decode())
             context.set_alpn_protocols(["http/1.1"])
             self._server_context = context
-            self._reload()
+            self.reload()
         return self._server_context
 
     def ssl_context_client(self, pair: KeyPair | None = None) -> ssl.SSLContext:
@@ -205,7 +207,8 @@ class Pki:
             context.load_cert_chain(pair.certificate, pair.key)
         return context
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Has the API's listener show the certificate that is kept now, to whoever connects next."""
         if self._server_context is not None:
             self._server_context.load_cert_chain(self.server.certificate, self.server.key)
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apiserver.config import ApiServerConfig
@@ -28,11 +25,14 @@ from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
 from machinery.features import features
-from machinery.pki import Pki, PkiError, write_private
-from minikube_py import children, kubeconfig, memory, node, systemd
+from machinery.pki import Pki
+from minikube_py import children, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import NODE_PREFIX, Config
+from minikube_py.foundation import Foundation
 from minikube_py.instance import InstanceError, State
+from minikube_py.keys import Keys
+from minikube_py.whereabouts import Machine
 
 if TYPE_CHECKING:
     from scheduler.configuration import Configuration
@@ -46,10 +46,9 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
         keepers = [group.create_task(_child(config, *child)) for child in _children(config)]
         keepers += [group.create_task(loop_lag.watch()), group.create_task(memory.keep_trimmed())]
         async with _store(config, state) as store:
-            pki = _pki(config)
-            _write_kubeconfig(config, pki)
-            server = ApiServer(_api_config(config, pki), store)
-            parts = await _start(group, config, state, server, pki)
+            base = await _foundation(config, store)
+            keepers += [group.create_task(body) for body in _watches(base)]
+            parts = await _start(group, state, base)
             end_pods = await ending
             state.phase = "stopping"
             state.write(config.state_file)
@@ -60,7 +59,7 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
                 await _end_pods(group, config)
             # Last, as pods ask on, those that end too.
             await _ended(names)
-            await server.stop()
+            await base.server.stop()
         for keeper in keepers:
             keeper.cancel()
 
@@ -71,10 +70,35 @@ async def _ended(parts: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*parts, return_exceptions=True)
 
 
-async def _start(
-    group: asyncio.TaskGroup, config: Config, state: State, server: ApiServer, pki: Pki
-) -> list[asyncio.Task[None]]:
+async def _foundation(config: Config, store: Store) -> Foundation:
+    clock = SystemClock()
+    machine = Machine(config.bridge, clock)
+    if _follows_addresses(config):
+        await machine.look()
+    keys = Keys(config, machine)
+    keys.write_kubeconfig()
+    server = ApiServer(_api_config(config, keys.pki, machine), store, clock)
+    machine.follow(keys.move)
+    machine.follow_time(keys.renew)
+    return Foundation(config, server, keys, machine, clock)
+
+
+def _follows_addresses(config: Config) -> bool:
+    """An API server that is asked from here alone need not."""
+    return "kubelet" in config.components or not {"0.0.0.0", "::"}.isdisjoint(config.bind)
+
+
+def _watches(base: Foundation) -> Iterator[Coroutine[Any, Any, None]]:
+    """What follows the machine, and goes on until all has ended."""
+    yield base.machine.watch_time()
+    yield base.keys.renew_daily(base.clock)
+    if _follows_addresses(base.config):
+        yield base.machine.watch_addresses()
+
+
+async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> list[asyncio.Task[None]]:
     """Starts what `--components` names, in the order in which they need one another; the tasks in that order."""
+    config, server = base.config, base.server
     parts: list[asyncio.Task[None]] = []
 
     def start(name: str, body: Coroutine[Any, Any, None]) -> None:
@@ -95,44 +119,46 @@ async def _start(
         start("runtime", node.serve_runtime(config, runtime_ready, settled))
         # The server listens on the pods' bridge too, which the runtime makes.
         await runtime_ready.wait()
-    scraper = Scraper(server.cache, server.node_summary, SystemClock())
+        # Without a network the node is known by the bridge.
+        await base.machine.look()
+    scraper = Scraper(server.cache, server.node_summary, base.clock)
     server.serve_metrics(scraper)
     say("apiserver", "starting")
     await server.start()
+    # It has asked for what an API server alone answers to.
+    await base.keys.move()
     start("apiserver", server.run())
     if "kubelet" in config.components:
-        start("dns", node.dns(config, server, settled))
+        start("dns", node.dns(base, settled))
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:
-        start("controllers", _controllers(config, server, pki, scraper, settled))
+        start("controllers", _controllers(base, scraper, settled))
     if "scheduler" in config.components:
-        start("scheduler", _scheduler(server, scheduling))
+        start("scheduler", _scheduler(base, scheduling))
     # From here on it may take as long as another runtime takes to come up.
     gc.enable()
     if "kubelet" in config.components:
-        start("kubelet", node.kubelet(config, pki, server))
+        start("kubelet", node.kubelet(base))
         await _node_ready(server, config.node, state.started)
     _say_ready(config, state)
     # What the start has made stays: no later pass of the collector need look at it.
     gc.freeze()
     _keep_systemd_told(server)
     settled.set()
-    for name, body in _addons(config, pki, server, scraper):
+    for name, body in _addons(base, scraper):
         start(name, body)
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
 
 
-def _addons(
-    config: Config, pki: Pki, server: ApiServer, scraper: Scraper
-) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+def _addons(base: Foundation, scraper: Scraper) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What the node is Ready without."""
-    if "kubelet" in config.components:
-        yield "storage", node.storage(config, server)
-        yield "metrics", node.metrics(server, scraper)
-        if config.ingress != "off":
-            yield "ingress", node.ingress(config, pki, server)
+    if "kubelet" in base.config.components:
+        yield "storage", node.storage(base)
+        yield "metrics", node.metrics(base.server, scraper)
+        if base.config.ingress != "off":
+            yield "ingress", node.ingress(base)
 
 
 def _say_ready(config: Config, state: State) -> None:
@@ -142,14 +168,14 @@ def _say_ready(config: Config, state: State) -> None:
     systemd.notify("READY=1")
 
 
-async def _scheduler(server: ApiServer, scheduling: Configuration) -> None:
+async def _scheduler(base: Foundation, scheduling: Configuration) -> None:
     from scheduler.loop import run as run_scheduler
 
-    client = server.client("system:kube-scheduler", ("system:authenticated",))
-    await run_scheduler(client, server.cache, SystemClock(), scheduling)
+    client = base.server.client("system:kube-scheduler", ("system:authenticated",))
+    await run_scheduler(client, base.server.cache, base.clock, scheduling)
 
 
-async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scraper, settled: asyncio.Event) -> None:
+async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Event) -> None:
     """The controllers, and beside them what plays nodes that nobody runs."""
     from controllers.certificates import certificate_controllers
     from controllers.node_ipam import node_ipam
@@ -157,6 +183,7 @@ async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scr
     from controllers.runner import run_each
     from machinery.signing import signed
 
+    config, server, pki, clock = base.config, base.server, base.keys.pki, base.clock
     certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
     own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIX))
     async with asyncio.TaskGroup() as group:
@@ -164,22 +191,23 @@ async def _controllers(config: Config, server: ApiServer, pki: Pki, scraper: Scr
             run_controllers(
                 server.controller_client,
                 server.cache,
-                SystemClock(),
+                clock,
                 root_ca=pki.ca_pem.decode(),
                 usages=lambda: scraper.latest,
                 features=features(config.feature_gates),
             )
         )
-        group.create_task(run_each(own, server.controller_client, server.cache, SystemClock()))
-        group.create_task(_simulation(server, settled))
+        group.create_task(run_each(own, server.controller_client, server.cache, clock))
+        group.create_task(_simulation(base, settled))
 
 
-async def _simulation(server: ApiServer, settled: asyncio.Event) -> None:
+async def _simulation(base: Foundation, settled: asyncio.Event) -> None:
     """Plays nodes, of which there are mostly none: this one is Ready without."""
     await settled.wait()
     from minikube_py.simulation.kubelets import run as run_simulation
 
-    await run_simulation(server.client("minikube-py:simulation", ("system:masters",)), server.cache, SystemClock())
+    client = base.server.client("minikube-py:simulation", ("system:masters",))
+    await run_simulation(client, base.server.cache, base.clock)
 
 
 async def _component(name: str, body: Coroutine[Any, Any, None]) -> None:
@@ -280,45 +308,9 @@ async def _child(config: Config, child: children.Child, port: int) -> None:
     await children.run(config, child, port)
 
 
-def _pki(config: Config) -> Pki:
-    host = socket.gethostname()
-    names = ["localhost", host, config.node, *(f"kubernetes{tail}" for tail in _SERVICE_NAMES)]
-    first = str(ipaddress.ip_network(config.service_cidr)[1])
-    ips = ["127.0.0.1", "::1", first, config.gateway, node.address()]
-    for entry in (*config.tls_san, *config.bind):
-        try:
-            ips.append(str(ipaddress.ip_address(entry)))
-        except ValueError:
-            names.append(entry)
-    try:
-        return Pki.load_or_create(
-            config.data_dir / "pki", names=list(dict.fromkeys(names)), ips=list(dict.fromkeys(ips))
-        )
-    except PkiError as error:
-        raise InstanceError(str(error)) from error
-
-
-_SERVICE_NAMES = ("", ".default", ".default.svc", ".default.svc.cluster.local")
-
-
-def _write_kubeconfig(config: Config, pki: Pki) -> None:
-    """Writes the administrator's kubeconfig and merges its context into the user's, which may fail harmlessly."""
-    import yaml
-
-    admin = pki.client("admin", "kubernetes-admin", ("system:masters",))
-    key, certificate = Path(admin.key).read_bytes(), Path(admin.certificate).read_bytes()
-    document = kubeconfig.document(config, ca=pki.ca_pem, certificate=certificate, key=key)
-    write_private(config.admin_kubeconfig, yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False).encode())
-    if os.environ.get("MINIKUBE_PY_KUBECONFIG") == "off":
-        return
-    try:
-        kubeconfig.merge_into(kubeconfig.user_path(os.environ), document)
-    except (kubeconfig.KubeconfigError, OSError) as error:
-        LOG.warning("the user's kubeconfig was left alone: %s", error)
-
-
-def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
-    binds = dict.fromkeys([*config.bind, *([node.pods_way(config)] if "kubelet" in config.components else [])])
+def _api_config(config: Config, pki: Pki, machine: Machine) -> ApiServerConfig:
+    way = node.pods_way(config, machine)
+    binds = dict.fromkeys([*config.bind, *([way] if "kubelet" in config.components else [])])
     return ApiServerConfig(
         data_dir=config.data_dir,
         bind=tuple(binds),
@@ -326,6 +318,6 @@ def _api_config(config: Config, pki: Pki) -> ApiServerConfig:
         service_cidr=config.service_cidr,
         feature_flags=features(config.feature_gates),
         # What pods reach: the server listens there whatever else it is bound to.
-        advertise_address=node.pods_way(config),
+        advertise_address=way,
         pki=pki,
     )

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.server import ApiServer
-from machinery.pki import Pki
 from minikube_py import containerd_link
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import CLUSTER_DOMAIN, Config, duration
+from minikube_py.foundation import Foundation
+from minikube_py.whereabouts import Machine
 from runtime.config import RuntimeConfig
 
 if TYPE_CHECKING:
     from kubelet.proxy.proxy import ProxyConfig
 
 
-def address() -> str:
-    """The machine's address on the way to the outside, 127.0.0.1 where there is no such way."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Connecting a datagram socket sends nothing: it only asks the kernel for a route.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        found: str = probe.getsockname()[0]
-        return found
-
-
-def pods_way(config: Config) -> str:
+def pods_way(config: Config, machine: Machine) -> str:
     """The address by which pods reach this machine: the bridge's, or its own where they have another network."""
-    return config.gateway if uses_bridge(config) else address()
+    return config.gateway if uses_bridge(config) else machine.address
 
 
 def uses_bridge(config: Config) -> bool:
@@ -78,17 +66,16 @@ async def serve_runtime(config: Config, ready: asyncio.Event, settled: asyncio.E
         containerd_link.remove(config.cri_socket)
 
 
-async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
+async def kubelet(base: Foundation) -> None:
     from kubelet.config import KubeletConfig
     from kubelet.image_gc import ImageGcPolicy
     from kubelet.kubelet import Kubelet
-    from machinery.client.clock import SystemClock
 
-    names, ips = (config.node,), (address(), "127.0.0.1")
-    pair = pki.server_for("kubelet", f"system:node:{config.node}", names, ips)
+    config, server, machine = base.config, base.server, base.machine
+    pair = base.keys.of_kubelet()
     settings = KubeletConfig(
         node_name=config.node,
-        node_ip=address(),
+        node_address=lambda: machine.address,
         root_dir=config.data_dir / "kubelet",
         pod_logs_dir=pod_logs_dir(config),
         runtime_endpoint=config.runtime_endpoint,
@@ -110,34 +97,51 @@ async def kubelet(config: Config, pki: Pki, server: ApiServer) -> None:
         cluster_domain=CLUSTER_DOMAIN,
     )
     client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
-    await Kubelet(settings, client, server.cache, SystemClock()).run()
+    made = Kubelet(settings, client, server.cache, base.clock)
+    base.keys.follow(made.reload_certificate)
+    machine.follow(made.move)
+    machine.follow_time(made.awake)
+    await made.run()
 
 
-async def dns(config: Config, server: ApiServer, settled: asyncio.Event) -> None:
-    """The cluster's DNS, behind its Service."""
+async def dns(base: Foundation, settled: asyncio.Event) -> None:
+    """The cluster's DNS, behind its Service; where pods reach this machine by another address it is there."""
     from minikube_py.addons.dns import service
 
+    config, server, machine = base.config, base.server, base.machine
     port = service.published_port(server.cache)
     if not port:
         # Pods that outlived the last process ask on; the first start of all need not wait for the library.
         await settled.wait()
     from minikube_py.addons.dns.server import DnsServer
 
-    serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config), port=port)
     client = server.client("minikube-py:dns", ("system:masters",))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serving.run())
-        await serving.ready.wait()
-        await server.ready.wait()
-        await service.publish(client, config.cluster_dns, serving.address, serving.port)
+    moved = asyncio.Event()
+    serving: DnsServer | None = None
+
+    async def look() -> None:
+        if serving is not None and serving.address != pods_way(config, machine):
+            moved.set()
+
+    machine.follow(look)
+    while True:
+        moved.clear()
+        serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config, machine), port=port)
+        async with asyncio.TaskGroup() as group:
+            answering = group.create_task(serving.run())
+            await serving.ready.wait()
+            await server.ready.wait()
+            await service.publish(client, config.cluster_dns, serving.address, serving.port)
+            await moved.wait()
+            answering.cancel()
 
 
-async def ingress(config: Config, pki: Pki, server: ApiServer) -> None:
+async def ingress(base: Foundation) -> None:
     """The Ingress controller; without Ingresses it only listens for them."""
-    from machinery.client.clock import SystemClock
     from minikube_py.addons.ingress.controller import IngressConfig, IngressController
 
-    pair = pki.server_for("ingress", "minikube-py Ingress", ("ingress.local", config.node), (address(),))
+    config = base.config
+    pair = base.keys.of_ingress()
     settings = IngressConfig(
         folder=config.run_dir / "ingress",
         log=config.data_dir / "ingress.log",
@@ -147,8 +151,8 @@ async def ingress(config: Config, pki: Pki, server: ApiServer) -> None:
         https_port=config.ingress_https_port,
         always=config.ingress == "on",
     )
-    client = server.client("minikube-py:ingress", ("system:masters",))
-    await IngressController(settings, client, server.cache, SystemClock()).run()
+    client = base.server.client("minikube-py:ingress", ("system:masters",))
+    await IngressController(settings, client, base.server.cache, base.clock).run()
 
 
 async def metrics(server: ApiServer, scraper: Scraper) -> None:
@@ -159,16 +163,16 @@ async def metrics(server: ApiServer, scraper: Scraper) -> None:
     await scraper.run()
 
 
-async def storage(config: Config, server: ApiServer) -> None:
+async def storage(base: Foundation) -> None:
     """The default StorageClass, and the directories of its volumes on this node."""
     from kubelet.local_path_provisioner import LocalPathProvisioner
-    from machinery.client.clock import SystemClock
     from minikube_py.addons import storage as addon
 
+    config, server = base.config, base.server
     await addon.publish(server.client("minikube-py:storage", ("system:masters",)))
     client = server.controller_client(addon.ACCOUNT)
     directory = config.data_dir / "storage"
-    await LocalPathProvisioner(client, server.cache, SystemClock(), config.node, directory).run()
+    await LocalPathProvisioner(client, server.cache, base.clock, config.node, directory).run()
 
 
 def proxy_config(config: Config) -> ProxyConfig:

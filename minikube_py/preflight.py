@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from machinery.linux import listeners
+from machinery.linux.addresses import ways
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, running_pid
+from minikube_py.whereabouts import clashes, described, foreign
 
 OK, WARNING, FATAL = "ok", "warning", "fatal"
 
@@ -36,13 +38,13 @@ class Finding:
 
 def refuse_hopeless(config: Config) -> None:
     """Raises InstanceError with the first thing that makes a start impossible, and what mends it."""
-    for finding in findings(config):
+    for finding in (finding for check in CHECKS for finding in check(config)):
         if finding.level == FATAL:
             raise InstanceError(f"{finding.found}; {finding.mend}" if finding.mend else finding.found)
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    for check in CHECKS:
+    for check in (*CHECKS, *TOLD):
         yield from check(config)
 
 
@@ -164,24 +166,31 @@ def _listener(port: int) -> str:
     return next(filter(None, map(listeners.holder, sockets)), "another program")
 
 
+def _network(config: Config) -> Iterator[Finding]:
+    from machinery.linux import addresses
+
+    yield Finding("network", OK, described(addresses.read(), config.bridge))
+
+
 def _ranges(config: Config) -> Iterator[Finding]:
-    routes = [route for route, _ in _routes(config)]
-    # A cluster that has its ranges already can't change them; a new one must not begin with a clash.
-    level = WARNING if config.options_file.exists() else FATAL
+    found = list(ways())
+    is_started = config.options_file.exists()
+    met = {clash.cidr: clash for clash in clashes(found, config, is_started=is_started)}
     for flag, text in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
-        network = ipaddress.IPv4Network(text)
-        clash = next((route for route in routes if route.overlaps(network)), None)
-        if clash is None:
+        if text not in met:
             yield Finding("ranges", OK, f"{text} is free")
+        elif is_started:
+            # A cluster that has its ranges already can't change them.
+            yield Finding("ranges", WARNING, str(met[text]))
         else:
-            yield Finding(
-                "ranges", level, f"{text} meets the host's route to {clash}", f"choose {flag} {free_range(routes)}"
-            )
+            free = free_range([way.network for way in foreign(found, config, is_started=False)])
+            clash = f"{text} meets the host's route to {met[text].way.network}"
+            yield Finding("ranges", FATAL, clash, f"choose {flag} {free}")
 
 
 def with_free_ranges(config: Config) -> Config:
     """The configuration with ranges that meet no route of the host, where those derived from a profile's name do."""
-    taken = [route for route, _ in _routes(config)]
+    taken = [way.network for way in foreign(ways(), config, is_started=config.options_file.exists())]
     pods = _free_or(config.pod_cidr, taken)
     taken.append(ipaddress.IPv4Network(pods))
     return replace(config, pod_cidr=pods, service_cidr=_free_or(config.service_cidr, taken))
@@ -198,20 +207,6 @@ def free_range(taken: list[ipaddress.IPv4Network]) -> str:
     free = [net for net in candidates if not any(route.overlaps(net) for route in taken)]
     # Any one, so that two clusters that begin at the same time hardly choose the same.
     return str(random.choice(free)) if free else "none is free"
-
-
-def _routes(config: Config) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
-    """The host's routes but for the default one and the cluster's own: its bridge's, and that to its Services."""
-    # A cluster that has not been started has no route yet: one of that range is another's.
-    services = ipaddress.IPv4Network(config.service_cidr) if config.options_file.exists() else None
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        device, destination, _, _, _, _, _, mask = line.split()[:8]
-        network = ipaddress.ip_network(
-            (int.from_bytes(bytes.fromhex(destination), "little"), bin(int(mask, 16)).count("1"))
-        )
-        is_own = device == config.bridge or (device == "lo" and network == services)
-        if network.prefixlen and not is_own and isinstance(network, ipaddress.IPv4Network):
-            yield network, device
 
 
 def _limits(config: Config) -> Iterator[Finding]:
@@ -246,3 +241,5 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _root, _python, _programs, _cgroups, _overlay, _forwarding, _firewall, _ports, _ranges, _limits, _disk, _clock,
     _containers,
 )  # fmt: skip
+TOLD: tuple[Callable[[Config], Iterator[Finding]], ...] = (_network,)
+"""What keeps nothing from starting, so a start need not wait for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -53,3 +54,6 @@ class SetClock:
 
     async def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+
+    def wake_on_jump(self, event: asyncio.Event) -> None:
+        """Nobody waits for it."""

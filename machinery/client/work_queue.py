@@ -27,6 +27,7 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, float] = {}
         self._order = 0
         self._wake = asyncio.Event()
+        clock.wake_on_jump(self._wake)
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -79,3 +79,11 @@ def index(route: Any, name: str) -> int:
         return socket.if_nametoindex(name)
     except OSError:
         return 0
+
+
+def errors() -> type[Exception]:
+    """What the kernel's refusals are raised as."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    found: type[Exception] = NetlinkError
+    return found

@@ -9,11 +9,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from machinery.linux import addresses
 from minikube_py.api import Api, ApiError
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
 from minikube_py.config import CLUSTER_DOMAIN, Config
 from minikube_py.instance import read_state, running_pid, uptime
+from minikube_py.whereabouts import clashes, described
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +45,7 @@ def collect(config: Config) -> dict[str, Any]:
         "startedIn": round(state.ready_after, 2),
         "store": state.store,
         "components": state.components,
+        "network": _network(config),
         "dns": f"{CLUSTER_DOMAIN} at {config.cluster_dns}",
         "memory": _memory(pid),
         "certificates": _certificates(config),
@@ -76,6 +79,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         "memory": f"{facts['memory'] / (1 << 20):.0f} MB (PSS)",
         "certificates": ", ".join(f"{name} until {date}" for name, date in facts["certificates"].items()),
         "disk": f"{disk['used'] / (1 << 20):.0f} MB in {facts['dataDir']}, {disk['free'] / (1 << 30):.1f} GiB free",
+        "network": "\n              ".join(facts["network"]),
         "dns": facts["dns"],
     }
     return [f"{name:13} {text}" for name, text in rows.items()]
@@ -84,6 +88,12 @@ def lines(facts: dict[str, Any]) -> list[str]:
 def _node(node: dict[str, Any]) -> dict[str, str]:
     ready = next((c for c in node["status"].get("conditions") or [] if c["type"] == "Ready"), {"status": "Unknown"})
     return {"name": node["metadata"]["name"], "state": "Ready" if ready["status"] == "True" else "NotReady"}
+
+
+def _network(config: Config) -> list[str]:
+    """How the machine is connected, and each range of the cluster's that meets another's."""
+    found = addresses.read()
+    return [described(found, config.bridge), *map(str, clashes(found.ways, config, is_started=True))]
 
 
 def _memory(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,9 @@ class Hands:
 
     async def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+
+    def wake_on_jump(self, event: asyncio.Event) -> None:
+        """Nobody waits for it."""
 
 
 async def tags(node: Node) -> set[str]:

@@ -15,7 +15,7 @@ from kubelet.config import KubeletConfig
 from kubelet.cri_values import RuntimeHandler, RuntimeStatus
 from kubelet.node_events import node_events
 from kubelet.node_health import Health
-from kubelet.node_status import Facts, facts, huge_pages, node_labels, node_status, run
+from kubelet.node_status import Facts, Reporter, facts, huge_pages, node_labels, node_status, run
 from machinery.api.errors import AlreadyExists
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import LEASES, NODES
@@ -23,7 +23,7 @@ from machinery.client.cache import Change
 from machinery.client.client import ObjectList, PatchType, WatchEvent
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-CONFIG = KubeletConfig(node_name="n", node_ip="192.0.2.1", port=10333)
+CONFIG = KubeletConfig(node_name="n", node_address=lambda: "192.0.2.1", port=10333)
 FACTS = Facts("host", 4, 8 << 30, 100 << 30, "amd64", "6.1", "Debian 12", "machine", "boot", {2 << 20: 8, 1 << 30: 0})
 
 
@@ -121,6 +121,9 @@ class Cluster:
         self.each_round(self._round)
         if self._round >= self._rounds:
             raise asyncio.CancelledError
+
+    def wake_on_jump(self, event: asyncio.Event) -> None:
+        """Nobody waits for it."""
 
     # The cache
 
@@ -225,9 +228,11 @@ class Api:
 
 
 async def keep(cluster: ClusterCache, folder: Path) -> None:
-    config = KubeletConfig(node_name="n", node_ip="192.0.2.1", root_dir=folder)
+    config = KubeletConfig(node_name="n", node_address=lambda: "192.0.2.1", root_dir=folder)
     with pytest.raises(asyncio.CancelledError):
-        await run(config, Api(cluster), cluster, cluster, "minikube-py://0.1.0")
+        found = await asyncio.to_thread(facts, folder)
+        reporter = Reporter(config, Api(cluster), cluster, cluster, found, "minikube-py://0.1.0")
+        await run(reporter, cluster, asyncio.Event())
 
 
 async def test_the_node_is_registered_and_its_lease_renewed_every_ten_seconds(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -27,6 +28,9 @@ class Time:
 
     async def sleep(self, seconds: float) -> None:
         self.moment += timedelta(seconds=seconds)
+
+    def wake_on_jump(self, event: asyncio.Event) -> None:
+        """Nobody waits for it."""
 
 
 class Issuer:

@@ -1,0 +1,141 @@
+"""Keeps the cluster where its machine is: networks of a laptop come and go, it sleeps, and its clock is set.
+
+Who depends on an address says so by `follow`; whatever happens, the cluster itself is reached by 127.0.0.1, and by
+its pods at the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_network
+
+from machinery.client.clock import SystemClock
+from machinery.contain import contain
+from machinery.linux.addresses import Way, Whereabouts, changes, chosen, read
+from machinery.linux.clock_jumps import jumps
+from minikube_py.config import Config
+
+LOG = logging.getLogger("network")
+_SETTLED = 0.5
+# What NTP corrects in one step is no sleep.
+_NO_JUMP = 2.0
+LOOPBACK = "127.0.0.1"
+
+Follower = Callable[[], Awaitable[None]]
+
+
+class Machine:
+    """`found` is what was found when it was looked at last; `own` the bridge of the cluster's pods."""
+
+    def __init__(self, own: str, clock: SystemClock) -> None:
+        self.found = Whereabouts()
+        self._own, self._clock = own, clock
+        self._followers: list[Follower] = []
+        self._awoken: list[Follower] = []
+
+    @property
+    def address(self) -> str:
+        """The address by which the node is known."""
+        return node_address(self.found, self._own)
+
+    def follow(self, follower: Follower) -> None:
+        """Calls it after each change of addresses and routes; who asked first is called first."""
+        self._followers.append(follower)
+
+    def follow_time(self, follower: Follower) -> None:
+        """Calls it after a sleep, and when the clock was set."""
+        self._awoken.append(follower)
+
+    async def look(self) -> None:
+        """Reads how it is, and tells the followers where it is otherwise than before."""
+        before, was = self.found, self.address
+        self.found = await asyncio.to_thread(read)
+        if self.found == before:
+            return
+        if before.addresses and self.address != was:
+            LOG.info("the node is known by %s now, no longer by %s", self.address, was)
+        await _tell(self._followers)
+
+    async def watch_addresses(self) -> None:
+        """Looks at each change until cancelled."""
+        async with changes(_SETTLED) as told:
+            while True:
+                with contain("network"):
+                    await self.look()
+                    told.concern(self.found)
+                await told.wait()
+
+    async def watch_time(self) -> None:
+        """Tells of each jump until cancelled, and has waits count the time that has passed."""
+        try:
+            async with jumps() as told:
+                while True:
+                    await told.wait()
+                    told.clear()
+                    # First the node says that it lives: who waits for that is woken afterwards.
+                    await _tell(self._awoken)
+                    jumped = self._clock.catch_up()
+                    if abs(jumped) > _NO_JUMP:
+                        LOG.info("the clock has jumped by %.0f s: the machine slept, or it was set", jumped)
+        except OSError as error:
+            LOG.warning("the kernel does not tell when this machine has slept: %s", error)
+
+
+async def _tell(followers: Iterable[Follower]) -> None:
+    for follower in followers:
+        with contain("network"):
+            await follower()
+
+
+def node_address(found: Whereabouts, own: str) -> str:
+    """As others know the node; 127.0.0.1 where there is nothing else."""
+    address = chosen(found, own)
+    return address.ip if address is not None else LOOPBACK
+
+
+def described(found: Whereabouts, own: str) -> str:
+    """How the machine is connected, in a line."""
+    address = chosen(found, own)
+    if address is None or address.interface == own:
+        here = address.ip if address is not None else LOOPBACK
+        return f"none: the node is known by {here}, which this machine alone reaches"
+    has_default = any(not way.network.prefixlen for way in found.ways)
+    return f"{address.ip} ({address.interface}){'' if has_default else ', without a default route'}"
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Another's route that leads to addresses of the cluster."""
+
+    cidr: str
+    way: Way
+
+    def __str__(self) -> str:
+        return (
+            f"the cluster's {self.cidr} meets the machine's route to {self.way.network} by {self.way.interface}: "
+            "what both have is the cluster's here, and machines there with such addresses are not reached"
+        )
+
+
+def clashes(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterator[Clash]:
+    """Where ranges of the cluster meet routes of others; the default route meets all, and is none of these.
+
+    A cluster that has not been started has no route to its Services yet: one of that range is another's.
+    """
+    others = list(foreign(ways, config, is_started=is_started))
+    for cidr in (config.pod_cidr, config.service_cidr):
+        met = next((way for way in others if way.network.overlaps(IPv4Network(cidr))), None)
+        if met is not None:
+            yield Clash(cidr, met)
+
+
+def foreign(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterator[Way]:
+    """The routes that are not the cluster's own, but for the default one."""
+    services = ip_network(config.service_cidr) if is_started else None
+    for way in ways:
+        is_own = way.interface == config.bridge or (way.interface == "lo" and way.network == services)
+        if way.network.prefixlen and not is_own:
+            yield way

@@ -1,0 +1,68 @@
+"""What is told of a machine's networks, where the cluster's ranges meet them, and what certificates answer to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from machinery.client.clock import SystemClock
+from machinery.linux.addresses import Address, Way, Whereabouts
+from minikube_py.config import Config
+from minikube_py.keys import server_names
+from minikube_py.whereabouts import Machine, clashes, described
+
+CONFIG = replace(Config(), pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+BRIDGE = Address("10.244.0.1", CONFIG.bridge, "bridge")
+WIFI = Address("192.168.1.5", "wlan0")
+DEFAULT = Way(IPv4Network("0.0.0.0/0"), "wlan0")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Whereabouts(), "none: the node is known by 127.0.0.1, which this machine alone reaches"),
+        (Whereabouts((BRIDGE,)), "none: the node is known by 10.244.0.1, which this machine alone reaches"),
+        (Whereabouts((BRIDGE, WIFI)), "192.168.1.5 (wlan0), without a default route"),
+        (Whereabouts((BRIDGE, WIFI), (DEFAULT,)), "192.168.1.5 (wlan0)"),
+    ],
+)
+def test_the_network_is_told_in_a_line(found: Whereabouts, said: str) -> None:
+    assert described(found, CONFIG.bridge) == said
+
+
+@pytest.mark.parametrize(
+    ("network", "interface", "is_started", "met"),
+    [
+        ("10.0.0.0/8", "tun0", True, ["10.244.0.0/16", "10.96.0.0/16"]),
+        ("10.96.7.0/24", "tun0", True, ["10.96.0.0/16"]),
+        ("10.244.0.0/24", CONFIG.bridge, True, []),
+        ("10.96.0.0/16", "lo", True, []),
+        ("10.96.0.0/16", "lo", False, ["10.96.0.0/16"]),
+        ("192.168.0.0/16", "tun0", True, []),
+        ("0.0.0.0/0", "wlan0", True, []),
+    ],
+)
+def test_the_clusters_ranges_meet_routes_of_others(
+    network: str, interface: str, is_started: bool, met: list[str]  # noqa: FBT001
+) -> None:  # fmt: skip
+    found = clashes([Way(IPv4Network(network), interface)], CONFIG, is_started=is_started)
+    assert [clash.cidr for clash in found] == met
+
+
+@pytest.mark.parametrize(
+    ("bind", "answers", "answers_not"),
+    [
+        (("127.0.0.1",), "192.168.1.5", "2001:db8::5"),
+        (("0.0.0.0",), "2001:db8::5", ""),
+        (("10.7.0.9", "api.example.org"), "10.7.0.9", "2001:db8::5"),
+    ],
+)
+def test_the_api_server_answers_to_where_it_listens(bind: tuple[str, ...], answers: str, answers_not: str) -> None:
+    machine = Machine(CONFIG.bridge, SystemClock())
+    machine.found = Whereabouts((BRIDGE, WIFI, Address("2001:db8::5", "wlan0")), (DEFAULT,))
+    names, ips = server_names(replace(CONFIG, bind=bind), machine)
+    assert {"127.0.0.1", "10.96.0.1", "10.244.0.1", answers} <= set(ips)
+    assert answers_not not in ips
+    assert ("api.example.org" in names) == ("api.example.org" in bind)
