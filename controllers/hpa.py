@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from controllers.hpa_limits import Memory, limit
 from controllers.hpa_metrics import Scene, Verdict, judge
+from controllers.hpa_readings import Answers, nobody
 from controllers.hpa_target import Target, rivals, target_of
 from controllers.plan import Action, Controller, Key, Plan, Record, Update, itself, key_of, status_update
 from controllers.selection import selected
@@ -40,6 +41,7 @@ class State:
     missing: str = ""
     pods: tuple[Pod, ...] = ()
     usages: Mapping[str, PodUsage] = field(default_factory=dict)
+    answers: Answers = nobody
     rivals: tuple[str, ...] = ()
 
 
@@ -117,12 +119,14 @@ def _measured(state: State, target: Target, draft: Draft, memory: Memory, now: d
     failed = _selector_complaint(state, target, draft)
     verdicts: list[Verdict] = []
     if not failed:
-        scene = Scene(autoscaler, state.pods, state.usages, current, now)
+        there, selector = target.view.current_replicas, target.selector
+        scene = Scene(autoscaler, state.pods, state.usages, current, now, there, selector, state.answers)
         verdicts = [judge(scene, metric) for metric in autoscaler.metrics]
         failed = _failure(verdicts, current, draft)
     if failed:
         draft.warn("FailedComputeMetricsReplicas", failed)
-        kept = draft.status(current, autoscaler.desired_replicas, autoscaler.status.get("currentMetrics"), scaled=False)
+        shown = [each.status or {} for each in verdicts]
+        kept = draft.status(current, autoscaler.desired_replicas, shown, scaled=False)
         return _kept(_plan(draft, kept), memory)
     best = max((each for each in verdicts if not each.error), key=lambda each: each.replicas)
     said = f"the HPA was able to successfully calculate a replica count from {best.name}"
@@ -193,9 +197,7 @@ def _scaled(
         failed.warn("FailedRescale", f"New size: {replicas}; reason: {reason}; error: {error.message}")
         why = f"the HPA controller was unable to update the target scale: {error.message}"
         failed.set("AbleToScale", ("False", "FailedUpdateScale", why))
-        kept = failed.status(
-            current, autoscaler.desired_replicas, autoscaler.status.get("currentMetrics"), scaled=False
-        )
+        kept = failed.status(current, autoscaler.desired_replicas, metrics, scaled=False)
         return [*failed.told, *status_update(HORIZONTAL_POD_AUTOSCALERS, autoscaler.obj, kept)]
 
     plan = Plan(actions, PERIOD / timedelta(seconds=1), on_failure)
@@ -223,7 +225,7 @@ def observer(latest: Callable[[], Usages]) -> Callable[[Cache, Key], State | Non
         pods = tuple(sorted(selected(cache, key.namespace, parse_labels(target.selector)), key=lambda pod: pod.name))
         known = latest().pods
         usages = {pod.name: known[key.namespace, pod.name] for pod in pods if (key.namespace, pod.name) in known}
-        return State(autoscaler, target, "", pods, usages, tuple(rivals(cache, key.namespace, pods)))
+        return State(autoscaler, target, "", pods, usages, rivals=tuple(rivals(cache, key.namespace, pods)))
 
     return observe
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
+from controllers.hpa_readings import Answers, nobody, of_object, of_outside, samples
 from controllers.hpa_replicas import (
     MetricError,
     Proposal,
     Sample,
     Tolerance,
+    by_ratio,
+    by_share,
     by_utilization,
     by_value,
     requests_of,
@@ -21,23 +25,27 @@ from machinery.api.resource import Object
 from machinery.api.views import HorizontalPodAutoscaler, Pod
 from machinery.usage import PodUsage
 
-_NO_CUSTOM = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"
-_NO_EXTERNAL = (
-    "unable to fetch metrics from external metrics API: the server could not find the requested resource "
-    "(get {}.external.metrics.k8s.io)"
+T = TypeVar("T")
+_NO_TARGET = (
+    "invalid resource metric source: neither an average utilization target nor an average value (usage) target was set"
 )
-_NO_TARGET = "invalid resource metric source: neither an average utilization target nor an average value target was set"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the metrics are about: the pods that the target's selector matches, and what they use by name."""
+    """What the metrics are about: the pods that the target's selector matches, and what they use by name.
+
+    `replicas` are wanted, `there` are so many by the target's status; `answers` tells what other servers measure.
+    """
 
     autoscaler: HorizontalPodAutoscaler
     pods: Sequence[Pod]
     usages: Mapping[str, PodUsage]
     replicas: int
     now: datetime
+    there: int = 0
+    selector: str = ""
+    answers: Answers = nobody
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,10 @@ def judge(scene: Scene, metric: Object) -> Verdict:
         found = metric["containerResource"]
         prefix = f"failed to get {found['container']} container metric value"
         return _resource(scene, found, found["container"], "FailedGetContainerResourceMetric", prefix)
-    return _unknown(scene, kind, metric)
+    if kind in _TOLD_BY_OTHERS:
+        return _TOLD_BY_OTHERS[kind](scene, metric)
+    said = f'unknown metric source type "{kind}"'
+    return _failed("InvalidMetricSourceType", said, said)
 
 
 def _resource(scene: Scene, source: Object, container: str, reason: str, prefix: str) -> Verdict:
@@ -73,8 +84,9 @@ def _resource(scene: Scene, source: Object, container: str, reason: str, prefix:
     try:
         found = _proposed(scene, name, container, source["target"])
     except MetricError as error:
-        said = str(error) if str(error) == _NO_TARGET else f"failed to get {name} utilization: {error}"
-        return Verdict(status={"type": ""}, reason=reason, said=said, error=f"{prefix}: {said}")
+        what = "usage" if source["target"].get("averageValue") is not None else "utilization"
+        said = str(error) if str(error) == _NO_TARGET else f"failed to get {name} {what}: {error}"
+        return _failed(reason, said, f"{prefix}: {said}")
     current: Object = {"averageValue": str(quantity.from_milli(found.value))}
     told = f"{name} resource"
     if found.utilization is not None:
@@ -89,19 +101,17 @@ def _resource(scene: Scene, source: Object, container: str, reason: str, prefix:
 
 
 def _proposed(scene: Scene, resource: str, container: str, target: Object) -> Proposal:
-    try:
-        samples = _samples(scene, resource, container)
-    except MetricError as error:
-        raise MetricError(f"unable to get metrics for resource {resource}: {error}") from None
+    said = f"unable to get metrics for resource {resource}: "
+    found = _told(said, lambda: _samples(scene, resource, container))
     tolerance, is_cpu = tolerance_of(scene.autoscaler), resource == "cpu"
     if target.get("averageValue") is not None:
         aim = quantity.milli(str(target["averageValue"]))
-        return by_value(scene.pods, samples, aim, scene.replicas, tolerance, now=scene.now, is_cpu=is_cpu)
+        return by_value(scene.pods, found, aim, scene.replicas, tolerance, now=scene.now, is_cpu=is_cpu)
     if target.get("averageUtilization") is None:
         raise MetricError(_NO_TARGET)
     requests = requests_of(scene.pods, resource, container)
     aim = int(target["averageUtilization"])
-    return by_utilization(scene.pods, samples, aim, scene.replicas, tolerance, requests, now=scene.now, is_cpu=is_cpu)
+    return by_utilization(scene.pods, found, aim, scene.replicas, tolerance, requests, now=scene.now, is_cpu=is_cpu)
 
 
 def _samples(scene: Scene, resource: str, container: str) -> dict[str, Sample]:
@@ -134,30 +144,88 @@ def tolerance_of(autoscaler: HorizontalPodAutoscaler) -> Tolerance:
     return Tolerance(**{way: float(quantity.of(value)) for way, value in given.items() if value is not None})
 
 
-def _unknown(scene: Scene, kind: str, metric: Object) -> Verdict:
-    """Metrics that another server would have to tell; there is none."""
-    bare: Object = {"type": ""}
-    namespace = scene.autoscaler.namespace
-    if kind == "Pods":
-        said = f"unable to get metric {metric['pods']['metric']['name']}: {_NO_CUSTOM}"
-        return Verdict(
-            status=bare, reason="FailedGetPodsMetric", said=said, error=f"failed to get pods metric value: {said}"
-        )
-    if kind == "Object":
-        about, name = metric["object"]["describedObject"], metric["object"]["metric"]["name"]
-        said = f"unable to get metric {name}: {about['kind']} on {namespace} {about['name']}/{_NO_CUSTOM}"
-        if metric["object"]["target"]["type"] == "AverageValue":
-            said = f"failed to get {name} object metric: {said}"
-        return Verdict(
-            status=bare, reason="FailedGetObjectMetric", said=said, error=f"failed to get object metric value: {said}"
-        )
-    if kind == "External":
-        name = metric["external"]["metric"]["name"]
-        selector = go_text(metric["external"]["metric"].get("selector"))
-        said = f"unable to get external metric {namespace}/{name}/{selector}: {_NO_EXTERNAL.format(name)}"
-        if metric["external"]["target"].get("averageValue") is not None:
-            said = f"failed to get {name} external metric: {said}"
-        error = f"failed to get {name} external metric value: {said}"
-        return Verdict(status=bare, reason="FailedGetExternalMetric", said=said, error=error)
-    said = f'unknown metric source type "{kind}"'
-    return Verdict(status=bare, reason="InvalidMetricSourceType", said=said, error=said)
+def _told(before: str, read: Callable[[], T]) -> T:
+    """What `read` gives; a MetricError of its is told after these words."""
+    try:
+        return read()
+    except MetricError as error:
+        raise MetricError(f"{before}{error}") from None
+
+
+def _pods(scene: Scene, metric: Object) -> Verdict:
+    source, namespace = metric["pods"], scene.autoscaler.namespace
+    identity, target = _identified(source["metric"]), quantity.milli(str(source["target"]["averageValue"]))
+    said, tolerance = f"unable to get metric {identity['name']}: ", tolerance_of(scene.autoscaler)
+    try:
+        read = _told(said, lambda: samples(scene.answers, namespace, source["metric"], scene.selector))
+        found = by_value(scene.pods, read, target, scene.replicas, tolerance, now=scene.now)
+    except MetricError as error:
+        return _failed("FailedGetPodsMetric", str(error), f"failed to get pods metric value: {error}")
+    entry = {"metric": identity, "current": {"averageValue": _written(found.value)}}
+    return Verdict(found.replicas, f"pods metric {identity['name']}", {"type": "Pods", "pods": entry})
+
+
+def _object(scene: Scene, metric: Object) -> Verdict:
+    source, namespace = metric["object"], scene.autoscaler.namespace
+    about, identity, target = source["describedObject"], _identified(source["metric"]), source["target"]
+    name = identity["name"]
+    is_share = target.get("type") == "AverageValue"
+    said = f"unable to get metric {name}: {about['kind']} on {namespace} {about['name']}/"
+    try:
+        value = _told(said, lambda: of_object(scene.answers, namespace, source["metric"], about))
+        found = _proposed_for(scene, value, target, is_share=is_share)
+    except MetricError as error:
+        within = f"failed to get {name} object metric: " if is_share else ""
+        return _failed("FailedGetObjectMetric", str(error), f"failed to get object metric value: {within}{error}")
+    if is_share:
+        entry = {"metric": identity, "current": {"averageValue": _written(found.value)}}
+        told = f"external metric {name}({go_text(source['metric'].get('selector'))})"
+    else:
+        entry = {"metric": identity, "current": {"value": _written(found.value)}, "describedObject": about}
+        told = f"{about['kind']} metric {name}"
+    return Verdict(found.replicas, told, {"type": "Object", "object": entry})
+
+
+def _external(scene: Scene, metric: Object) -> Verdict:
+    source, namespace = metric["external"], scene.autoscaler.namespace
+    identity, target = _identified(source["metric"]), source["target"]
+    name, selector = identity["name"], go_text(source["metric"].get("selector"))
+    is_share = target.get("averageValue") is not None
+    said = f"unable to get external metric {namespace}/{name}/{selector}: "
+    try:
+        value = _told(said, lambda: of_outside(scene.answers, namespace, source["metric"]))
+        found = _proposed_for(scene, value, target, is_share=is_share)
+    except MetricError as error:
+        within = f"failed to get {name} external metric" if is_share else f"failed to get external metric {name}"
+        whole = f"failed to get {name} external metric value: {within}: {error}"
+        return _failed("FailedGetExternalMetric", str(error), whole)
+    current = {"averageValue" if is_share else "value": _written(found.value)}
+    told = f"external metric {name}({selector})"
+    return Verdict(found.replicas, told, {"type": "External", "external": {"metric": identity, "current": current}})
+
+
+def _proposed_for(scene: Scene, value: int, target: Object, *, is_share: bool) -> Proposal:
+    """For one value that all pods share, or that is theirs together."""
+    tolerance = tolerance_of(scene.autoscaler)
+    if is_share:
+        return by_share(value, quantity.milli(str(target["averageValue"])), scene.there, tolerance)
+    return by_ratio(scene.pods, value, quantity.milli(str(target["value"])), scene.replicas, tolerance)
+
+
+def _failed(reason: str, said: str, error: str) -> Verdict:
+    return Verdict(status={"type": ""}, reason=reason, said=said, error=error)
+
+
+def _identified(metric: Object) -> Object:
+    return {key: metric[key] for key in ("name", "selector") if metric.get(key) is not None}
+
+
+def _written(milli: int) -> str:
+    return str(quantity.from_milli(milli))
+
+
+_TOLD_BY_OTHERS: Mapping[str, Callable[[Scene, Object], Verdict]] = {
+    "Pods": _pods,
+    "Object": _object,
+    "External": _external,
+}

@@ -17,6 +17,7 @@ from machinery.api.views import Pod
 
 _INITIALIZATION = timedelta(minutes=5)
 _READINESS_DELAY = timedelta(seconds=30)
+_NO_PODS = "no pods returned by selector while calculating replica count"
 
 
 class MetricError(Exception):
@@ -92,6 +93,26 @@ def by_utilization(
     return Proposal(replicas, _mean(groups.ready), utilization)
 
 
+def by_ratio(pods: Sequence[Pod], value: int, target: int, current: int, tolerance: Tolerance) -> Proposal:
+    """For a target of one value for all pods together; raises MetricError. From none it grows by the ratio alone."""
+    ratio = value / target
+    if not current:
+        return Proposal(math.ceil(ratio), value)
+    if tolerance.allows(ratio):
+        return Proposal(current, value)
+    if not pods:
+        raise MetricError(f"unable to calculate ready pods: {_NO_PODS}")
+    ready = sum(pod.phase == "Running" and pod.is_ready for pod in pods)
+    return Proposal(math.ceil(ratio * ready), value)
+
+
+def by_share(value: int, target: int, there: int, tolerance: Tolerance) -> Proposal:
+    """For a target that each pod's share shall have on average, where `there` pods share the value."""
+    if there and tolerance.allows(value / (target * there)):
+        return Proposal(there, math.ceil(value / there))
+    return Proposal(math.ceil(value / target), math.ceil(value / there) if there else value)
+
+
 def _replicas(
     groups: _Groups,
     ratio: float,
@@ -125,7 +146,7 @@ def _mean(values: Mapping[str, int]) -> int:
 
 def _grouped(pods: Sequence[Pod], samples: Mapping[str, Sample], *, now: datetime, is_cpu: bool) -> _Groups:
     if not pods:
-        raise MetricError("no pods returned by selector while calculating replica count")
+        raise MetricError(_NO_PODS)
     ready: dict[str, int] = {}
     unready: set[str] = set()
     missing: set[str] = set()

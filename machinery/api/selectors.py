@@ -133,7 +133,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
     if selector is None:
         return LabelSelector(nothing=True)
     requirements = [
-        Requirement(key, "in", (value,)) for key, value in sorted((selector.get("matchLabels") or {}).items())
+        Requirement(key, "=", (value,)) for key, value in sorted((selector.get("matchLabels") or {}).items())
     ]
     for expression in selector.get("matchExpressions") or ():
         operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
@@ -156,7 +156,7 @@ def from_labels(labels: Mapping[str, str] | None) -> LabelSelector:
     """The selector of a plain map, as in Services and ReplicationControllers: none selects nothing."""
     if not labels:
         return LabelSelector(nothing=True)
-    return LabelSelector(tuple(Requirement(key, "in", (value,)) for key, value in sorted(labels.items())))
+    return LabelSelector(tuple(Requirement(key, "=", (value,)) for key, value in sorted(labels.items())))
 
 
 class _Parser:

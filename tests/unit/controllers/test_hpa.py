@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from controllers.hpa import Decision, State, decide, horizontal_pod_autoscaler, observer
 from controllers.hpa_limits import Memory, limit
+from controllers.hpa_readings import Question
 from controllers.hpa_replicas import MetricError, Sample, Tolerance, by_utilization, by_value, requests_of
 from controllers.hpa_target import Target
 from controllers.plan import Action, Key, Record, Update, UpdateStatus
@@ -141,7 +142,8 @@ def an_autoscaler(status: Object | None = None, **spec: Any) -> HorizontalPodAut
 
 
 def a_target(replicas: int, selector: str = "a=b") -> Target:
-    found = {"metadata": {"name": "d", "namespace": "n"}, "spec": {"replicas": replicas}}
+    status = {"replicas": replicas}
+    found = {"metadata": {"name": "d", "namespace": "n"}, "spec": {"replicas": replicas}, "status": status}
     return Target(DEPLOYMENTS, Workload(found), selector)
 
 
@@ -161,6 +163,10 @@ def decided(
     known = used(a=100, b=100) if usages is None else usages
     state = State(autoscaler, a_target(replicas), "", tuple(READY if pods is None else pods), known, **more)
     return decide(state, memory or Memory(), NOW)
+
+
+QUIET = Memory(((NOW - timedelta(hours=1), 1),))
+"""Nothing was recommended within any window."""
 
 
 def size_of(found: Decision) -> int | None:
@@ -254,14 +260,193 @@ def test_what_cannot_be_measured_is_told() -> None:
 
 
 def test_one_metric_that_fails_keeps_others_from_shrinking_alone() -> None:
-    pods_metric = {"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"averageValue": "1"}}}
-    grows = decided(an_autoscaler(metrics=[pods_metric, CPU]))
+    unserved = {"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"averageValue": "1"}}}
+    grows = decided(an_autoscaler(metrics=[unserved, CPU]))
     assert size_of(grows) == 4
     assert events(grows)[0][0] == "FailedGetPodsMetric"
     assert status_of(grows)["currentMetrics"][0] == {"type": ""}
-    shrinks = decided(an_autoscaler(metrics=[pods_metric, CPU]), usages=used(a=1, b=1))
+    shrinks = decided(an_autoscaler(metrics=[unserved, CPU]), usages=used(a=1, b=1))
     assert size_of(shrinks) is None
     assert events(shrinks)[-1][0] == "FailedComputeMetricsReplicas"
+
+
+def pods_metric(target: str) -> Object:
+    return {
+        "type": "Pods",
+        "pods": {"metric": {"name": "m"}, "target": {"type": "AverageValue", "averageValue": target}},
+    }
+
+
+def object_metric(**target: str) -> Object:
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    return {"type": "Object", "object": {"metric": {"name": "m"}, "describedObject": about, "target": dict(target)}}
+
+
+def external_metric(**target: str) -> Object:
+    metric = {"name": "m", "selector": {"matchLabels": {"a": "b"}}}
+    return {"type": "External", "external": {"metric": metric, "target": dict(target)}}
+
+
+NO_CUSTOM = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"
+NO_EXTERNAL = (
+    "unable to get external metric n/m/&LabelSelector{MatchLabels:map[string]string{a: b,},"
+    "MatchExpressions:[]LabelSelectorRequirement{},}: unable to fetch metrics from external metrics API: the server"
+    " could not find the requested resource (get m.external.metrics.k8s.io)"
+)
+VALUE: Object = {"type": "Value", "value": "10"}
+SHARE: Object = {"type": "AverageValue", "averageValue": "10"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason", "said", "error"),
+    [
+        (
+            pods_metric("10"),
+            "FailedGetPodsMetric",
+            f"unable to get metric m: {NO_CUSTOM}",
+            f"failed to get pods metric value: unable to get metric m: {NO_CUSTOM}",
+        ),
+        (
+            object_metric(**VALUE),
+            "FailedGetObjectMetric",
+            f"unable to get metric m: Deployment on n web/{NO_CUSTOM}",
+            f"failed to get object metric value: unable to get metric m: Deployment on n web/{NO_CUSTOM}",
+        ),
+        (
+            object_metric(**SHARE),
+            "FailedGetObjectMetric",
+            f"unable to get metric m: Deployment on n web/{NO_CUSTOM}",
+            "failed to get object metric value: failed to get m object metric: unable to get metric m: "
+            f"Deployment on n web/{NO_CUSTOM}",
+        ),
+        (
+            external_metric(**VALUE),
+            "FailedGetExternalMetric",
+            NO_EXTERNAL,
+            f"failed to get m external metric value: failed to get external metric m: {NO_EXTERNAL}",
+        ),
+        (
+            external_metric(**SHARE),
+            "FailedGetExternalMetric",
+            NO_EXTERNAL,
+            f"failed to get m external metric value: failed to get m external metric: {NO_EXTERNAL}",
+        ),
+    ],
+)
+def test_a_metric_that_nobody_serves_is_told_word_for_word(metric: Object, reason: str, said: str, error: str) -> None:
+    found = decided(an_autoscaler(metrics=[metric]))
+    whole = f"invalid metrics (1 invalid out of 1), first error is: {error}"
+    assert events(found) == [(reason, said), ("FailedComputeMetricsReplicas", whole)]
+    told = ("False", reason, f"the HPA was unable to compute the replica count: {said}")
+    assert conditions(found)["ScalingActive"] == told
+    assert status_of(found)["currentMetrics"] == [{"type": ""}]
+
+
+def told_of(*values: str, **more: Any) -> list[Object]:
+    """MetricValues (custom.metrics.k8s.io) of the pods a, b and so on."""
+    return [
+        {"describedObject": {"kind": "Pod", "name": name}, "timestamp": rfc3339(NOW), "value": value, **more}
+        for name, value in zip("abc", values, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "items", "replicas", "current", "name"),
+    [
+        (pods_metric("10"), told_of("20", "20"), 4, {"averageValue": "20"}, "pods metric m"),
+        (pods_metric("10"), told_of("10500m", "10500m"), 2, {"averageValue": "10500m"}, ""),
+        # Which pod tells nothing is idle on the way up.
+        (pods_metric("10"), told_of("30"), 3, {"averageValue": "30"}, "pods metric m"),
+        (object_metric(**VALUE), told_of("15"), 3, {"value": "15"}, "Deployment metric m"),
+        (object_metric(**VALUE), told_of("10500m"), 2, {"value": "10500m"}, ""),
+        (object_metric(**SHARE), told_of("31"), 4, {"averageValue": "15500m"}, "external metric m(nil)"),
+        (object_metric(**SHARE), told_of("21"), 2, {"averageValue": "10500m"}, ""),
+        (
+            external_metric(**VALUE),
+            [{"value": "10"}, {"value": "5"}],
+            3,
+            {"value": "15"},
+            "external metric m(&LabelSelector{MatchLabels:map[string]string{a: b,},"
+            "MatchExpressions:[]LabelSelectorRequirement{},})",
+        ),
+        (external_metric(**SHARE), [{"value": "20"}, {"value": "1"}], 2, {"averageValue": "10500m"}, ""),
+    ],
+)
+def test_what_metrics_of_other_servers_ask_for(
+    metric: Object, items: list[Object], replicas: int, current: Object, name: str
+) -> None:
+    found = decided(an_autoscaler(metrics=[metric]), answers=lambda question: {"items": items})
+    assert (size_of(found) or 2) == replicas
+    (entry,) = status_of(found)["currentMetrics"]
+    shown = entry[metric["type"].lower()]
+    assert shown["current"] == current
+    assert shown["metric"]["name"] == "m"
+    if name:
+        assert events(found) == [("SuccessfulRescale", f"New size: {replicas}; reason: {name} above target")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "path", "selectors"),
+    [
+        (pods_metric("1"), "namespaces/n/pods/*/m", ("a=b", "")),
+        (object_metric(**VALUE), "namespaces/n/deployments.apps/web/m", ("", "")),
+        (
+            {
+                "type": "Object",
+                "object": {
+                    "metric": {"name": "m", "selector": {"matchLabels": {"x": "y"}}},
+                    "describedObject": {"apiVersion": "v1", "kind": "Namespace", "name": "other"},
+                    "target": VALUE,
+                },
+            },
+            "namespaces/n/metrics/m",
+            ("", "x=y"),
+        ),
+        (external_metric(**VALUE), "namespaces/n/m", ("a=b", "")),
+    ],
+)
+def test_what_is_asked_of_other_servers(metric: Object, path: str, selectors: tuple[str, str]) -> None:
+    asked: list[Question] = []
+
+    def answers(question: Question) -> Object:
+        asked.append(question)
+        return {"items": told_of("1")}
+
+    decided(an_autoscaler(metrics=[metric]), answers=answers)
+    assert [(each.path, each.label_selector, each.metric_selector) for each in asked] == [(path, *selectors)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "items", "said"),
+    [
+        (pods_metric("1"), [], "unable to get metric m: no metrics returned from custom metrics API"),
+        (
+            object_metric(**VALUE),
+            [],
+            "unable to get metric m: Deployment on n web/unable to fetch metrics from custom metrics API: the custom"
+            " metrics API server returned 0 results when we asked for exactly one",
+        ),
+        (external_metric(**VALUE), [], "no metrics returned from external metrics API"),
+    ],
+)
+def test_an_answer_without_values_is_told(metric: Object, items: list[Object], said: str) -> None:
+    found = decided(an_autoscaler(metrics=[metric]), answers=lambda question: {"items": items})
+    assert events(found)[0][1].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "replicas", "there", "expected"),
+    [("0", 1, 1, 0), ("0", 0, 0, None), ("25", 0, 0, 3), ("1", 0, 0, 1)],
+)
+def test_it_goes_to_none_and_comes_back_where_it_may(
+    value: str, replicas: int, there: int, expected: int | None
+) -> None:
+    pods = [a_pod(str(number)) for number in range(there)]
+    autoscaler = an_autoscaler(minReplicas=0, metrics=[external_metric(**VALUE)])
+    found = decided(
+        autoscaler, replicas, pods=pods, answers=lambda question: {"items": [{"value": value}]}, memory=QUIET
+    )
+    assert size_of(found) == expected
 
 
 def test_the_metric_that_asks_for_most_decides() -> None:
