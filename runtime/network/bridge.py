@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from machinery.linux import netlink, nft
+from machinery.linux import netlink, nft, own_routes
 from machinery.linux.nft_events import Table
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
@@ -51,7 +51,7 @@ class BridgeNetwork:
                     Path(path).write_text(value)
             nft.run(self._rules())
             self.pass_firewalls(None)
-        except (OSError, nft.NftError, netlink_errors()) as error:
+        except (OSError, nft.NftError, netlink.errors()) as error:
             raise Internal(f"failed to set up the network: {error}") from error
         self._ready = True
 
@@ -68,6 +68,7 @@ class BridgeNetwork:
         if gateway not in addresses:
             route.addr("add", index=link, address=gateway, prefixlen=length)
         route.link("set", index=link, state="up")
+        own_routes.lead(route, self._config.instance, str(self._config.network), link)
 
     def publish(self, forwards: Collection[Forward]) -> None:
         """Makes these the ports of the host that lead into sandboxes; raises Internal."""
@@ -100,7 +101,7 @@ class BridgeNetwork:
         try:
             netlink.here(lambda route: self._make_pair(route, host_end, member.file))
             netlink.in_namespace(member.file, lambda route: self._configure(route, address))
-        except (OSError, netlink_errors()) as error:
+        except (OSError, netlink.errors()) as error:
             self.detach(member.id)
             raise Internal(f"failed to set up the network of the sandbox: {error}") from error
         return (address,)
@@ -153,6 +154,7 @@ class BridgeNetwork:
     def tear_down(self) -> None:
         """Removes bridge and rules."""
         netlink.here(lambda route: _remove_link(route, self._config.bridge))
+        netlink.here(lambda route: own_routes.forget(route, self._config.instance))
         with contextlib.suppress(nft.NftError):
             self._leave_firewalls()
         nft.remove_table(self._config.table)
@@ -172,13 +174,6 @@ def _listed(tables: Collection[Table] | None) -> list[dict[str, Any]]:
 def _remove_link(route: Any, name: str) -> None:
     link = netlink.index(route, name)
     if link:
-        with contextlib.suppress(netlink_errors()):
+        with contextlib.suppress(netlink.errors()):
             # Gone in the meantime, with the namespace that held its other end.
             route.link("del", index=link)
-
-
-def netlink_errors() -> type[Exception]:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    found: type[Exception] = NetlinkError
-    return found
