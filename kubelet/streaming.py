@@ -1,12 +1,13 @@
 """exec, attach and port-forward on the kubelet: whose container is meant, and the runtime's URL that serves it.
 
-The kubelet understands none of the protocols: it joins the caller with the runtime's streaming server.
+The caller is joined with the runtime's streaming server, whatever they speak; what only newer runtimes know is
+translated for the others, here as they are nobody else's neighbours (KEP-4006).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +19,9 @@ from machinery.streams.backend import Backend, UnreachableError
 from machinery.streams.channels import TUNNEL
 from machinery.streams.relay import relay
 from machinery.streams.takeover import is_upgrade, wants_websocket
+from machinery.streams.translation import is_translatable, translate
 
+_UNKNOWN_PROTOCOL = (400, 403)
 _HTTP = {"NotFound": 404, "ResourceExhausted": 429}
 
 
@@ -34,6 +37,20 @@ class StreamOptions:
     stdout: bool
     stderr: bool
     tty: bool
+
+    @property
+    def names(self) -> list[str]:
+        """What SPDY's clients call the streams; a terminal tells its size, and has no stderr."""
+        used = {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr and not self.tty, "resize": self.tty}
+        return [name for name, is_used in used.items() if is_used]
+
+
+@dataclass(frozen=True)
+class _Served:
+    """The runtime's URL, good for one request, and the streams that it expects of a command's client."""
+
+    url: str
+    streams: Sequence[str] = ()
 
 
 class Streaming:
@@ -53,13 +70,17 @@ class Streaming:
         for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
             self._add(router, path, self._port_forward)
 
-    def _add(self, router: web.UrlDispatcher, path: str, serve: Callable[[web.Request], Awaitable[str]]) -> None:
+    def _add(self, router: web.UrlDispatcher, path: str, serve: Callable[[web.Request], Awaitable[_Served]]) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                url = await serve(request)
+                served = await serve(request)
                 if not is_upgrade(request.headers):
                     raise _Refused(400, "Upgrade request required")
-                return await relay(request, Backend(url))
+                answer = await relay(request, Backend(served.url))
+                if answer.status in _UNKNOWN_PROTOCOL and is_translatable(request):
+                    served = await serve(request)
+                    answer = await translate(request, Backend(served.url), served.streams)
+                return answer
             except _Refused as refused:
                 return web.Response(status=refused.status, text=str(refused))
             except RuntimeFailure as failure:
@@ -70,18 +91,19 @@ class Streaming:
         router.add_get(path, handle)
         router.add_post(path, handle)
 
-    async def _exec(self, request: web.Request) -> str:
+    async def _exec(self, request: web.Request) -> _Served:
         options, command = stream_options(request.query), request.query.getall("command", [])
         container = await self._container(request)
-        return await self._cri.exec(container, command, options)
+        return _Served(await self._cri.exec(container, command, options), options.names)
 
-    async def _attach(self, request: web.Request) -> str:
+    async def _attach(self, request: web.Request) -> _Served:
         options = stream_options(request.query)
         pod, container = self._pod(request), await self._container(request)
         spec = next(each for each in podspec.all_containers(pod) if each["name"] == request.match_info["container"])
-        return await self._cri.attach(container, options, tty=bool(spec.get("tty")))
+        tty = bool(spec.get("tty"))
+        return _Served(await self._cri.attach(container, options, tty=tty), replace(options, tty=tty).names)
 
-    async def _port_forward(self, request: web.Request) -> str:
+    async def _port_forward(self, request: web.Request) -> _Served:
         ports = forwarded_ports(request.query.getall("port", []))
         if not ports and wants_websocket(request.headers) and TUNNEL not in request.headers.get(_PROTOCOLS, ""):
             raise _Refused(400, 'query parameter "port" is required')
@@ -89,7 +111,7 @@ class Streaming:
         sandbox = await self._cri.ready_sandbox(podspec.uid(pod))
         if sandbox is None:
             raise _Refused(500, f'pod not found ("{podspec.name(pod)}_{podspec.namespace(pod)}")')
-        return await self._cri.port_forward(sandbox, ports)
+        return _Served(await self._cri.port_forward(sandbox, ports))
 
     def _pod(self, request: web.Request) -> Object:
         where = request.match_info

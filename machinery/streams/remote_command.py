@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+SPDY = "SPDY/3.1"
+"""What is asked for by `Upgrade`."""
+STREAM_PROTOCOL = "X-Stream-Protocol-Version"
+"""The header that says what the streams of SPDY mean: one of those below."""
 SPDY_PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
 PORT_FORWARD_PROTOCOL = "portforward.k8s.io"
 

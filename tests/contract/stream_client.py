@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, RESIZE, STDERR, STDIN, STDOUT, close_message
+from machinery.streams.channels import COMMAND_PROTOCOLS, ERROR, RESIZE, STDERR, STDIN, STDOUT, TUNNEL, close_message
 from machinery.streams.link import StreamLink
 from machinery.streams.remote_command import PORT_FORWARD_PROTOCOL, SPDY_PROTOCOLS
 from machinery.streams.spdy_session import SpdySession, SpdyStream, spdy_session
@@ -209,3 +209,24 @@ async def open_pair(session: SpdySession, port: int, number: int) -> tuple[SpdyS
 async def forwarding(url: str) -> AsyncIterator[SpdySession]:
     async with upgraded(url, [PORT_FORWARD_PROTOCOL]) as session:
         yield session
+
+
+class _MessageLink:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        message = await self._socket.receive()
+        return bytes(message.data) if message.type == aiohttp.WSMsgType.BINARY else b""
+
+    async def send(self, data: bytes) -> None:
+        await self._socket.send_bytes(data)
+
+
+@asynccontextmanager
+async def tunnelled(url: str) -> AsyncIterator[SpdySession]:
+    """Ports over SPDY in a WebSocket, as kubectl has them forwarded since 1.31."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(url, protocols=[TUNNEL]) as socket:
+        assert socket.protocol == TUNNEL
+        async with spdy_session(_MessageLink(socket), is_client=True) as session:
+            yield session

@@ -13,9 +13,8 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from machinery.streams.channels import COMMAND_PROTOCOLS, STDOUT, TUNNEL
+from machinery.streams.channels import COMMAND_PROTOCOLS, STDOUT
 from machinery.streams.remote_command import SPDY_PROTOCOLS, SUCCESS
-from machinery.streams.spdy_session import spdy_session
 from runtime.cri.streaming.tokens import MOST, SECONDS, Tokens
 from runtime.errors import ResourceExhausted
 from tests.contract.cri_node import BUSYBOX, Node, busybox_archive, make, serving
@@ -27,6 +26,7 @@ from tests.contract.stream_client import (
     forwarding,
     open_pair,
     spdy_command,
+    tunnelled,
     upgraded,
     websocket_command,
     whole,
@@ -342,29 +342,15 @@ async def test_a_refused_port_is_worded_as_upstream(node: Node, sandbox: str) ->
         assert await whole(data) == b""
 
 
-class MessageLink:
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-
-    async def receive(self) -> bytes:
-        message = await self._socket.receive()
-        return bytes(message.data) if message.type == aiohttp.WSMsgType.BINARY else b""
-
-    async def send(self, data: bytes) -> None:
-        await self._socket.send_bytes(data)
-
-
 async def test_spdy_in_a_websocket(node: Node, sandbox: str) -> None:
     await listening(node, await node.run(sandbox, LISTEN))
     url = await forward_url(node, sandbox)
-    async with aiohttp.ClientSession() as http, http.ws_connect(url, protocols=[TUNNEL]) as socket:
-        assert socket.protocol == TUNNEL
-        async with spdy_session(MessageLink(socket), is_client=True) as session:
-            data, errors = await open_pair(session, 8080, 0)
-            await data.write(b"tunnel\n")
-            assert await whole(data) == b"you said tunnel\n"
-            await data.end()
-            assert await whole(errors) == b""
+    async with tunnelled(url) as session:
+        data, errors = await open_pair(session, 8080, 0)
+        await data.write(b"tunnel\n")
+        assert await whole(data) == b"you said tunnel\n"
+        await data.end()
+        assert await whole(errors) == b""
 
 
 async def test_a_port_by_plain_channels(node: Node, sandbox: str) -> None:

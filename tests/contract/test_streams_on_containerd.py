@@ -1,12 +1,13 @@
 """The kubelet's streams over another runtime: Debian's containerd, whose own streaming server speaks SPDY and v4.
 
-What it does not know (v5, SPDY in a WebSocket) it refuses in the handshake, upon which kubectl falls back to SPDY.
+What it does not know (v5, SPDY in a WebSocket) the kubelet translates.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,8 +15,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -25,12 +26,12 @@ from kubelet.cri import Cri
 from kubelet.streaming import Streaming
 from machinery.api.resource import Object
 from machinery.rpc.wire import CRI
-from machinery.streams.channels import TUNNEL
+from machinery.streams.channels import STDOUT
 from machinery.streams.remote_command import SUCCESS
 from runtime.images.layout import write_layout
 from tests.contract.containerd_server import containerd
 from tests.contract.cri_node import BUSYBOX
-from tests.contract.stream_client import forwarding, open_pair, spdy_command, websocket_command, whole
+from tests.contract.stream_client import forwarding, open_pair, spdy_command, tunnelled, websocket_command, whole
 
 pytestmark = [
     pytest.mark.skipif(not BUSYBOX.exists(), reason="no busybox at hand"),
@@ -63,7 +64,7 @@ def sleeper(folder: Path) -> Path:
     for name in ("bin", "etc", "tmp"):
         (rootfs / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, rootfs / "bin/busybox")
-    for applet in ("sh", "cat", "sleep", "sort", "head", "httpd", "nc", "mkdir", "nslookup"):
+    for applet in ("sh", "cat", "sleep", "sort", "head", "httpd", "nc", "mkdir", "nslookup", "stty"):
         (rootfs / "bin" / applet).symlink_to("busybox")
     layout = write_layout(folder / "layout", rootfs, {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin"]})
     index = json.loads((layout.directory / "index.json").read_text())
@@ -142,14 +143,48 @@ async def test_commands_by_websocket_up_to_v4(node: str) -> None:
     assert json.loads(answer.status)["status"] == "Success"
 
 
-@pytest.mark.parametrize(
-    ("path", "protocol"), [("exec/ns/p/c?command=cat&output=1", "v5.channel.k8s.io"), ("portForward/ns/p", TUNNEL)]
-)
-async def test_what_it_does_not_know_is_refused_before_the_switch(node: str, path: str, protocol: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(f"{node}/{path}", protocols=[protocol])
-    assert refused.value.status in (400, 403)
+async def test_commands_by_v5_of_which_it_knows_nothing(node: str) -> None:
+    script = "sort;+echo+err>%262;+exit+3"
+    url = f"{node}/exec/ns/p/c?command=sh&command=-c&command={script}&input=1&output=1&error=1"
+    async with websocket_command(url) as socket:
+        await socket.send(b"b\na\n")
+        await socket.end_input()
+        answer = await socket.answer()
+    assert (answer.stdout, answer.stderr) == (b"a\nb\n", b"err\n")
+    assert json.loads(answer.status)["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+
+
+async def test_a_terminal_by_v5(node: str) -> None:
+    script = "read+line;+stty+size;+echo+$line"
+    url = f"{node}/exec/ns/p/c?command=sh&command=-c&command={script}&input=1&output=1&tty=1"
+    async with websocket_command(url) as socket:
+        await socket.resize(71, 23)
+        # The terminal has its size a moment later, in its own time.
+        await socket.send(b"hello\n")
+        answer = await socket.answer()
+    assert b"hello\r\n" in answer.stdout
+    assert json.loads(answer.status)["status"] == "Success"
+
+
+async def test_much_both_ways_by_v5(node: str) -> None:
+    data = os.urandom(1 << 20) * 8
+    url = f"{node}/exec/ns/p/c?command=cat&input=1&output=1"
+    async with websocket_command(url) as socket, asyncio.TaskGroup() as group:
+        answering = group.create_task(socket.answer())
+        for start in range(0, len(data), 1 << 16):
+            await socket.send(data[start : start + (1 << 16)])
+        await socket.end_input()
+    assert answering.result().stdout == data
+
+
+async def test_who_leaves_in_the_middle_of_v5_ends_the_input(node: str) -> None:
+    url = f"{node}/exec/ns/p/c?command=sh&command=-c"
+    async with websocket_command(f"{url}&command=cat;+mkdir+/gone&input=1&output=1") as socket:
+        await socket.send(b"said\n")
+        assert await socket.next() == (STDOUT, b"")
+        assert await socket.next() == (STDOUT, b"said\n")
+    async with websocket_command(f"{url}&command=until+[+-d+/gone+];+do+:;+done&output=1") as socket:
+        assert json.loads((await socket.answer()).status)["status"] == "Success"
 
 
 async def test_attached(node: str) -> None:
@@ -160,13 +195,26 @@ async def test_attached(node: str) -> None:
         assert json.loads((await command.answer()).status)["status"] == "Success"
 
 
-async def test_a_port(node: str) -> None:
+async def test_attached_by_v5(node: str) -> None:
+    async with websocket_command(f"{node}/attach/ns/p/c?input=1&output=1") as socket:
+        await socket.send(b"two\n")
+        said = b""
+        while said != b"got two\n":
+            channel, data = await socket.next() or (-1, b"")
+            assert channel == STDOUT
+            said += data
+        await socket.end_input()
+        assert json.loads((await socket.answer()).status)["status"] == "Success"
+
+
+@pytest.mark.parametrize("opened", [forwarding, tunnelled])
+async def test_a_port(node: str, opened: Any) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"you said " + await reader.readline())
         writer.close()
 
     listener = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with listener, forwarding(f"{node}/portForward/ns/p") as session:
+    async with listener, opened(f"{node}/portForward/ns/p") as session:
         data, errors = await open_pair(session, listener.sockets[0].getsockname()[1], 0)
         await data.write(b"hello\n")
         assert await whole(data) == b"you said hello\n"

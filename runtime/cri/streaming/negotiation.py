@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from machinery.streams.remote_command import negotiated
+from machinery.streams.remote_command import SPDY, STREAM_PROTOCOL, negotiated
 from machinery.streams.takeover import is_upgrade
 
-_HEADER = "X-Stream-Protocol-Version"
 _ACCEPTED = "X-Accepted-Stream-Protocol-Versions"
-SPDY = "SPDY/3.1"
 
 
 class Refused(Exception):
@@ -31,11 +29,11 @@ def refusal(status: int, said: str, accepted: Sequence[str] = ()) -> Refused:
 
 def spdy_protocol(request: web.BaseRequest, offered: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     """The stream protocol and the headers of the 101; raises Refused in the words of Kubernetes' nodes."""
-    asked = request.headers.getall(_HEADER, ())
+    asked = request.headers.getall(STREAM_PROTOCOL, ())
     if not is_upgrade(request.headers) or request.headers.get("Upgrade", "").lower() != SPDY.lower():
         raise refusal(400, "unable to upgrade: missing upgrade headers in request")
     if not asked:
-        raise refusal(400, f'unable to upgrade: "{_HEADER}" header is required')
+        raise refusal(400, f'unable to upgrade: "{STREAM_PROTOCOL}" header is required')
     protocol = negotiated(asked, offered)
     if protocol is None:
         clients, servers = " ".join(asked), " ".join(offered)
@@ -43,4 +41,4 @@ def spdy_protocol(request: web.BaseRequest, offered: Sequence[str]) -> tuple[str
             f"unable to upgrade: unable to negotiate protocol: client supports [{clients}], server accepts [{servers}]"
         )
         raise refusal(403, why, offered)
-    return protocol, [("Connection", "Upgrade"), ("Upgrade", SPDY), (_HEADER, protocol)]
+    return protocol, [("Connection", "Upgrade"), ("Upgrade", SPDY), (STREAM_PROTOCOL, protocol)]
