@@ -90,7 +90,8 @@ class ApiServer:
         authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
         reviews = Reviews(authenticator, rbac, self.cache)
         addresses = ClusterAddresses(self._watch_cache, config.service_cidr, config.node_ports)
-        registry = Registry(self._store, self._watch_cache, self._chain(rbac), addresses, self._clock)
+        chain, features = self._chain(rbac), config.feature_flags
+        registry = Registry(self._store, self._watch_cache, chain, addresses, self._clock, features)
         subresources = Subresources(registry, reviews, self._watch_cache, self._clock)
         api = self._api = Api(registry, subresources, reviews, self._watch_cache, rbac)
         config.pki.serve(config.tls_sans, [str(addresses.first), config.advertise_address, *_ips(config)])

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 MAX_UNAVAILABLE_STATEFUL_SET = "MaxUnavailableStatefulSet"
 """A StatefulSet's `maxUnavailable` is heeded (KEP-961)."""
 
-FEATURES: Mapping[str, bool] = {MAX_UNAVAILABLE_STATEFUL_SET: False}
+HPA_SCALE_TO_ZERO = "HPAScaleToZero"
+"""An autoscaler's `minReplicas` may be 0 where an Object or External metric says when to come back (KEP-2021)."""
+
+FEATURES: Mapping[str, bool] = {HPA_SCALE_TO_ZERO: False, MAX_UNAVAILABLE_STATEFUL_SET: False}
 """All that are known, with what they are by default."""
 _VALUES = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
 from apiserver.kinds.rules import Rules
 from apiserver.rules.defaulting import default_values, drop_status, keep_status
 from apiserver.rules.workloads.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
 from machinery.api.resource import Object
+from machinery.features import HPA_SCALE_TO_ZERO
 
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
 _UP = [
@@ -28,6 +33,11 @@ def default(autoscaler: Object) -> None:
         default_values(behavior["scaleDown"], selectPolicy="Max", policies=_DOWN)
 
 
+def _gated(features: Mapping[str, bool]) -> Rules:
+    errors = partial(autoscaler_errors, to_zero=features[HPA_SCALE_TO_ZERO])
+    return replace(RULES, validate=errors, validate_update=errors)
+
+
 RULES = Rules(
     default=default,
     prepare_create=drop_status,
@@ -36,4 +46,5 @@ RULES = Rules(
     validate_update=autoscaler_errors,
     validate_status=autoscaler_status_errors,
     rechecked="never",
+    gated=_gated,
 )

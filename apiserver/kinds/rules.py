@@ -68,6 +68,8 @@ class Rules:
     """Field selectors beyond metadata.name and metadata.namespace."""
     has_generation: bool = False
     """`metadata.generation` counts changes of the spec."""
+    gated: Callable[[Mapping[str, bool]], Rules] | None = None
+    """What the rules are by which features are on, for a kind whose rules depend on them."""
 
 
 @cache
@@ -83,6 +85,12 @@ def rules_for(resource: Resource) -> Rules:
         return Rules()
     rules: Rules = importlib.import_module(f"apiserver.kinds.{name}").RULES
     return rules
+
+
+def rules_with(resource: Resource, features: Mapping[str, bool]) -> Rules:
+    """The kind's rules where `features` says of each whether it is on."""
+    rules = rules_for(resource)
+    return rules if rules.gated is None else rules.gated(features)
 
 
 _FILES = {

@@ -6,7 +6,7 @@ again. It is answered when the cache has seen it, so that everybody who asks aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from apiserver.admission.chain import Admit, Review, admit
@@ -30,6 +30,7 @@ from machinery.api.errors import BadRequest, Invalid, already_exists, conflict, 
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
+from machinery.features import FEATURES
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _ATTEMPTS = 64
@@ -45,7 +46,13 @@ class Registry:
     """`chain` is asked before anything is decided; `addresses` gives Services theirs."""
 
     def __init__(
-        self, store: Store, cache: WatchCache, chain: Sequence[Admit], addresses: ClusterAddresses, clock: Clock
+        self,
+        store: Store,
+        cache: WatchCache,
+        chain: Sequence[Admit],
+        addresses: ClusterAddresses,
+        clock: Clock,
+        features: Mapping[str, bool] = FEATURES,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -53,6 +60,7 @@ class Registry:
         self._addresses = addresses
         self._quotas = Quotas(CacheView(cache))
         self._clock = clock
+        self._features = features
         self._event_lease = SharedLease(store, clock)
 
     @property
@@ -111,7 +119,7 @@ class Registry:
         await admit(self._chain, Review("CREATE", call, row, namespace, name, obj=new))
         strategy.fill_new(new, row, self._clock.now())
         with self._addresses.hold(new, row):
-            strategy.check_new(new, row)
+            strategy.check_new(new, row, self._features)
             for warning in rules_for(row).warnings(new):
                 call.warn(warning)
             final = completed(new, row)
@@ -185,7 +193,7 @@ class Registry:
             if row == SERVICES:
                 self._addresses.keep(new, old)
             with self._addresses.hold(new, row, old):
-                strategy.check_update(new, old, row)
+                strategy.check_update(new, old, row, self._features)
             for warning in rules_for(row).update_warnings(new, old):
                 call.warn(warning)
         return new

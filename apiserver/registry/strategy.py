@@ -5,12 +5,13 @@ Defaults, preparation and validation are the kind's (`apiserver.kinds`), everyth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from apiserver.kinds.rules import rules_for
+from apiserver.kinds.rules import rules_for, rules_with
 from apiserver.registry import metadata as meta
 from apiserver.registry.conversion import stored_resource, to_stored
 from apiserver.rules.defaulting import take_field
@@ -18,6 +19,7 @@ from machinery.api.canonical import canonical
 from machinery.api.errors import BadRequest, Cause, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.timestamps import rfc3339
+from machinery.features import FEATURES
 
 _CREATED_BY_UPDATE = {
     "endpoints", "events", "leases", "limitranges", "podtemplates", "resourcequotas", "services",
@@ -133,9 +135,9 @@ def _time_conditions(obj: Object, now: datetime) -> None:
             condition["lastTransitionTime"] = rfc3339(now)
 
 
-def check_new(obj: Object, resource: Resource) -> None:
+def check_new(obj: Object, resource: Resource, features: Mapping[str, bool] = FEATURES) -> None:
     """Raises Invalid with all that is wrong with a new object."""
-    causes = meta.validate(obj["metadata"], resource) + rules_for(resource).validate(obj)
+    causes = meta.validate(obj["metadata"], resource) + rules_with(resource, features).validate(obj)
     _raise(causes, obj, resource)
 
 
@@ -161,10 +163,10 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
     return written
 
 
-def check_update(new: Object, old: Object, resource: Resource) -> None:
+def check_update(new: Object, old: Object, resource: Resource, features: Mapping[str, bool] = FEATURES) -> None:
     """Raises Invalid with all that is wrong since an update."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    kind_rules = rules_for(resource)
+    kind_rules = rules_with(resource, features)
     if kind_rules.rechecked == "first":
         causes += kind_rules.validate(new)
     causes += kind_rules.validate_update(new, old)

@@ -25,7 +25,7 @@ CLUSTER_OPTIONS = (
     ("--components", "NAME,…", "run these of apiserver,controllers,scheduler,kubelet"),
     ("--pod-cidr", "RANGE", "addresses of pods (default 10.244.0.0/16)"),
     ("--service-cidr", "RANGE", "addresses of services (default 10.96.0.0/16)"),
-    ("--feature-gates", "NAME=BOOL,…", "turn on what upstream has off: MaxUnavailableStatefulSet"),
+    ("--feature-gates", "NAME=BOOL,…", "turn on what upstream has off: HPAScaleToZero, MaxUnavailableStatefulSet"),
     ("--ingress", "WHEN", "serve Ingresses by nginx: auto (default: once there is one), on, off"),
     ("--ingress-http-port", "PORT", "port for Ingresses by HTTP (default 80)"),
     ("--ingress-https-port", "PORT", "port for Ingresses by HTTPS (default 443)"),

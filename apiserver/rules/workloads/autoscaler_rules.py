@@ -17,10 +17,10 @@ _LONGEST_PERIOD, _LONGEST_WINDOW = 1800, 3600
 _TO_ZERO = "must specify at least one Object or External metric to support scaling to zero replicas"
 
 
-def autoscaler_errors(autoscaler: Object, old: Object | None = None) -> list[Cause]:
-    """Who scaled to zero once may do so on."""
+def autoscaler_errors(autoscaler: Object, old: Object | None = None, *, to_zero: bool = False) -> list[Cause]:
+    """`to_zero`: the feature HPAScaleToZero; who scaled to zero once may do so on without."""
     spec, before = autoscaler.get("spec") or {}, (old or {}).get("spec") or {}
-    fewest = 0 if before.get("minReplicas") == 0 else 1
+    fewest = 0 if to_zero or before.get("minReplicas") == 0 else 1
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     errors: list[Cause] = []
     if least is not None and least < fewest:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from apiserver.kinds.rules import rules_with
 from machinery.api.resource import Object
+from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS
+from machinery.features import FEATURES, HPA_SCALE_TO_ZERO
 from tests.kind_rules import lines, on_create, on_update, rules_of
 
 AUTOSCALERS = rules_of("autoscaling", "v2", "horizontalpodautoscalers")
 BUDGETS = rules_of("policy", "v1", "poddisruptionbudgets")
 PRIORITIES = rules_of("scheduling.k8s.io", "v1", "priorityclasses")
 TARGET = {"type": "AverageValue", "averageValue": "1"}
+OUTSIDE = {"type": "External", "external": {"metric": {"name": "m"}, "target": TARGET}}
 TYPES = 'supported values: "ContainerResource", "External", "Object", "Pods", "Resource"'
 
 
@@ -94,12 +98,28 @@ def test_a_metric(metric: Object, errors: list[str]) -> None:
 
 
 def test_who_scaled_to_zero_once_may_do_so_on() -> None:
-    metric = {"type": "External", "external": {"metric": {"name": "m"}, "target": TARGET}}
-    none = autoscaler(minReplicas=0, metrics=[metric])
+    none = autoscaler(minReplicas=0, metrics=[OUTSIDE])
     assert on_update(AUTOSCALERS, none, none) == []
     assert on_update(AUTOSCALERS, none, autoscaler()) == [
         "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "errors"),
+    [
+        ({"minReplicas": 0, "metrics": [OUTSIDE]}, []),
+        ({"minReplicas": 0},
+         ["spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero"
+          " replicas"]),
+        ({"minReplicas": -1}, ["spec.minReplicas: Invalid value: -1: must be greater than or equal to 0"]),
+    ],
+)  # fmt: skip
+def test_it_scales_to_zero_where_the_feature_is_on(changes: Object, errors: list[str]) -> None:
+    rules = rules_with(HORIZONTAL_POD_AUTOSCALERS, {**FEATURES, HPA_SCALE_TO_ZERO: True})
+    assert on_create(rules, autoscaler(**changes)) == errors
+    assert on_update(rules, autoscaler(**changes), autoscaler()) == errors
+    assert rules_with(HORIZONTAL_POD_AUTOSCALERS, FEATURES).validate(autoscaler(**changes))
 
 
 def test_a_target_without_a_group_stays_once_it_is_there() -> None:
