@@ -72,6 +72,10 @@ def test_pods_have_addresses_reach_each_other_by_services_and_are_gone(make_clus
         address = cluster.get("pod", "web")["status"]["podIP"]
         assert ipaddress.ip_address(address) in pods
         assert fetched(address) == "page\n"
+        # Not even a runtime that doesn't know WebSockets of v5 has kubectl fall back to SPDY.
+        said = cluster.kubectl("exec", "-i", "client", "-v=4", "--", "sort", stdin="b\na\n", check=False)
+        assert "a\nb\n" in said
+        assert "fallback" not in said
         cluster.kubectl("expose", "pod", "web", "--port=80", "--target-port=8080")
         service = cluster.get("service", "web")["spec"]["clusterIP"]
         ask = ("exec", "client", "--", "sh", "-c")
