@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from ipaddress import ip_address
 
 from apiserver.admission.certificates import certificate_requester, certificate_rights, certificate_subject
 from apiserver.admission.chain import Admit
@@ -140,6 +141,16 @@ class ApiServer:
             self._plain.is_ready = True
             self.ready.set()
             _log.info("serving on port %d", self.port)
+
+    async def move(self, address: str) -> None:
+        """Listens at `address` too, and tells pods to reach it there; raises OSError where its port is taken there."""
+        if address == self._config.advertise_address or self._listener is None or ip_address(address).is_loopback:
+            return
+        from apiserver.bootstrap.run import run as bootstrap
+
+        await self._listener.listen(address)
+        self._config = replace(self._config, advertise_address=address)
+        await bootstrap(self.client(LOOPBACK.name, LOOPBACK.groups), replace(self._config, port=self.port))
 
     def client(self, user_name: str, groups: tuple[str, ...] = ()) -> Client:
         """A client in the process that acts as the user."""

@@ -62,9 +62,8 @@ class Api:
             except (OSError, ssl.SSLError) as error:
                 raise ApiError(f"no cluster in {self._config.data_dir}: {error}") from None
             context.check_hostname = False
-            host = next((a for a in self._config.bind if a not in ("0.0.0.0", "::")), "127.0.0.1")
             self._connection = http.client.HTTPSConnection(
-                host, self._config.port, context=context, timeout=self._timeout
+                "127.0.0.1", self._config.port, context=context, timeout=self._timeout
             )
         return self._connection
 

@@ -32,7 +32,7 @@ from minikube_py.config import NODE_PREFIX, Config
 from minikube_py.foundation import Foundation
 from minikube_py.instance import InstanceError, State
 from minikube_py.keys import Keys
-from minikube_py.whereabouts import Machine
+from minikube_py.whereabouts import LOOPBACK, Machine
 
 if TYPE_CHECKING:
     from scheduler.configuration import Configuration
@@ -124,9 +124,7 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
     scraper = Scraper(server.cache, server.node_summary, base.clock)
     server.serve_metrics(scraper)
     say("apiserver", "starting")
-    await server.start()
-    # It has asked for what an API server alone answers to.
-    await base.keys.move()
+    await _listen(base)
     start("apiserver", server.run())
     if "kubelet" in config.components:
         start("dns", node.dns(base, settled))
@@ -150,6 +148,19 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
         start(name, body)
     LOG.info("ready after %.2f s", state.ready_after)
     return parts
+
+
+async def _listen(base: Foundation) -> None:
+    """Has the API server listen, and answer to all that leads to this machine."""
+    await base.server.start()
+    await base.keys.move()
+
+    async def move() -> None:
+        await base.server.move(node.pods_way(base.config, base.machine))
+
+    if "kubelet" in base.config.components:
+        # Pods with another network than the bridge reach it at the machine's own address.
+        base.machine.follow(move)
 
 
 def _addons(base: Foundation, scraper: Scraper) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
@@ -310,7 +321,8 @@ async def _child(config: Config, child: children.Child, port: int) -> None:
 
 def _api_config(config: Config, pki: Pki, machine: Machine) -> ApiServerConfig:
     way = node.pods_way(config, machine)
-    binds = dict.fromkeys([*config.bind, *([way] if "kubelet" in config.components else [])])
+    # Whatever network the machine is in, its own commands find the server.
+    binds = dict.fromkeys([*config.bind, LOOPBACK, *([way] if "kubelet" in config.components else [])])
     return ApiServerConfig(
         data_dir=config.data_dir,
         bind=tuple(binds),

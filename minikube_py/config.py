@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """`bind` are addresses that the API server listens on; one that pods reach is added at the start.
+    """`bind` are addresses that the API server listens on; 127.0.0.1 and one that pods reach are added at the start.
 
     A network configuration in `cni_conf_dir` replaces the built-in network; without a folder nothing does.
     """

@@ -24,17 +24,18 @@ class KubeconfigError(Exception):
 
 
 def document(config: Config, *, ca: bytes, certificate: bytes, key: bytes) -> Document:
-    """A kubeconfig with the one context of this cluster, certificates embedded (PEM in, base64 out)."""
+    """A kubeconfig with the one context of this cluster, certificates embedded (PEM in, base64 out).
+
+    It is this machine's, so it names the address that never changes.
+    """
     name = config.context
-    host = next((address for address in config.bind if address not in ("0.0.0.0", "::")), "127.0.0.1")
-    url_host = f"[{host}]" if ":" in host else host
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
             {
                 "name": name,
-                "cluster": {"certificate-authority-data": _b64(ca), "server": f"https://{url_host}:{config.port}"},
+                "cluster": {"certificate-authority-data": _b64(ca), "server": f"https://127.0.0.1:{config.port}"},
             }
         ],
         "users": [{"name": name, "user": {"client-certificate-data": _b64(certificate), "client-key-data": _b64(key)}}],

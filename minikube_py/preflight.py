@@ -21,8 +21,9 @@ from machinery.linux import listeners
 from machinery.linux.addresses import ways
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, running_pid
-from minikube_py.whereabouts import clashes, described, foreign
+from minikube_py.whereabouts import clashes, described, foreign, strange
 
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 OK, WARNING, FATAL = "ok", "warning", "fatal"
 
 
@@ -169,7 +170,11 @@ def _listener(port: int) -> str:
 def _network(config: Config) -> Iterator[Finding]:
     from machinery.linux import addresses
 
-    yield Finding("network", OK, described(addresses.read(), config.bridge))
+    found = addresses.read()
+    yield Finding("network", OK, described(found, config.bridge))
+    for address in strange(config.bind, found):
+        said = f"--bind {address} is no address of this machine now: nobody reaches the API by it until it is"
+        yield Finding("network", WARNING, said)
 
 
 def _ranges(config: Config) -> Iterator[Finding]:
@@ -202,11 +207,14 @@ def _free_or(text: str, taken: list[ipaddress.IPv4Network]) -> str:
 
 
 def free_range(taken: list[ipaddress.IPv4Network]) -> str:
-    """A /16 in 10/8 that meets none of `taken`."""
-    candidates = list(ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=16))
-    free = [net for net in candidates if not any(route.overlaps(net) for route in taken)]
-    # Any one, so that two clusters that begin at the same time hardly choose the same.
-    return str(random.choice(free)) if free else "none is free"
+    """A private /16 that meets none of `taken`, of 10/8 where there is one: a VPN may have all of that."""
+    for block in _PRIVATE:
+        candidates = list(ipaddress.IPv4Network(block).subnets(new_prefix=16))
+        free = [net for net in candidates if not any(route.overlaps(net) for route in taken)]
+        if free:
+            # Any one, so that two clusters that begin at the same time hardly choose the same.
+            return str(random.choice(free))
+    return "a range that is free"
 
 
 def _limits(config: Config) -> Iterator[Finding]:

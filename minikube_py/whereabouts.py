@@ -7,10 +7,11 @@ its pods at the bridge.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 
 from machinery.client.clock import SystemClock
 from machinery.contain import contain
@@ -106,6 +107,16 @@ def described(found: Whereabouts, own: str) -> str:
     return f"{address.ip} ({address.interface}){'' if has_default else ', without a default route'}"
 
 
+def strange(binds: Iterable[str], found: Whereabouts) -> Iterator[str]:
+    """Those of the addresses to listen on that the machine does not have; names are not looked up."""
+    there = {ip_address(each.ip) for each in found.addresses}
+    for bind in binds:
+        with contextlib.suppress(ValueError):
+            address = ip_address(bind)
+            if not (address.is_loopback or address.is_unspecified or address in there):
+                yield bind
+
+
 @dataclass(frozen=True)
 class Clash:
     """Another's route that leads to addresses of the cluster."""
@@ -133,9 +144,9 @@ def clashes(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterato
 
 
 def foreign(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterator[Way]:
-    """The routes that are not the cluster's own, but for the default one."""
+    """The routes that are not the cluster's own, but for the default one, and its halves that a VPN makes."""
     services = ip_network(config.service_cidr) if is_started else None
     for way in ways:
         is_own = way.interface == config.bridge or (way.interface == "lo" and way.network == services)
-        if way.network.prefixlen and not is_own:
+        if way.network.prefixlen > 1 and not is_own:
             yield way

@@ -16,6 +16,10 @@ from apiserver.http.connection import Server
 _HEAD_SECONDS = 32.0
 _KEEP_ALIVE = 180.0
 _GRACE = 2.0
+_ALL = {False: "0.0.0.0", True: "::"}  # noqa: S104 - which of them is asked for is the user's choice
+"""Whether of IPv6 -> all addresses of the machine."""
+# linux/in.h and linux/in6.h; Python has no names for them.
+_FREEBIND = {socket.AF_INET: (socket.SOL_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 
 
 class Listener:
@@ -38,15 +42,25 @@ class Listener:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_GRACE)
         self._context = context
+        self._bound: set[str] = set()
         self.port = 0
 
     async def start(self, addresses: Sequence[str], port: int) -> None:
-        """Binds every address; raises OSError where one is taken."""
+        """Binds every address, also one that the machine does not have yet; raises OSError where one is taken."""
+        self.port = port
         await self._runner.setup()
-        for address in dict.fromkeys(addresses):
-            bound = _bind(address, self.port or port)
-            self.port = bound.getsockname()[1]
-            await web.SockSite(self._runner, bound, ssl_context=self._context, backlog=512).start()
+        # First those that stand for all.
+        for address in sorted(dict.fromkeys(addresses), key=lambda each: each not in _ALL.values()):
+            await self.listen(address)
+
+    async def listen(self, address: str) -> None:
+        """Binds one more address, where it is not yet; raises OSError where it is taken."""
+        if not self._bound.isdisjoint((address, _ALL[":" in address])):
+            return
+        bound = _bind(address, self.port)
+        self._bound.add(address)
+        self.port = bound.getsockname()[1]
+        await web.SockSite(self._runner, bound, ssl_context=self._context, backlog=512).start()
 
     async def stop(self) -> None:
         """Closes the sockets; running requests have a moment to end."""
@@ -58,6 +72,10 @@ def _bind(address: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A laptop may be away from the network that has the address, and come back.
+        bound.setsockopt(*_FREEBIND[family], 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address, port))
         bound.setblocking(False)  # noqa: FBT003
     except OSError:

@@ -22,7 +22,9 @@ def starting_config(arguments: argparse.Namespace) -> Config:
     if is_new_profile:
         config = with_free_ranges(config)
     flags = {flag.removeprefix("--"): getattr(arguments, _name(flag)) for flag, _, _ in CLUSTER_OPTIONS}
-    return configured(config, flags)
+    config = configured(config, flags)
+    # A network may give the machine another name: its pods are bound to the node of the first one.
+    return dataclasses.replace(config, node_name=config.node)
 
 
 def existing_config(arguments: argparse.Namespace) -> Config:

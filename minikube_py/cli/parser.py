@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from minikube_py.config import DEFAULT_PROFILE
 
 CLUSTER_OPTIONS = (
-    ("--bind", "ADDRESS,…", "addresses of the API server (default 127.0.0.1 and one that pods reach)"),
+    ("--bind", "ADDRESS,…", "addresses of the API server beside 127.0.0.1 and one that pods reach"),
     ("--tls-san", "NAME,…", "further names and addresses in the API server's certificate"),
     ("--port", "PORT", "port of the API server (default 6443)"),
     ("--kubelet-port", "PORT", "port of the kubelet (default 10250)"),

@@ -11,7 +11,7 @@ from machinery.client.clock import SystemClock
 from machinery.linux.addresses import Address, Way, Whereabouts
 from minikube_py.config import Config
 from minikube_py.keys import server_names
-from minikube_py.whereabouts import Machine, clashes, described
+from minikube_py.whereabouts import Machine, clashes, described, strange
 
 CONFIG = replace(Config(), pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
 BRIDGE = Address("10.244.0.1", CONFIG.bridge, "bridge")
@@ -42,6 +42,7 @@ def test_the_network_is_told_in_a_line(found: Whereabouts, said: str) -> None:
         ("10.96.0.0/16", "lo", False, ["10.96.0.0/16"]),
         ("192.168.0.0/16", "tun0", True, []),
         ("0.0.0.0/0", "wlan0", True, []),
+        ("0.0.0.0/1", "tun0", False, []),
     ],
 )
 def test_the_clusters_ranges_meet_routes_of_others(
@@ -49,6 +50,11 @@ def test_the_clusters_ranges_meet_routes_of_others(
 ) -> None:  # fmt: skip
     found = clashes([Way(IPv4Network(network), interface)], CONFIG, is_started=is_started)
     assert [clash.cidr for clash in found] == met
+
+
+def test_an_address_to_listen_on_that_the_machine_lacks_is_told() -> None:
+    binds = ["127.0.0.1", "0.0.0.0", "::", "192.168.1.5", "10.9.9.9", "api.example.org"]  # noqa: S104
+    assert list(strange(binds, Whereabouts((WIFI,)))) == ["10.9.9.9"]
 
 
 @pytest.mark.parametrize(
