@@ -17,7 +17,8 @@ def default(volume: Object) -> None:
 
 
 def prepare_create(volume: Object) -> None:
-    volume["status"] = {"phase": "Pending"}
+    # The strategy has the clock.
+    volume["status"] = {"phase": "Pending", "lastPhaseTransitionTime": None}
 
 
 RULES = Rules(

@@ -122,15 +122,19 @@ def fill_new(obj: Object, resource: Resource, now: datetime) -> None:
     meta.fill_on_create(metadata, now)
     kind_rules = rules_for(resource)
     kind_rules.prepare_create(obj)
-    _time_conditions(obj, now)
+    _time_status(obj, now)
     if kind_rules.has_generation and resource.plural not in _COUNTED_FROM_UPDATES:
         metadata["generation"] = 1
 
 
-def _time_conditions(obj: Object, now: datetime) -> None:
-    """Conditions that the kind's preparation begins with know no clock."""
+def _time_status(obj: Object, now: datetime) -> None:
+    """The phase and the conditions that the kind's preparation begins with know no clock."""
     status = obj.get("status")
-    for condition in (status.get("conditions") if isinstance(status, dict) else None) or []:
+    if not isinstance(status, dict):
+        return
+    if "lastPhaseTransitionTime" in status:
+        status["lastPhaseTransitionTime"] = rfc3339(now)
+    for condition in status.get("conditions") or []:
         if condition.get("lastTransitionTime") is None:
             condition["lastTransitionTime"] = rfc3339(now)
 

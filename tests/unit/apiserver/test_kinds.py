@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from apiserver.kinds.rules import rules_for
+from apiserver.registry.strategy import fill_new
 from machinery.api.errors import Cause, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
@@ -19,6 +21,7 @@ from machinery.api.resources import (
     JOBS,
     LIMIT_RANGES,
     PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     RESOURCES,
     SECRETS,
@@ -332,3 +335,10 @@ def test_an_environment_tells_what_it_can_of_its_pod(path: str, reason: str) -> 
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "env": [entry]}]}}
     rules_for(PODS).default(pod)
     assert [cause.reason for cause in rules_for(PODS).validate(pod)] == ([reason] if reason else [])
+
+
+def test_a_volume_begins_pending_since_now() -> None:
+    spec = {"capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    made: Object = {"metadata": {"name": "v"}, "spec": spec, "status": {"phase": "Bound"}}
+    fill_new(made, PERSISTENT_VOLUMES, datetime(2026, 1, 2, tzinfo=UTC))
+    assert made["status"] == {"phase": "Pending", "lastPhaseTransitionTime": "2026-01-02T00:00:00Z"}
