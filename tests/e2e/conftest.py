@@ -29,16 +29,19 @@ class Cluster:
 
     profile: str
     environment: dict[str, str] = field(default_factory=dict)
+    inside: tuple[str, ...] = ()
+    """The command that runs what follows it where the cluster is, as in a network of its own."""
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [BIN / "minikube-py", arguments[0], "--profile", self.profile, *arguments[1:]]
+        command = [*self.inside, BIN / "minikube-py", arguments[0], "--profile", self.profile, *arguments[1:]]
         done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=300)
         if check and done.returncode:
             pytest.fail(f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.log()}")
         return done
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, program: str = "") -> str:
-        command = [program or kubectl(), "--kubeconfig", str(self.data_dir / "admin.kubeconfig"), *arguments]
+        kubeconfig = self.data_dir / "admin.kubeconfig"
+        command = [*self.inside, program or kubectl(), "--kubeconfig", str(kubeconfig), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, env=self.environment)
         if check and done.returncode:
             pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.log()}")
