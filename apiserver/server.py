@@ -59,6 +59,7 @@ class ApiServer:
         self._listener: Listener | None = None
         self._plain: PlainPaths | None = None
         self._rbac: Rbac | None = None
+        self._authenticator: Authenticator | None = None
         self._nodes = NodeProxy(config.pki, self.cache)
         self._usage: UsageSource | None = None
 
@@ -88,7 +89,7 @@ class ApiServer:
         config = self._config
         await self._watch_cache.start()
         rbac = self._rbac = Rbac(self.cache)
-        authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
+        authenticator = self._authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
         reviews = Reviews(authenticator, rbac, self.cache)
         addresses = ClusterAddresses(self._watch_cache, config.service_cidr, config.node_ports)
         chain, features = self._chain(rbac), config.feature_flags
@@ -162,6 +163,11 @@ class ApiServer:
         user = f"system:serviceaccount:kube-system:{name}"
         groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
         return self.client(user, groups)
+
+    def token_for_secret(self, secret: Object, account: Object) -> str:
+        """The token of the ServiceAccount for a Secret of type service-account-token to hold."""
+        assert self._authenticator is not None, "start comes first"
+        return self._authenticator.issue_for_secret(secret, account)
 
     def may_request_certificate(self, requester: Object, subresource: str) -> bool:
         """Whether the user that a CertificateSigningRequest's spec names may create that sub-resource of requests."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from scheduler.configuration import Configuration
 
 LOG = logging.getLogger("cluster")
+CONTROLLERS = "system:kube-controller-manager"
+"""As whom controllers act that have no ServiceAccount."""
 
 
 async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> None:
@@ -192,6 +194,7 @@ async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Even
     from controllers.node_ipam import node_ipam
     from controllers.runner import run as run_controllers
     from controllers.runner import run_each
+    from controllers.token_secrets import token_secrets
     from machinery.signing import signed
 
     config, server, pki, clock = base.config, base.server, base.keys.pki, base.clock
@@ -209,6 +212,9 @@ async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Even
             )
         )
         group.create_task(run_each(own, server.controller_client, server.cache, clock))
+        # Upstream's has no account of its own either: it is what accounts get their tokens from.
+        tokens = token_secrets(pki.ca_pem.decode(), server.token_for_secret)
+        group.create_task(run_each((tokens,), lambda _: server.client(CONTROLLERS), server.cache, clock))
         group.create_task(_simulation(base, settled))
 
 

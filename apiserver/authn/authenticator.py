@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
+from apiserver.authn import secret_tokens
 from apiserver.authn.certificates import CertificateAuthenticator
 from apiserver.authn.tokens import ISSUER, Grant, Reference, TokenAuthenticator, TokenSigner
 from apiserver.request import ANONYMOUS, User
 from machinery.api.errors import Unauthorized
+from machinery.api.resource import Object
 from machinery.client.cache import Cache
 from machinery.client.clock import Clock, SystemClock
 from machinery.pki import Pki
@@ -62,6 +64,10 @@ class Authenticator:
             bound or {},
         )
         return self._signer.issue(grant, self.clock.now())
+
+    def issue_for_secret(self, secret: Object, account: Object) -> str:
+        """The token that the Secret is to hold for the account; void once either is gone, or holds another."""
+        return secret_tokens.issue(self._pki.service_account_key, self._signer.key_id, secret, account)
 
     def openid_configuration(self) -> dict[str, object]:
         """The answer to `/.well-known/openid-configuration`."""

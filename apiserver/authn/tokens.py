@@ -6,12 +6,14 @@ The signature is checked once a token; whether what it is bound to still exists 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from apiserver.authn import secret_tokens
 from apiserver.authn.certificates import CREDENTIAL_ID
 from apiserver.request import User
 from machinery.api import names
@@ -60,6 +62,7 @@ class Verified:
     audiences: tuple[str, ...]
     user: User
     bound: Sequence[tuple[Resource, str, Reference, str]]
+    in_secret: secret_tokens.SecretToken | None = None
 
 
 class TokenSigner:
@@ -120,6 +123,8 @@ class TokenAuthenticator:
             raise Unauthorized(f'token audiences "{list(verified.audiences)}" is invalid for the target audiences')
         for resource, namespace, reference, word in verified.bound:
             self._still_there(resource, namespace, reference, now, word)
+        if verified.in_secret is not None and not verified.in_secret.is_held(self._cache, token):
+            raise Unauthorized("Token has been invalidated")
         return verified.user, shared
 
     def _verify(self, token: str) -> Verified:
@@ -130,15 +135,18 @@ class TokenAuthenticator:
                 token,
                 self._key,
                 algorithms=["ES256"],
-                issuer=self._issuer,
                 options={
                     "verify_aud": False,
                     "verify_exp": False,
                     "verify_nbf": False,
                     "verify_iat": False,
-                    "require": ["exp", "nbf", "aud", "sub"],
+                    "require": ["iss", "sub"],
                 },
             )
+            if claims["iss"] == secret_tokens.ISSUER:
+                return _in_secret(secret_tokens.read(claims), self._issuer)
+            if claims["iss"] != self._issuer:
+                raise Unauthorized("invalid bearer token")
             private = claims["kubernetes.io"]
             account = private["serviceaccount"]
             genuine = claims["sub"] == f"system:serviceaccount:{private['namespace']}:{account['name']}"
@@ -152,6 +160,13 @@ class TokenAuthenticator:
         found = self._cache.get(resource, namespace, reference.name)
         if found is None or found["metadata"].get("uid") != reference.uid or _is_gone(found, now):
             raise Unauthorized(f"{what} {reference.name} has been deleted")
+
+
+def _in_secret(said: secret_tokens.SecretToken, audience: str) -> Verified:
+    account = Reference(said.account, said.account_uid)
+    bound = [(SERVICE_ACCOUNTS, said.namespace, account, "service account")]
+    user = service_account(said.namespace, account.name, account.uid)
+    return Verified(0.0, math.inf, (audience,), user, bound, said)
 
 
 def _verified(claims: Mapping[str, Any]) -> Verified:

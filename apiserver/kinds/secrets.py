@@ -15,11 +15,11 @@ from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.go_json import syntax_error
 from machinery.api.resource import Object
+from machinery.api.service_account_secrets import ACCOUNT, TYPE
 
 _DOCKER = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 _TLS = ("tls.crt", "tls.key")
 _BASIC = ("username", "password")
-_ACCOUNT = "kubernetes.io/service-account.name"
 _REDACTED = "<secret contents redacted>"
 
 
@@ -47,8 +47,8 @@ def validate(secret: Object) -> list[Cause]:
 def _type_errors(secret: Object, kind: str, data: Object) -> Iterator[Cause]:
     """What each type of Secret must hold."""
     annotations = secret["metadata"].get("annotations") or {}
-    if kind == "kubernetes.io/service-account-token" and not annotations.get(_ACCOUNT):
-        yield required(f"metadata.annotations[{_ACCOUNT}]")
+    if kind == TYPE and not annotations.get(ACCOUNT):
+        yield required(f"metadata.annotations[{ACCOUNT}]")
     elif kind in _DOCKER:
         key = _DOCKER[kind]
         if key in data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,8 @@ from apiserver.authn.tokens import ISSUER, Reference
 from apiserver.authz.rbac import Rbac
 from apiserver.request import ANONYMOUS, LOOPBACK, User
 from machinery.api.errors import Forbidden, InternalError, Unauthorized
-from machinery.api.resources import PODS, SERVICE_ACCOUNTS
+from machinery.api.resource import Object
+from machinery.api.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.pki import Pki
 from tests.watched_store import SetClock, Stage
 
@@ -147,3 +149,38 @@ async def test_masters_may_act_as_others_and_others_may_not(stage: Stage) -> Non
     )
     with pytest.raises(InternalError):
         impersonated([("Impersonate-Group", "dev")], LOOPBACK, rbac)
+
+
+async def test_a_token_of_a_secret_is_good_while_the_secret_holds_it(
+    authenticator: Authenticator, stage: Stage, clock: SetClock
+) -> None:
+    account = {"metadata": {"namespace": "ns", "name": "sa", "uid": "sa-1"}}
+    secret: Object = {"metadata": {"namespace": "ns", "name": "t", "uid": "t-1"}}
+    token = authenticator.issue_for_secret(secret, account)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["iss"] == "kubernetes/serviceaccount"
+    assert claims["kubernetes.io/serviceaccount/secret.name"] == "t"
+    with pytest.raises(Unauthorized, match="Token has been invalidated"):
+        authenticator.verify_token(token)
+    held = {**secret, "data": {"token": base64.b64encode(token.encode()).decode()}}
+    await stage.put(SECRETS, held)
+    clock.time += timedelta(days=4000)
+    user, audiences = authenticator.verify_token(token)
+    assert (user.name, user.uid, audiences) == ("system:serviceaccount:ns:sa", "sa-1", (ISSUER,))
+    with pytest.raises(Unauthorized):
+        authenticator.verify_token(token, ["vault"])
+    await stage.put(SECRETS, {**held, "data": {"token": base64.b64encode(b"another").decode()}})
+    with pytest.raises(Unauthorized):
+        authenticator.verify_token(token)
+    await stage.put(SECRETS, held)
+    assert authenticator.verify_token(token)[0] == user
+    await stage.put(SERVICE_ACCOUNTS, {"metadata": {"namespace": "ns", "name": "sa", "uid": "sa-2"}})
+    with pytest.raises(Unauthorized, match="service account sa has been deleted"):
+        authenticator.verify_token(token)
+
+
+async def test_a_token_of_another_issuer_is_nobodys(authenticator: Authenticator, pki: Pki) -> None:
+    claims = {"iss": "elsewhere", "sub": "system:serviceaccount:ns:sa"}
+    token = jwt.encode(claims, pki.service_account_key, algorithm="ES256")
+    with pytest.raises(Unauthorized, match="invalid bearer token"):
+        authenticator.verify_token(token)
