@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from kubelet import podspec
@@ -17,6 +18,7 @@ from machinery.api.resource import Object
 from machinery.contain import contain
 
 _KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
+_FIRST_PAUSE = 0.1
 _BODY_LIMIT = 10 * 1024
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
@@ -92,20 +94,25 @@ class Probes:
         if kind != "startupProbe" and container.id in self._has_started:
             await self._has_started[container.id].wait()
         await clock.sleep(probe.get("initialDelaySeconds", 0))
+        period = probe.get("periodSeconds", 10)
+        rounds = rounds_of(period, is_awaited=kind != "livenessProbe")
         successes = failures = 0
         while True:
+            wait, counts = next(rounds)
+            await clock.sleep(wait)
             result = _Result(is_success=False, output="probe errored")
             with contain("probe", about=f"{podspec.key(pod)} {container.name} {kind}"):
                 result = await _ask(self._context.cri, spec, probe, container, self._address(pod, ips))
-            successes, failures = (successes + 1, 0) if result.is_success else (0, failures + 1)
-            if not result.is_success:
+            if result.is_success:
+                successes, failures, rounds = successes + 1, 0, repeat((period, True))
+            elif counts:
+                successes, failures = 0, failures + 1
                 said = f"{_KINDS[kind]} probe failed: {result.output}"
                 self._context.events.tell(pod, "Warning", "Unhealthy", said, container=container.name)
             if successes >= probe.get("successThreshold", 1) and self._passed(container, kind):
                 return
             if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind, probe):
                 return
-            await clock.sleep(probe.get("periodSeconds", 10))
 
     def _address(self, pod: Object, ips: tuple[str, ...]) -> str:
         """Where the pod is asked now: that of the machine may be another one since the container has started."""
@@ -135,6 +142,21 @@ class Probes:
         self._unhealthy[container.id] = f"Container {container.name} failed {word} probe, will be restarted"
         self._wake()
         return True
+
+
+def rounds_of(period: float, *, is_awaited: bool) -> Iterator[tuple[float, bool]]:
+    """Until the first success: how long to wait before each asking, in seconds, and whether its failure counts.
+
+    Most servers listen a moment after they have started, and with upstream's rounds they are found out a period later.
+    What is awaited is asked in between, too, ever less often; who isn't there yet is not blamed for that.
+    """
+    yield 0.0, True
+    left, pause = float(period), _FIRST_PAUSE if is_awaited else float(period)
+    while pause < left:
+        yield pause, False
+        left, pause = left - pause, 2 * pause
+    yield left, True
+    yield from repeat((float(period), True))
 
 
 def _told(pod: Object, container_id: str) -> Object:
