@@ -24,7 +24,7 @@ from machinery.api.views import Pod
 
 
 def bound(binding: Object, now: datetime) -> Callable[[Object], Object]:
-    """The change that a Binding makes to its pod; raises UnknownError and Conflict."""
+    """The change that a Binding makes to its pod, which stays canonical; raises UnknownError and Conflict."""
     target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
     if causes := list(_target_errors(target)):
         raise UnknownError(told(causes))
@@ -35,7 +35,8 @@ def bound(binding: Object, now: datetime) -> Callable[[Object], Object]:
             raise conflict("pods", name, why)
         if why := _why_not_bound(pod, name):
             raise conflict("pods/binding", name, why)
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(now)}
+        since = {"lastProbeTime": None, "lastTransitionTime": rfc3339(now)}
+        scheduled = {"type": "PodScheduled", "status": "True", **since}
         others = [each for each in status.get("conditions") or [] if each["type"] != "PodScheduled"]
         kept = {field: value for field, value in status.items() if field != "nominatedNodeName"}
         return {

@@ -152,11 +152,14 @@ class Registry:
             raise conflict(resource.plural, call.target.name, why, resource.group)
         return await self.create(call, obj), True
 
-    async def update(self, call: Call, change: Change, *, part: Part = "spec", is_tracked: bool = True) -> Object:
+    async def update(
+        self, call: Call, change: Change, *, part: Part = "spec", is_tracked: bool = True, is_ours: bool = False
+    ) -> Object:
         """Changes the object until nobody was faster; the written object in the call's version.
 
         A resourceVersion in what `change` returns, or a uid, must be the current one. Where `change` has written
-        managedFields itself, or nobody manages what it does, `is_tracked` is false.
+        managedFields itself, or nobody manages what it does, `is_tracked` is false. `is_ours`: what it returns is
+        canonical and defaulted, as the object that it was given is; of that it may keep parts.
         """
         resource, row = call.resource, stored_resource(call.resource)
         for _ in range(_ATTEMPTS):
@@ -164,7 +167,7 @@ class Registry:
             old = entry.object
             wanted = change(from_stored(old, resource))
             is_pinned = self._check_version(call, wanted, old, resource)
-            new = strategy.received(wanted, resource, call.target.namespace)
+            new = wanted if is_ours else strategy.received(wanted, resource, call.target.namespace)
             if is_tracked:
                 managed.track_update(new, from_stored(old, resource), call, self._clock.now())
             converted = strategy.converted(new, resource)

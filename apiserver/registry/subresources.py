@@ -97,9 +97,9 @@ class Subresources:
             raise BadRequest("Name parameter required.")
         target = Target(PODS, call.target.namespace, name, "binding")
         on_pod = replace(call, target=target)
-        await self._registry.update(
-            on_pod, _unpinned(pods.bound(binding, self._clock.now())), part="all", is_tracked=False
-        )
+        change = _unpinned(pods.bound(binding, self._clock.now()))
+        # Each pod comes this way: what is stored is not judged and completed once more for two fields.
+        await self._registry.update(on_pod, change, part="all", is_tracked=False, is_ours=True)
         return SUCCESS
 
     async def _evict(self, call: Call, eviction: Object) -> Object:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 
 import pytest
 
 from apiserver.registry.pods import bound
+from machinery.api.canonical import canonical
 from machinery.api.errors import Conflict, UnknownError
 from machinery.api.resource import Object
+from machinery.api.resources import PODS
 from tests.unit.apiserver.pod_examples import pod
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,7 +27,8 @@ def test_the_pod_gets_its_node_and_is_nominated_for_none_any_longer() -> None:
     changed = bound(binding(uid="u", resourceVersion="5", annotations={"a": "c"}, labels={"zone": "z"}), NOW)(old)
     assert changed["spec"] == {**old["spec"], "nodeName": "n"}
     assert changed["metadata"] == {**old["metadata"], "annotations": {"a": "c"}, "labels": {"zone": "z"}}
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    since = {"lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    scheduled = {"type": "PodScheduled", "status": "True", **since}
     assert changed["status"] == {"phase": "Pending", "qosClass": "BestEffort", "conditions": [scheduled]}
 
 
@@ -65,3 +69,9 @@ def test_pods_that_get_none(metadata: Object, spec: Object, wanted: Object, on: 
     with pytest.raises(Conflict) as refused:
         bound(binding(**wanted), NOW)(old)
     assert refused.value.message == f'Operation cannot be fulfilled on {on} "p": {why}'
+
+
+def test_what_is_stored_of_a_bound_pod_is_canonical() -> None:
+    old = canonical(pod(uid="u"), PODS)
+    changed = bound(binding(), NOW)(old)
+    assert canonical(copy.deepcopy(changed), PODS) == changed
