@@ -13,7 +13,7 @@ from machinery.pki import Pki
 @dataclass(frozen=True)
 class ApiServerConfig:
     """`bind` and `port` are where it listens (port 0: any free one), `advertise_address` what the
-    `kubernetes` Service points to. `service_cidr` gives Services their addresses."""
+    `kubernetes` Service points to. `service_cidrs` give Services their addresses, one a family, the default first."""
 
     data_dir: Path
     pki: Pki
@@ -21,7 +21,7 @@ class ApiServerConfig:
     port: int = 6443
     advertise_address: str = "127.0.0.1"
     tls_sans: Sequence[str] = ()
-    service_cidr: str = "10.96.0.0/16"
+    service_cidrs: Sequence[str] = ("10.96.0.0/16",)
     node_ports: tuple[int, int] = (30000, 32767)
     feature_flags: Mapping[str, bool] = field(default_factory=lambda: FEATURES)
     version: str = "v1.36.2"

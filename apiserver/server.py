@@ -91,7 +91,7 @@ class ApiServer:
         rbac = self._rbac = Rbac(self.cache)
         authenticator = self._authenticator = Authenticator(config.pki, self.cache, clock=self._clock)
         reviews = Reviews(authenticator, rbac, self.cache)
-        addresses = ClusterAddresses(self._watch_cache, config.service_cidr, config.node_ports)
+        addresses = ClusterAddresses(self._watch_cache, config.service_cidrs, config.node_ports)
         chain, features = self._chain(rbac), config.feature_flags
         registry = Registry(self._store, self._watch_cache, chain, addresses, self._clock, features)
         subresources = Subresources(registry, reviews, self._watch_cache, self._clock)

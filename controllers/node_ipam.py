@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from controllers.plan import Controller, Key, Patch, Plan, Record, itself, key_of
 from machinery.api.resources import NODES
 from machinery.api.views import Node, field
 from machinery.client.cache import Cache
+from machinery.ip_families import Family, Network, family_of, networks
 
 _RETRY = 60.0
 
@@ -25,24 +26,24 @@ class State:
     """`taken` are the ranges of all other nodes."""
 
     node: RangedNode
-    taken: Collection[IPv4Network] = ()
+    taken: Collection[Network] = ()
 
 
-def node_ipam(cluster_cidr: str, node_prefix: int) -> Controller:
-    """A controller that gives out ranges of `cluster_cidr` (IPv4), each as long as the prefix says."""
-    cluster = IPv4Network(cluster_cidr)
-    prefix = max(node_prefix, cluster.prefixlen)
+def node_ipam(cluster_cidrs: Sequence[str], node_prefixes: Mapping[Family, int]) -> Controller:
+    """A controller that gives each node a range of each of `cluster_cidrs`, as long as the family's prefix says."""
+    clusters = networks(cluster_cidrs)
 
     def plan(state: State, now: datetime) -> Plan:
         node = state.node
         if node.pod_cidrs or node.deleted:
             return Plan()
-        free = lowest(cluster, prefix, state.taken)
-        if free is None:
+        free = [lowest(each, max(node_prefixes[family_of(each)], each.prefixlen), state.taken) for each in clusters]
+        given = [str(each) for each in free if each is not None]
+        if len(given) < len(free):
             said = f"Node {node.name} status is now: CIDRNotAvailable"
             return Plan([Record(node.obj, "Normal", "CIDRNotAvailable", said)], requeue_after=_RETRY)
         metadata = {"uid": node.uid, "resourceVersion": node.resource_version}
-        spec = {"podCIDR": str(free), "podCIDRs": [str(free)]}
+        spec = {"podCIDR": given[0], "podCIDRs": given}
         return Plan([Patch(NODES, key_of(node.obj), {"metadata": metadata, "spec": spec})])
 
     # One pass at a time: two could give one range to two nodes.
@@ -57,10 +58,11 @@ def node_ipam(cluster_cidr: str, node_prefix: int) -> Controller:
     )
 
 
-def lowest(cluster: IPv4Network, prefix: int, taken: Collection[IPv4Network]) -> IPv4Network | None:
-    """The lowest range of that prefix that overlaps none; None where there is no more."""
-    start, size = int(cluster.network_address), 1 << (32 - prefix)
-    held = sorted((int(each.network_address), int(each.broadcast_address)) for each in taken)
+def lowest(cluster: Network, prefix: int, taken: Collection[Network]) -> Network | None:
+    """The lowest range of that prefix that overlaps none of its family; None where there is no more."""
+    start, size = int(cluster.network_address), 1 << (cluster.max_prefixlen - prefix)
+    own = [each for each in taken if family_of(each) is family_of(cluster)]
+    held = sorted((int(each.network_address), int(each.broadcast_address)) for each in own)
     for first, last in held:
         if last < start:
             continue
@@ -68,7 +70,7 @@ def lowest(cluster: IPv4Network, prefix: int, taken: Collection[IPv4Network]) ->
             break
         # Behind it, at the next border of a range.
         start = (last // size + 1) * size
-    return IPv4Network((start, prefix)) if start <= int(cluster.broadcast_address) else None
+    return type(cluster)((start, prefix)) if start <= int(cluster.broadcast_address) else None
 
 
 def observe(cache: Cache, key: Key) -> State | None:
@@ -79,11 +81,10 @@ def observe(cache: Cache, key: Key) -> State | None:
     if node.pod_cidrs:
         return State(node)
     others = (RangedNode(obj) for obj in cache.list(NODES) if obj["metadata"]["name"] != node.name)
-    ranges = (_network(cidr) for other in others for cidr in other.pod_cidrs)
-    return State(node, [each for each in ranges if isinstance(each, IPv4Network)])
+    return State(node, [_network(cidr) for other in others for cidr in other.pod_cidrs])
 
 
 @lru_cache(maxsize=16_384)
-def _network(cidr: str) -> IPv4Network | IPv6Network:
+def _network(cidr: str) -> Network:
     """Each new node looks at the ranges of all others."""
     return ip_network(cidr)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from controllers.plan import Controller, Key, Patch, Plan, itself, key_of, nobody
 from machinery.api.resources import IP_ADDRESSES, SERVICE_C_I_D_RS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import View, field
 from machinery.client.cache import Cache, Change
+from machinery.ip_families import Network, networks
 
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 ALLOCATED = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io")
@@ -20,15 +21,13 @@ GRACE = 10.0
 _READY = "Kubernetes Service CIDR is ready"
 _IN_USE = "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR"
 
-Network = IPv4Network | IPv6Network
-
 
 class ServiceCidr(View):
     cidrs: field[list[str]] = field("spec.cidrs", [])
 
     @property
-    def networks(self) -> list[Network]:
-        return [ip_network(cidr) for cidr in self.cidrs]
+    def networks(self) -> tuple[Network, ...]:
+        return networks(self.cidrs)
 
 
 @dataclass(frozen=True)

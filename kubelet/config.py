@@ -17,8 +17,8 @@ class KubeletConfig:
     """`pod_logs_dir` is the runtime's view too: CRI is told paths below it. No certificate: no HTTPS server."""
 
     node_name: str
-    node_address: Callable[[], str]
-    """The machine's own, by which the node is known: a laptop's changes."""
+    node_addresses: Callable[[], tuple[str, ...]]
+    """The machine's own, by which the node is known, one a family, the cluster's first one first: a laptop's change."""
     root_dir: Path = Path("/var/lib/minikube-py/kubelet")
     pod_logs_dir: Path = Path("/var/log/pods")
     runtime_endpoint: str = "unix:///run/minikube-py/cri.sock"
@@ -29,7 +29,7 @@ class KubeletConfig:
     manifests_dir: Path | None = None
     """Where static pods' manifests are; None: there are no static pods."""
     cgroup_root: str = "/kubepods"
-    pod_cidr: str = "10.244.0.0/24"
+    pod_cidrs: tuple[str, ...] = ("10.244.0.0/24",)
     max_pods: int = 110
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
@@ -42,9 +42,14 @@ class KubeletConfig:
     """The nftables table of NetworkPolicies; empty: they are someone else's to enforce."""
 
     @property
+    def node_ips(self) -> tuple[str, ...]:
+        """As they are now."""
+        return self.node_addresses()
+
+    @property
     def node_ip(self) -> str:
-        """As it is now."""
-        return self.node_address()
+        """The first one."""
+        return self.node_ips[0]
 
     @property
     def pods_dir(self) -> Path:

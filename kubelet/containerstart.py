@@ -115,8 +115,8 @@ def _configure(
     sandbox = place.state.sandbox
     ips = sandbox.ips if sandbox else ()
     if podspec.is_host_network(pod):
-        ips = (context.config.node_ip,)
-    around = Surroundings(ips, context.config.node_ip, context.allocatable, place.volumes)
+        ips = context.config.node_ips
+    around = Surroundings(ips, context.config.node_ips, context.allocatable, place.volumes)
     values = environment(pod, spec, context.cache, around)
     mounts = container_mounts(as_mounted(pod, spec), place.volumes, volumes, place.directory, start.attempt, values)
     target = place.state.newest(spec["targetContainerName"]) if spec.get("targetContainerName") else None

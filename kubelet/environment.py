@@ -24,7 +24,7 @@ class Surroundings:
     """What of the node and the sandbox a container's environment may name."""
 
     pod_ips: tuple[str, ...] = ()
-    host_ip: str = ""
+    host_ips: tuple[str, ...] = ()
     allocatable: Object = field(default_factory=dict)
     volumes: Mapping[str, Path] = field(default_factory=dict)
     """Of the pod, by name: an init container may have left a file of variables in one."""
@@ -66,7 +66,7 @@ def _value(
     if not source:
         return expand(entry.get("value", ""), known)
     if "fieldRef" in source:
-        return field_value(pod, source["fieldRef"]["fieldPath"], pod_ips=around.pod_ips, host_ip=around.host_ip)
+        return field_value(pod, source["fieldRef"]["fieldPath"], pod_ips=around.pod_ips, host_ips=around.host_ips)
     if "resourceFieldRef" in source:
         return resource_value(pod, spec["name"], source["resourceFieldRef"], around.allocatable)
     if "fileKeyRef" in source:

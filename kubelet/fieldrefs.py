@@ -16,7 +16,7 @@ class ConfigurationError(Exception):
     """The pod asks for something that can't be given; the message is the event's."""
 
 
-def field_value(pod: Object, path: str, *, pod_ips: tuple[str, ...] = (), host_ip: str = "") -> str:
+def field_value(pod: Object, path: str, *, pod_ips: tuple[str, ...] = (), host_ips: tuple[str, ...] = ()) -> str:
     """The text that `fieldRef.fieldPath` stands for."""
     metadata, spec = pod["metadata"], pod["spec"]
     plain = {
@@ -25,8 +25,8 @@ def field_value(pod: Object, path: str, *, pod_ips: tuple[str, ...] = (), host_i
         "metadata.uid": metadata.get("uid", ""),
         "spec.nodeName": spec.get("nodeName", ""),
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
-        "status.hostIP": host_ip,
-        "status.hostIPs": host_ip,
+        "status.hostIP": host_ips[0] if host_ips else "",
+        "status.hostIPs": ",".join(host_ips),
         "status.podIP": pod_ips[0] if pod_ips else "",
         "status.podIPs": ",".join(pod_ips),
     }

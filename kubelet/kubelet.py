@@ -41,6 +41,7 @@ from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
+from machinery.ip_families import families_of
 
 LOG = logging.getLogger("kubelet")
 
@@ -140,8 +141,9 @@ class Kubelet:
         LOG.info("node %s runs %d pods", self._config.node_name, len(self._workers))
 
     def _enforcer(self) -> Enforcer | None:
-        table = self._config.policy_table
-        return Enforcer(table, self._cache, self._clock) if table else None
+        config = self._config
+        families = families_of(config.pod_cidrs)
+        return Enforcer(config.policy_table, self._cache, self._clock, families) if config.policy_table else None
 
     async def _runtime(self, cri: Cri) -> RuntimeVersion:
         """The runtime's name, once it answers: it may come up after us."""

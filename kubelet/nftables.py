@@ -1,6 +1,7 @@
 """An nftables table as a value, and the commands that lead from one such value to the next. Pure.
 
-A change touches the elements, chains and sets that differ, in one transaction; connections go on meanwhile.
+A change touches the elements, chains and sets that differ, in one transaction; connections go on meanwhile. A table is
+called by its family and name, `ip mkpy-1a2b3c-services`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ class Ruleset:
 
 def anew(table: str) -> list[str]:
     """The commands that make the table empty, whether it was there or not."""
-    return [f"add table ip {table}", f"delete table ip {table}", f"add table ip {table}"]
+    return [f"add table {table}", f"delete table {table}", f"add table {table}"]
 
 
 def base_chain(table: str, name: str, hook: str, rules: Iterable[str]) -> list[str]:
     """The commands that make a chain at one of the kernel's hooks; what no rule decides goes on."""
     return [
-        f"add chain ip {table} {name} {{ {hook}; policy accept; }}",
-        *(f"add rule ip {table} {name} {rule}" for rule in rules),
+        f"add chain {table} {name} {{ {hook}; policy accept; }}",
+        *(f"add rule {table} {name} {rule}" for rule in rules),
     ]
 
 
@@ -42,24 +43,24 @@ def digest(*parts: str) -> str:
 
 def changed(table: str, before: Ruleset, after: Ruleset) -> str:
     """nft's commands that make `after` of `before`: one transaction; "" where nothing changes."""
-    lines = [f"add set ip {table} {name} {{ {kind} }}" for name, kind in after.sets.items() if name not in before.sets]
-    lines += [f"add chain ip {table} {name}" for name in after.chains if name not in before.chains]
+    lines = [f"add set {table} {name} {{ {kind} }}" for name, kind in after.sets.items() if name not in before.sets]
+    lines += [f"add chain {table} {name}" for name in after.chains if name not in before.chains]
     for name, rules in after.chains.items():
         if before.chains.get(name) != rules:
             if name in before.chains:
-                lines.append(f"flush chain ip {table} {name}")
-            lines += [f"add rule ip {table} {name} {rule}" for rule in rules]
+                lines.append(f"flush chain {table} {name}")
+            lines += [f"add rule {table} {name} {rule}" for rule in rules]
     for name, wanted in after.elements.items():
         there = before.elements.get(name, {})
         gone = [key for key, value in there.items() if wanted.get(key) != value]
         fresh = [f"{key} : {value}" if value else key for key, value in wanted.items() if there.get(key) != value]
         if gone:
-            lines.append(f"delete element ip {table} {name} {{ {', '.join(gone)} }}")
+            lines.append(f"delete element {table} {name} {{ {', '.join(gone)} }}")
         if fresh:
-            lines.append(f"add element ip {table} {name} {{ {', '.join(fresh)} }}")
+            lines.append(f"add element {table} {name} {{ {', '.join(fresh)} }}")
     # A chain goes when nothing leads to it any more: those that lead to others first.
     gone_chains = [name for name in before.chains if name not in after.chains]
-    lines += [f"flush chain ip {table} {name}" for name in gone_chains]
-    lines += [f"delete chain ip {table} {name}" for name in gone_chains]
-    lines += [f"delete set ip {table} {name}" for name in before.sets if name not in after.sets]
+    lines += [f"flush chain {table} {name}" for name in gone_chains]
+    lines += [f"delete chain {table} {name}" for name in gone_chains]
+    lines += [f"delete set {table} {name}" for name in before.sets if name not in after.sets]
     return "\n".join(lines) + "\n" if lines else ""

@@ -144,7 +144,7 @@ def node_status(
         "allocatable": allocatable,
         "conditions": _conditions(old, rfc3339(now), health),
         "addresses": [
-            {"type": "InternalIP", "address": config.node_ip},
+            *({"type": "InternalIP", "address": address} for address in config.node_ips),
             {"type": "Hostname", "address": config.node_name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
@@ -293,8 +293,8 @@ class Reporter:
         name = self._config.node_name
         metadata = {"name": name, "labels": node_labels(self._config, self._facts)}
         status = node_status(self._config, self._facts, self._runtime, {}, self._clock.now(), health)
-        cidr = self._config.pod_cidr
-        spec = {"podCIDR": cidr, "podCIDRs": [cidr]}
+        cidrs = self._config.pod_cidrs
+        spec = {"podCIDR": cidrs[0], "podCIDRs": list(cidrs)}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status}
         try:
             await self._client.create(NODES, node)

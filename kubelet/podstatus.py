@@ -34,8 +34,8 @@ def pod_status(pod: Object, state: PodState, given: StatusInput) -> Object:
     status: Object = {
         "phase": phase,
         "conditions": pod_conditions(pod, state, init, main, final, given),
-        "hostIP": given.host_ip,
-        "hostIPs": [{"ip": given.host_ip}],
+        "hostIP": given.host_ips[0],
+        "hostIPs": [{"ip": ip} for ip in given.host_ips],
         "startTime": old.get("startTime") or timestamp(given.now),
         "qosClass": podspec.qos_class(pod),
         "observedGeneration": podspec.generation(pod),
@@ -61,7 +61,7 @@ def _failure_text(failure: Trouble | None, old: Object) -> Object:
 
 
 def _ips(pod: Object, state: PodState, old: Object, given: StatusInput) -> Object:
-    ips = [given.host_ip] if podspec.is_host_network(pod) and state.sandboxes else []
+    ips = list(given.host_ips) if podspec.is_host_network(pod) and state.sandboxes else []
     if not ips and state.sandbox is not None:
         ips = list(state.sandbox.ips)
     if ips:

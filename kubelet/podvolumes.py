@@ -46,7 +46,7 @@ class PodVolumes:
             cache=context.cache,
             token=lambda audience, seconds: tokens[audience, seconds],
             pod_ips=state.sandbox.ips if state.sandbox else (),
-            host_ip=context.config.node_ip,
+            host_ips=context.config.node_ips,
             allocatable=context.allocatable,
         )
         try:

@@ -267,8 +267,7 @@ class PodWorker:
         if self._context.policy is None:
             return True
         try:
-            for ip in ips:
-                await self._context.policy.hold(pod, ip)
+            await self._context.policy.hold(pod, ips)
         except NftError as error:
             said = f"Failed to create pod sandbox: failed to apply network policies: {error}"
             self._context.events.tell(pod, "Warning", "FailedCreatePodSandBox", said)

@@ -33,7 +33,7 @@ class StatusInput:
     """`troubles` by container name; `unbounded_memory` is the pod cgroup's limit where the host states one anyway."""
 
     now: datetime
-    host_ip: str
+    host_ips: tuple[str, ...]
     runtime: str
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     verdicts: Verdicts = field(default_factory=Verdicts)

@@ -39,7 +39,7 @@ class StatusWriter:
         """The pod with its new status; the same object where nothing had to be written."""
         given = StatusInput(
             now=self._context.clock.now(),
-            host_ip=self._context.config.node_ip,
+            host_ips=self._context.config.node_ips,
             runtime=self._context.runtime.name,
             troubles=self.troubles,
             verdicts=verdicts,

@@ -34,7 +34,7 @@ class Sources:
     cache: Cache
     token: Callable[[str, int], str]
     pod_ips: tuple[str, ...] = ()
-    host_ip: str = ""
+    host_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] | None = None
 
 
@@ -103,7 +103,7 @@ def _token_mode(pod: Object, mode: int) -> int:
 
 def _downward(pod: Object, item: Object, sources: Sources) -> str:
     if "fieldRef" in item:
-        return field_value(pod, item["fieldRef"]["fieldPath"], pod_ips=sources.pod_ips, host_ip=sources.host_ip)
+        return field_value(pod, item["fieldRef"]["fieldPath"], pod_ips=sources.pod_ips, host_ips=sources.host_ips)
     return resource_value(pod, "", item["resourceFieldRef"], dict(sources.allocatable or {}))
 
 

@@ -25,10 +25,11 @@ from machinery.api.timestamps import parse_time
 from machinery.client.cache import Change
 from machinery.client.clock import SystemClock
 from machinery.features import features
+from machinery.ip_families import families_of
 from machinery.pki import Pki
 from minikube_py import children, memory, node, systemd
 from minikube_py.addons.metrics.scraper import Scraper
-from minikube_py.config import NODE_PREFIX, Config
+from minikube_py.config import NODE_PREFIXES, Config
 from minikube_py.foundation import Foundation
 from minikube_py.instance import InstanceError, State
 from minikube_py.keys import Keys
@@ -74,7 +75,7 @@ async def _ended(parts: Sequence[asyncio.Task[None]]) -> None:
 
 async def _foundation(config: Config, store: Store) -> Foundation:
     clock = SystemClock()
-    machine = Machine(config.bridge, clock)
+    machine = Machine(config.bridge, clock, families_of(config.pod_cidr))
     if _follows_addresses(config):
         await machine.look()
     keys = Keys(config, machine)
@@ -199,7 +200,7 @@ async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Even
 
     config, server, pki, clock = base.config, base.server, base.keys.pki, base.clock
     certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
-    own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIX))
+    own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIXES))
     async with asyncio.TaskGroup() as group:
         group.create_task(
             run_controllers(
@@ -333,7 +334,7 @@ def _api_config(config: Config, pki: Pki, machine: Machine) -> ApiServerConfig:
         data_dir=config.data_dir,
         bind=tuple(binds),
         port=config.port,
-        service_cidr=config.service_cidr,
+        service_cidrs=config.service_cidr,
         feature_flags=features(config.feature_gates),
         # What pods reach: the server listens there whatever else it is bound to.
         advertise_address=way,

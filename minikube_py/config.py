@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from machinery.features import features
+from machinery.ip_families import IPV4, IPV6, families_of, family_of, networks
 
 DEFAULT_PROFILE = "minikube-py"
 CLUSTER_DOMAIN = "cluster.local"
 DEFAULT_DATA_DIR = Path("/var/lib/minikube-py")
-NODE_PREFIX = 24
-"""How much of the pods' addresses a node gets; upstream's default."""
+NODE_PREFIXES = {IPV4: 24, IPV6: 64}
+"""How much of the pods' addresses a node gets; upstream's defaults."""
+_LEAST_SERVICES = 16
+"""Addresses that a range of Services must have: the cluster's own have fixed ones among them."""
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 ALL_COMPONENTS = ("apiserver", "controllers", "scheduler", "kubelet")
@@ -36,7 +39,8 @@ class ConfigError(ValueError):
 class Config:
     """`bind` are addresses that the API server listens on; 127.0.0.1 and one that pods reach are added at the start.
 
-    A network configuration in `cni_conf_dir` replaces the built-in network; without a folder nothing does.
+    A network configuration in `cni_conf_dir` replaces the built-in network; without a folder nothing does. Ranges of
+    pods and Services are one a family, the one that the cluster prefers first.
     """
 
     profile: str = DEFAULT_PROFILE
@@ -59,8 +63,8 @@ class Config:
     registry_mirror: tuple[str, ...] = ()
     components: tuple[str, ...] = ALL_COMPONENTS
     feature_gates: tuple[str, ...] = ()
-    pod_cidr: str = "10.244.0.0/16"
-    service_cidr: str = "10.96.0.0/16"
+    pod_cidr: tuple[str, ...] = ("10.244.0.0/16",)
+    service_cidr: tuple[str, ...] = ("10.96.0.0/16",)
     scheduler_config: str = ""
     image_gc_high_threshold: int = 85
     image_gc_low_threshold: int = 80
@@ -102,20 +106,20 @@ class Config:
         return DEFAULT_PROFILE if self.profile == DEFAULT_PROFILE else f"{DEFAULT_PROFILE}-{self.profile}"
 
     @property
-    def node_cidr(self) -> str:
-        """The part of the pods' range that this machine's pods are in: as much as a node gets of a cluster's."""
-        network = ipaddress.ip_network(self.pod_cidr)
-        return str(next(network.subnets(new_prefix=max(NODE_PREFIX, network.prefixlen))))
+    def node_cidrs(self) -> tuple[str, ...]:
+        """The part of the pods' ranges that this machine's pods are in: as much as a node gets of a cluster's."""
+        prefixes = ((each, NODE_PREFIXES[family_of(each)]) for each in networks(self.pod_cidr))
+        return tuple(str(next(each.subnets(new_prefix=max(prefix, each.prefixlen)))) for each, prefix in prefixes)
 
     @property
-    def gateway(self) -> str:
-        """The bridge's address, by which pods reach the API server and the host."""
-        return str(ipaddress.ip_network(self.pod_cidr)[1])
+    def gateways(self) -> tuple[str, ...]:
+        """The bridge's addresses, one a family, by which pods reach the API server and the host."""
+        return tuple(str(network[1]) for network in networks(self.pod_cidr))
 
     @property
     def cluster_dns(self) -> str:
         """The address that pods ask for names: the tenth of the Services', as everywhere."""
-        return str(ipaddress.ip_network(self.service_cidr)[10])
+        return str(networks(self.service_cidr)[0][10])
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -158,8 +162,8 @@ def for_profile(name: str) -> Config:
         kubelet_port=20001 + number % 5000 * 2,
         ingress_http_port=10000 + number % 5000 * 2,
         ingress_https_port=10001 + number % 5000 * 2,
-        pod_cidr=f"10.{128 + number % 64}.0.0/16",
-        service_cidr=f"10.{192 + number % 60}.0.0/16",
+        pod_cidr=(f"10.{128 + number % 64}.0.0/16",),
+        service_cidr=(f"10.{192 + number % 60}.0.0/16",),
         # The machine's own is for the cluster that has the machine to itself.
         cni_conf_dir="",
     )
@@ -180,8 +184,7 @@ def configured(base: Config, values: Mapping[str, Any]) -> Config:
     strange = set(config.components) - set(ALL_COMPONENTS)
     if strange:
         raise ConfigError(f"--components: {', '.join(sorted(strange))} is none of {', '.join(ALL_COMPONENTS)}")
-    for cidr in (config.pod_cidr, config.service_cidr):
-        _network(cidr)
+    _check_ranges(config)
     try:
         features(config.feature_gates)
     except ValueError as error:
@@ -220,6 +223,25 @@ def _typed(option: str, value: Any, default: Any) -> Any:
         except (TypeError, ValueError):
             raise ConfigError(f"--{option}: {value!r} is no number") from None
     return str(value)
+
+
+def _check_ranges(config: Config) -> None:
+    """Pods and Services have ranges of one family or of both, and prefer the same one."""
+    for flag, ranges in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
+        for cidr in ranges:
+            _network(cidr)
+        if len(ranges) not in (1, 2) or len(families_of(ranges)) < len(ranges):
+            raise ConfigError(f"{flag}: {','.join(ranges)!r} is neither one range nor one of IPv4 and one of IPv6")
+    pods, services = families_of(config.pod_cidr), families_of(config.service_cidr)
+    if pods[: len(services)] != services:
+        said = " and ".join(family.name for family in pods)
+        raise ConfigError(f"--service-cidr: pods have {said}, so Services have the same, in that order, or the first")
+    for one in networks(config.service_cidr):
+        if one.num_addresses < _LEAST_SERVICES:
+            raise ConfigError(f"--service-cidr: {one} holds fewer than {_LEAST_SERVICES} addresses")
+        other = next((each for each in networks(config.pod_cidr) if each.overlaps(one)), None)
+        if other is not None:
+            raise ConfigError(f"--pod-cidr {other} and --service-cidr {one} overlap")
 
 
 def _network(cidr: str) -> None:

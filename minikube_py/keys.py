@@ -12,6 +12,7 @@ from pathlib import Path
 
 from machinery.client.clock import Clock
 from machinery.contain import contain
+from machinery.ip_families import networks
 from machinery.pki import KeyPair, Pki, PkiError, write_private
 from minikube_py import kubeconfig
 from minikube_py.config import Config
@@ -71,7 +72,7 @@ class Keys:
 
     def of_kubelet(self) -> KeyPair:
         node = self._config.node
-        addresses = dict.fromkeys((self._machine.address, LOOPBACK))
+        addresses = dict.fromkeys((*self._machine.addresses, LOOPBACK))
         return self.pki.server_for("kubelet", f"system:node:{node}", (node,), tuple(addresses))
 
     def of_ingress(self) -> KeyPair:
@@ -99,8 +100,8 @@ class Keys:
 def server_names(config: Config, machine: Machine) -> tuple[list[str], list[str]]:
     """Names and addresses by which somebody may ask the API server, from where it listens."""
     names = ["localhost", socket.gethostname(), config.node, *(f"kubernetes{tail}" for tail in _SERVICE_NAMES)]
-    first = str(ipaddress.ip_network(config.service_cidr)[1])
-    ips = [LOOPBACK, "::1", first, config.gateway, machine.address]
+    firsts = (str(network[1]) for network in networks(config.service_cidr))
+    ips = [LOOPBACK, "::1", *firsts, *config.gateways, *machine.addresses]
     for entry in (*config.tls_san, *config.bind):
         try:
             address = ipaddress.ip_address(entry)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def pods_way(config: Config, machine: Machine) -> str:
     """The address by which pods reach this machine: the bridge's, or its own where they have another network."""
-    return config.gateway if uses_bridge(config) else machine.address
+    return config.gateways[0] if uses_bridge(config) else machine.address
 
 
 def uses_bridge(config: Config) -> bool:
@@ -37,7 +37,7 @@ def runtime_config(config: Config) -> RuntimeConfig:
         run=config.run_dir,
         socket=config.cri_socket,
         instance=config.instance,
-        pod_cidr=config.node_cidr,
+        pod_cidrs=config.node_cidrs,
         bridge=config.bridge,
         mirrors=mirrors(config.registry_mirror),
         archives=config.data_dir / "images",
@@ -75,7 +75,7 @@ async def kubelet(base: Foundation) -> None:
     pair = base.keys.of_kubelet()
     settings = KubeletConfig(
         node_name=config.node,
-        node_address=lambda: machine.address,
+        node_addresses=lambda: machine.addresses,
         root_dir=config.data_dir / "kubelet",
         pod_logs_dir=pod_logs_dir(config),
         runtime_endpoint=config.runtime_endpoint,
@@ -85,7 +85,7 @@ async def kubelet(base: Foundation) -> None:
         client_ca=config.data_dir / "pki" / "ca.crt",
         manifests_dir=config.data_dir / "manifests",
         cgroup_root=f"/minikube-py-{config.instance}",
-        pod_cidr=config.node_cidr,
+        pod_cidrs=config.node_cidrs,
         image_gc=ImageGcPolicy(
             high=config.image_gc_high_threshold,
             low=config.image_gc_low_threshold,
@@ -178,7 +178,8 @@ async def storage(base: Foundation) -> None:
 def proxy_config(config: Config) -> ProxyConfig:
     from kubelet.proxy.proxy import ProxyConfig
 
-    return ProxyConfig(f"mkpy-{config.instance}-services", config.pod_cidr, config.service_cidr)
+    bridge = config.bridge if uses_bridge(config) else ""
+    return ProxyConfig(f"mkpy-{config.instance}-services", config.pod_cidr, config.service_cidr, bridge)
 
 
 def policy_table(config: Config) -> str:

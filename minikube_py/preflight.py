@@ -17,14 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from machinery.ip_families import IPV4, IPV6, Family, Network, families_of, family_of, networks
 from machinery.linux import listeners
-from machinery.linux.addresses import ways
+from machinery.linux.addresses import ipv6_ways, ways
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, running_pid
 from minikube_py.whereabouts import clashes, described, foreign, strange
 
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 OK, WARNING, FATAL = "ok", "warning", "fatal"
+_FORWARDING_IPV6 = "net.ipv6.conf.all.forwarding=1"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,18 @@ def _forwarding(config: Config) -> Iterator[Finding]:
         yield Finding("ip_forward", WARNING, "off: start switches it on", "sysctl -w net.ipv4.ip_forward=1")
 
 
+def _ipv6(config: Config) -> Iterator[Finding]:
+    if IPV6 not in families_of(config.pod_cidr):
+        return
+    path = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+    if not path.exists():
+        yield Finding("ipv6", FATAL, "the kernel has no IPv6", "boot without ipv6.disable=1, or give IPv4 ranges alone")
+    elif path.read_text().strip() == "1":
+        yield Finding("ipv6", OK, "forwarding is on")
+    else:
+        yield Finding("ipv6", WARNING, "forwarding is off: start switches it on", f"sysctl -w {_FORWARDING_IPV6}")
+
+
 def _firewall(config: Config) -> Iterator[Finding]:
     nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if not nft or os.geteuid() != 0:
@@ -178,43 +192,56 @@ def _network(config: Config) -> Iterator[Finding]:
 
 
 def _ranges(config: Config) -> Iterator[Finding]:
-    found = list(ways())
+    found = [*ways(), *ipv6_ways()]
     is_started = config.options_file.exists()
     met = {clash.cidr: clash for clash in clashes(found, config, is_started=is_started)}
-    for flag, text in (("--pod-cidr", config.pod_cidr), ("--service-cidr", config.service_cidr)):
+    wanted = [("--pod-cidr", text) for text in config.pod_cidr]
+    wanted += [("--service-cidr", text) for text in config.service_cidr]
+    for flag, text in wanted:
         if text not in met:
             yield Finding("ranges", OK, f"{text} is free")
         elif is_started:
             # A cluster that has its ranges already can't change them.
             yield Finding("ranges", WARNING, str(met[text]))
         else:
-            free = free_range([way.network for way in foreign(found, config, is_started=False)])
+            taken = [way.network for way in foreign(found, config, is_started=False)]
+            free = free_range(taken, family_of(text))
             clash = f"{text} meets the host's route to {met[text].way.network}"
             yield Finding("ranges", FATAL, clash, f"choose {flag} {free}")
 
 
 def with_free_ranges(config: Config) -> Config:
     """The configuration with ranges that meet no route of the host, where those derived from a profile's name do."""
-    taken = [way.network for way in foreign(ways(), config, is_started=config.options_file.exists())]
-    pods = _free_or(config.pod_cidr, taken)
-    taken.append(ipaddress.IPv4Network(pods))
-    return replace(config, pod_cidr=pods, service_cidr=_free_or(config.service_cidr, taken))
+    found = (*ways(), *ipv6_ways())
+    taken = [way.network for way in foreign(found, config, is_started=config.options_file.exists())]
+    pods = tuple(_free_or(each, taken) for each in networks(config.pod_cidr))
+    taken += networks(pods)
+    services = tuple(_free_or(each, taken) for each in networks(config.service_cidr))
+    return replace(config, pod_cidr=pods, service_cidr=services)
 
 
-def _free_or(text: str, taken: list[ipaddress.IPv4Network]) -> str:
-    network = ipaddress.IPv4Network(text)
-    return free_range(taken) if any(route.overlaps(network) for route in taken) else text
+def _free_or(network: Network, taken: list[Network]) -> str:
+    is_taken = any(route.overlaps(network) for route in taken)
+    return free_range(taken, family_of(network)) if is_taken else str(network)
 
 
-def free_range(taken: list[ipaddress.IPv4Network]) -> str:
-    """A private /16 that meets none of `taken`, of 10/8 where there is one: a VPN may have all of that."""
-    for block in _PRIVATE:
-        candidates = list(ipaddress.IPv4Network(block).subnets(new_prefix=16))
+def free_range(taken: list[Network], family: Family = IPV4) -> str:
+    """A private range of the family that meets none of `taken`.
+
+    It is a /16 of 10/8 where there is one, as a VPN may have all of that; of IPv6 a /112 of a site's own (RFC 4193).
+    """
+    for block in _PRIVATE if family is IPV4 else (_own_site(),):
+        candidates: Iterator[Network] = ipaddress.ip_network(block).subnets(new_prefix=16 if family is IPV4 else 112)
         free = [net for net in candidates if not any(route.overlaps(net) for route in taken)]
         if free:
             # Any one, so that two clusters that begin at the same time hardly choose the same.
             return str(random.choice(free))
     return "a range that is free"
+
+
+def _own_site() -> str:
+    """Of such a number, drawn by lot, there is hardly another in the world; the range leaves few subnets to look at."""
+    return str(ipaddress.IPv6Network((0xFD << 120 | random.getrandbits(48) << 72, 104)))
 
 
 def _limits(config: Config) -> Iterator[Finding]:
@@ -246,8 +273,8 @@ def _containers(config: Config) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
-    _root, _python, _programs, _cgroups, _overlay, _forwarding, _firewall, _ports, _ranges, _limits, _disk, _clock,
-    _containers,
+    _root, _python, _programs, _cgroups, _overlay, _forwarding, _ipv6, _firewall, _ports, _ranges, _limits, _disk,
+    _clock, _containers,
 )  # fmt: skip
 TOLD: tuple[Callable[[Config], Iterator[Finding]], ...] = (_network,)
 """What keeps nothing from starting, so a start need not wait for it."""

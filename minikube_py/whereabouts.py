@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import ip_address
 
 from machinery.client.clock import SystemClock
 from machinery.contain import contain
+from machinery.ip_families import IPV4, Family, networks
 from machinery.linux.addresses import Way, Whereabouts, changes, chosen, read
 from machinery.linux.clock_jumps import jumps
 from minikube_py.config import Config
@@ -23,24 +24,32 @@ LOG = logging.getLogger("network")
 _SETTLED = 0.5
 # What NTP corrects in one step is no sleep.
 _NO_JUMP = 2.0
-LOOPBACK = "127.0.0.1"
+LOOPBACK = IPV4.loopback
 
 Follower = Callable[[], Awaitable[None]]
 
 
 class Machine:
-    """`found` is what was found when it was looked at last; `own` the bridge of the cluster's pods."""
+    """`found` is what was found when it was looked at last; `own` the bridge of the cluster's pods.
 
-    def __init__(self, own: str, clock: SystemClock) -> None:
+    `families` are those of the cluster, the one first by which the node is known rather.
+    """
+
+    def __init__(self, own: str, clock: SystemClock, families: Sequence[Family] = (IPV4,)) -> None:
         self.found = Whereabouts()
-        self._own, self._clock = own, clock
+        self._own, self._clock, self._families = own, clock, families
         self._followers: list[Follower] = []
         self._awoken: list[Follower] = []
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses by which the node is known, one a family."""
+        return tuple(node_address(self.found, self._own, family) for family in self._families)
+
+    @property
     def address(self) -> str:
-        """The address by which the node is known."""
-        return node_address(self.found, self._own)
+        """The first of them."""
+        return self.addresses[0]
 
     def follow(self, follower: Follower) -> None:
         """Calls it after each change of addresses and routes; who asked first is called first."""
@@ -52,12 +61,12 @@ class Machine:
 
     async def look(self) -> None:
         """Reads how it is, and tells the followers where it is otherwise than before."""
-        before, was = self.found, self.address
+        before, was = self.found, self.addresses
         self.found = await asyncio.to_thread(read)
         if self.found == before:
             return
-        if before.addresses and self.address != was:
-            LOG.info("the node is known by %s now, no longer by %s", self.address, was)
+        if before.addresses and self.addresses != was:
+            LOG.info("the node is known by %s now, no longer by %s", ", ".join(self.addresses), ", ".join(was))
         await _tell(self._followers)
 
     async def watch_addresses(self) -> None:
@@ -91,10 +100,10 @@ async def _tell(followers: Iterable[Follower]) -> None:
             await follower()
 
 
-def node_address(found: Whereabouts, own: str) -> str:
-    """As others know the node; 127.0.0.1 where there is nothing else."""
-    address = chosen(found, own)
-    return address.ip if address is not None else LOOPBACK
+def node_address(found: Whereabouts, own: str, family: Family = IPV4) -> str:
+    """As others know the node; that of the loopback where there is nothing else."""
+    address = chosen(found, own, family)
+    return address.ip if address is not None else family.loopback
 
 
 def described(found: Whereabouts, own: str) -> str:
@@ -103,7 +112,7 @@ def described(found: Whereabouts, own: str) -> str:
     if address is None or address.interface == own:
         here = address.ip if address is not None else LOOPBACK
         return f"none: the node is known by {here}, which this machine alone reaches"
-    has_default = any(not way.network.prefixlen for way in found.ways)
+    has_default = any(str(way.network) == IPV4.everywhere for way in found.ways)
     return f"{address.ip} ({address.interface}){'' if has_default else ', without a default route'}"
 
 
@@ -137,16 +146,16 @@ def clashes(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterato
     A cluster that has not been started has no route to its Services yet: one of that range is another's.
     """
     others = list(foreign(ways, config, is_started=is_started))
-    for cidr in (config.pod_cidr, config.service_cidr):
-        met = next((way for way in others if way.network.overlaps(IPv4Network(cidr))), None)
+    for network in networks((*config.pod_cidr, *config.service_cidr)):
+        met = next((way for way in others if way.network.overlaps(network)), None)
         if met is not None:
-            yield Clash(cidr, met)
+            yield Clash(str(network), met)
 
 
 def foreign(ways: Iterable[Way], config: Config, *, is_started: bool) -> Iterator[Way]:
     """The routes that are not the cluster's own, but for the default one, and its halves that a VPN makes."""
-    services = ip_network(config.service_cidr) if is_started else None
+    services = networks(config.service_cidr) if is_started else ()
     for way in ways:
-        is_own = way.interface == config.bridge or (way.interface == "lo" and way.network == services)
+        is_own = way.interface == config.bridge or (way.interface == "lo" and way.network in services)
         if way.network.prefixlen > 1 and not is_own:
             yield way

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machinery.ip_families import Family, Network, family_of, networks
 from runtime.errors import FailedPrecondition
 
 VERSION = "0.1.0"
@@ -26,7 +26,8 @@ class RuntimeConfig:
     run: Path
     socket: Path
     instance: str
-    pod_cidr: str = "10.244.0.0/16"
+    pod_cidrs: tuple[str, ...] = ("10.244.0.0/16",)
+    """One a family; a sandbox has an address of each, the first one's first."""
     bridge: str = "mkpy0"
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     archives: Path | None = None
@@ -72,12 +73,13 @@ class RuntimeConfig:
         return f"mkpy-{self.instance}"
 
     @property
-    def network(self) -> ipaddress.IPv4Network:
-        return ipaddress.IPv4Network(self.pod_cidr)
+    def networks(self) -> tuple[Network, ...]:
+        return networks(self.pod_cidrs)
 
     @property
-    def gateway(self) -> ipaddress.IPv4Address:
-        return self.network[1]
+    def gateways(self) -> dict[Family, str]:
+        """The bridge's address of each family."""
+        return {family_of(network): str(network[1]) for network in self.networks}
 
     @property
     def cgroup_root(self) -> str:

@@ -165,7 +165,7 @@ async def world_on(
     async with cleaned(directory) as cgroup_root, running(directory, store) as server:
         config = KubeletConfig(
             node_name="n",
-            node_address=lambda: "192.0.2.1",
+            node_addresses=lambda: ("192.0.2.1",),
             root_dir=directory / "kubelet",
             pod_logs_dir=directory / "logs",
             runtime_endpoint=endpoint,

@@ -49,7 +49,7 @@ class BootstrapConfig:
 
     @classmethod
     def of(cls, config: ApiServerConfig) -> BootstrapConfig:
-        return cls((config.service_cidr,), config.advertise_address, config.port, config.pki.ca_pem.decode())
+        return cls(tuple(config.service_cidrs), config.advertise_address, config.port, config.pki.ca_pem.decode())
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ What others have set aside by IPAddresses of their own is left to them; further 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 from apiserver.cache_bucket import CacheEvent
@@ -20,10 +20,10 @@ from apiserver.watchcache import WatchCache
 from machinery.api.errors import InternalError, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import IP_ADDRESSES, SERVICE_C_I_D_RS, SERVICES
+from machinery.ip_families import Network, family_of, networks
 
 _MANAGED_BY, _OURS = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 
-Network = IPv4Network | IPv6Network
 Name = tuple[str, str]
 Key = TypeVar("Key", str, int)
 
@@ -31,9 +31,11 @@ Key = TypeVar("Key", str, int)
 class ClusterAddresses:
     """What was given and is not yet in the cache is held, so that two creates at once never get the same."""
 
-    def __init__(self, cache: WatchCache, cidr: str, ports: tuple[int, int]) -> None:
+    def __init__(self, cache: WatchCache, cidrs: Sequence[str], ports: tuple[int, int]) -> None:
+        """`cidrs` are one a family, the default one first."""
         self._cache = cache
-        self._network: Network = ip_network(cidr)
+        self._own = {family_of(network).name: network for network in networks(cidrs)}
+        self._families = tuple(self._own)
         self._ports = NodePorts(range(ports[0], ports[1] + 1))
         self._addresses: dict[str, set[Name]] = {}
         self._node_ports: dict[int, set[Name]] = {}
@@ -44,7 +46,7 @@ class ClusterAddresses:
     @property
     def first(self) -> str:
         """The address of the `kubernetes` Service."""
-        return str(self._network[1])
+        return str(self._own[self._families[0]][1])
 
     @contextmanager
     def hold(self, obj: Object, resource: Resource, old: Object | None = None) -> Iterator[None]:
@@ -58,10 +60,9 @@ class ClusterAddresses:
         spec = obj["spec"] = dict(obj.get("spec") or {})
         name = _name(obj)
         before = None if old is None else old.get("spec") or {}
-        if causes := settle_families(spec, before, (f"IPv{self._network.version}",)):
+        if causes := settle_families(spec, before, self._families):
             raise invalid("Service", name[1], causes)
-        address, ports = self._give_address(obj, spec), self._give_ports(obj, spec)
-        held = (name, address, ports)
+        held = (name, self._give_addresses(obj, spec), self._give_ports(obj, spec))
         self._held.append(held)
         try:
             yield
@@ -102,32 +103,33 @@ class ClusterAddresses:
             for port in spec.get("ports") or []
         ]
 
-    def _give_address(self, obj: Object, spec: Object) -> set[str]:
-        """The address taken by this Service now; empty where it has none, or had it before."""
+    def _give_addresses(self, obj: Object, spec: Object) -> set[str]:
+        """The Service's addresses, one of each of its families; none where it has no address of its own."""
         if spec.get("type") == "ExternalName":
             return set()
-        asked = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or []), "")
-        if asked == "None":
-            spec["clusterIP"] = asked
-            spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
+        asked = list(spec.get("clusterIPs") or [spec.get("clusterIP") or ""])
+        if asked[0] == "None":
+            spec["clusterIP"], spec["clusterIPs"] = "None", asked
             return set()
-        metadata = obj["metadata"]
-        if not asked:
-            asked = self._free(metadata)
-        elif not self._known.get(_name(obj), (set(), set()))[0]:
-            # One that it has may not change, as the kind's rules say.
-            self._check(metadata, asked)
-        spec["clusterIP"] = asked
-        spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
-        return {asked}
+        had = len(self._known.get(_name(obj), (set(), set()))[0])
+        for at, family in enumerate(spec["ipFamilies"]):
+            if at >= len(asked):
+                asked.append("")
+            if not asked[at]:
+                asked[at] = self._free(obj["metadata"], family)
+            elif at >= had:
+                # One that it has may not change, as the kind's rules say.
+                self._check(obj["metadata"], asked[at], asked)
+        spec["clusterIP"], spec["clusterIPs"] = asked[0], asked
+        return set(asked)
 
-    def _networks(self) -> list[Network]:
+    def _networks(self, family: str) -> list[Network]:
         """The server's own range first, then those of ServiceCIDRs that are not about to go."""
-        found = [self._network]
+        found = [self._own[family]]
         for entry in self._cache.list(SERVICE_C_I_D_RS):
             if not entry.object["metadata"].get("deletionTimestamp"):
                 found += map(ip_network, (entry.object.get("spec") or {}).get("cidrs") or ())
-        return list(dict.fromkeys(each for each in found if each.version == self._network.version))
+        return list(dict.fromkeys(each for each in found if family_of(each).name == family))
 
     def _is_taken(self, address: str, name: Name) -> bool:
         if self._addresses.get(address, set()) - {name}:
@@ -137,27 +139,27 @@ class ClusterAddresses:
         entry = self._cache.get(IP_ADDRESSES, "", address)
         return entry is not None and entry.labels.get(_MANAGED_BY) != _OURS
 
-    def _check(self, metadata: Object, asked: str) -> None:
-        said = ""
+    def _check(self, metadata: Object, asked: str, all_asked: list[str]) -> None:
+        said, family = "", family_of(asked).name
         try:
             address = ip_address(asked)
         except ValueError:
             # The kind's rules say it in upstream's words.
             return
-        if not any(address in network for network in self._networks()):
+        if not any(address in network for network in self._networks(family)):
             said = f"failed to allocate IP {asked}: the provided IP ({asked}) is not in the valid range. The range of "\
-                   f"valid IPs is {self._network}"  # fmt: skip
+                   f"valid IPs is {self._own[family]}"  # fmt: skip
         elif self._is_taken(asked, (metadata.get("namespace") or "", metadata.get("name") or "")):
             said = f"failed to allocate IP {asked}: provided IP is already allocated"
         if said:
-            cause = invalid_value("spec.clusterIPs", [asked], said)
+            cause = invalid_value("spec.clusterIPs", all_asked, said)
             raise invalid("Service", metadata.get("name") or "", [cause])
 
-    def _free(self, metadata: Object) -> str:
+    def _free(self, metadata: Object, family: str) -> str:
         name = metadata.get("namespace") or "", metadata.get("name") or ""
-        if name == ("default", "kubernetes"):
+        if name == ("default", "kubernetes") and family == self._families[0]:
             return self.first
-        for network in self._networks():
+        for network in self._networks(family):
             if address := self._free_of(network, name):
                 return address
         raise InternalError("failed to allocate a serviceIP: range is full")

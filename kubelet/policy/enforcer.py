@@ -1,7 +1,7 @@
-"""Keeps the instance's table of NetworkPolicies as the cluster asks, and lets no pod begin before its own hold.
+"""Keeps the instance's tables of NetworkPolicies as the cluster asks, and lets no pod begin before its own hold.
 
-A pod's address is known once it has a sandbox, and nothing of it runs before its first container starts: in between
-the kubelet waits here. The table outlives the process; a start makes it anew in one transaction.
+A pod's addresses are known once it has a sandbox, and nothing of it runs before its first container starts: in between
+the kubelet waits here. The tables outlive the process; a start makes them anew in one transaction.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from machinery.api.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
 from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
+from machinery.ip_families import IPV4, Family, family_of
 from machinery.linux import nft
 
 _NAMES = ("kube-system", "kube-dns")
+
+Held = Mapping[str, tuple[Object, Sequence[str]]]
+"""Uid -> a pod that may begin, and its addresses."""
+Tables = Mapping[Family, Ruleset]
 
 
 @dataclass(frozen=True)
@@ -33,30 +38,34 @@ class _Observed:
     pods: Sequence[Object] = ()
     namespaces: Sequence[Object] = ()
     names: Object | None = None
-    held: Mapping[str, tuple[Object, str]] = field(default_factory=dict)
+    held: Held = field(default_factory=dict)
 
-    def wanted(self) -> Ruleset:
+    def wanted(self, families: Sequence[Family]) -> Tables:
         dns = names_resident(self.names, self.namespaces) if self.names is not None else None
         policies = sorted(map(policy, self.policies), key=lambda each: each.key)
-        return ruleset(policies, residents(self.pods, self.namespaces, self.held), dns)
+        everyone = residents(self.pods, self.namespaces, self.held)
+        return {family: ruleset(policies, everyone, dns, family) for family in families}
 
 
-def _bring(table: str, before: Ruleset | None, observed: _Observed) -> Ruleset:
-    """What the kernel's table now is. Blocks, and takes a while where there are many policies."""
-    after = observed.wanted()
-    commands = created(table, after) if before is None else changed(table, before, after)
+def _bring(name: str, families: Sequence[Family], before: Tables, observed: _Observed) -> Tables:
+    """What the kernel's tables now are. Blocks, and takes a while where there are many policies."""
+    after = observed.wanted(families)
+    commands = "".join(
+        changed(family.table(name), before[family], each) if family in before else created(name, each, family)
+        for family, each in after.items()
+    )
     if commands:
         nft.run(commands)
     return after
 
 
 class Enforcer:
-    """`table` is the instance's own."""
+    """`table` is the instance's own; `families` are those of the pods' addresses."""
 
-    def __init__(self, table: str, cache: Cache, clock: Clock) -> None:
-        self._table, self._cache, self._clock = table, cache, clock
-        self._applied: Ruleset | None = None
-        self._held: dict[str, tuple[Object, str]] = {}
+    def __init__(self, table: str, cache: Cache, clock: Clock, families: Sequence[Family] = (IPV4,)) -> None:
+        self._table, self._cache, self._clock, self._families = table, cache, clock, families
+        self._applied: Tables = {}
+        self._held: dict[str, tuple[Object, tuple[str, ...]]] = {}
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -64,16 +73,16 @@ class Enforcer:
         followed = (NETWORK_POLICIES, PODS, NAMESPACES, SERVICES)
         await follow("policy", self._cache, followed, self._clock, self._sync, self._concerns)
 
-    async def hold(self, pod: Object, ip: str) -> None:
-        """Returns once the policies hold for the pod at this address; raises NftError where the kernel refuses them.
+    async def hold(self, pod: Object, ips: Sequence[str]) -> None:
+        """Returns once the policies hold for the pod at these addresses; raises NftError where the kernel refuses them.
 
-        They are about IPv4 alone, and the host's network is the node's own.
+        Addresses of a family that pods don't have here are nobody's, and the host's network is the node's own.
         """
-        known = self._held.get(podspec.uid(pod))
-        if podspec.is_host_network(pod) or ":" in ip or (known is not None and known[1] == ip):
+        known, own = self._held.get(podspec.uid(pod)), tuple(ip for ip in ips if family_of(ip) in self._families)
+        if podspec.is_host_network(pod) or not own or (known is not None and known[1] == own):
             return
         self._held.pop(podspec.uid(pod), None)
-        self._held[podspec.uid(pod)] = (pod, ip)
+        self._held[podspec.uid(pod)] = (pod, own)
         try:
             await self._sync()
         except nft.NftError:
@@ -94,8 +103,9 @@ class Enforcer:
     async def _sync(self) -> None:
         async with self._lock:
             # A transaction that fails leaves nothing, so the next makes all of it.
-            before, self._applied = self._applied, None
-            self._applied = await asyncio.to_thread(_bring, self._table, before, self._observe())
+            before, self._applied = self._applied, {}
+            observed = self._observe()
+            self._applied = await asyncio.to_thread(_bring, self._table, self._families, before, observed)
 
     def _observe(self) -> _Observed:
         policies = self._cache.list(NETWORK_POLICIES)
@@ -105,9 +115,9 @@ class Enforcer:
         pods, namespaces = self._cache.list(PODS), self._cache.list(NAMESPACES)
         return _Observed(policies, pods, namespaces, names, self._newest_held())
 
-    def _newest_held(self) -> dict[str, tuple[Object, str]]:
+    def _newest_held(self) -> Held:
         """Those that are held, with the labels that the API now says they have."""
-        return {uid: (self._newest(uid, pod), ip) for uid, (pod, ip) in self._held.items()}
+        return {uid: (self._newest(uid, pod), ips) for uid, (pod, ips) in self._held.items()}
 
     def _newest(self, uid: str, pod: Object) -> Object:
         found = self._cache.get(PODS, podspec.namespace(pod), podspec.name(pod))
@@ -123,5 +133,5 @@ def _facts(pod: Object | None) -> tuple[object, ...]:
 
 
 def tear_down(table: str) -> None:
-    """Takes the table away; nothing where there is none. Blocks."""
-    nft.remove_table(table)
+    """Takes the tables away; nothing where there are none. Blocks."""
+    nft.remove_tables(table)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector, stored_selector
 from machinery.api.views import Namespace, Pod, View
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from machinery.ip_families import Family, Network, family_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class NamedPort:
 
 @dataclass(frozen=True)
 class Resident:
-    """Whoever has an address on the pod network, with all by which a policy may mean it."""
+    """Whoever has an address on the pod network, with all by which a policy may mean it; who has two is there twice."""
 
     namespace: str
     name: str
@@ -33,6 +32,10 @@ class Resident:
 
     def __hash__(self) -> int:
         return hash((self.namespace, self.name, self.ip))
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.ip)
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,9 @@ def _ports(said: Object) -> Ports:
 
 
 def residents(
-    pods: Iterable[Object], namespaces: Iterable[Object], held: Mapping[str, tuple[Object, str]]
+    pods: Iterable[Object], namespaces: Iterable[Object], held: Mapping[str, tuple[Object, Sequence[str]]]
 ) -> list[Resident]:
-    """Whose addresses are known, in a fixed order: of the pods, and of those `held` (uid -> pod, address).
+    """Whose addresses are known, in a fixed order: of the pods, and of those `held` (uid -> pod, its addresses).
 
     The held ones have just got their address, which the API need not know yet. Pods on the host's network are the host.
     """
@@ -162,11 +165,10 @@ def residents(
     found: dict[str, Resident] = {}
     # An address is used again; what the API says of its last holder may be old.
     for pod in sorted(map(Pod, pods), key=lambda pod: not pod.deleted):
-        ip = next((each["ip"] for each in pod.pod_ips if ":" not in each["ip"]), "")
-        if ip and not pod.host_network and not pod.is_finished:
-            found[ip] = _resident(pod, ip, labels.get(pod.namespace, {}))
-    for obj, ip in held.values():
-        if not Pod(obj).is_finished:
+        for each in pod.pod_ips if not pod.host_network and not pod.is_finished else ():
+            found[each["ip"]] = _resident(pod, each["ip"], labels.get(pod.namespace, {}))
+    for obj, ips in held.values():
+        for ip in ips if not Pod(obj).is_finished else ():
             found[ip] = _resident(Pod(obj), ip, labels.get(Pod(obj).namespace, {}))
     return sorted(found.values(), key=lambda resident: (resident.namespace, resident.name, resident.ip))
 

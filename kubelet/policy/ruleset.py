@@ -1,4 +1,4 @@
-"""NetworkPolicies as an nftables table. Pure.
+"""NetworkPolicies as nftables tables, one of each family of addresses. Pure.
 
 A policy has a chain a direction whose rules say what it lets through; who is meant stands in sets, so that pods that
 come and go change elements alone. Pods that the same policies select share a chain: any policy's yes is enough, else
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 from kubelet.nftables import Ruleset, anew, base_chain, changed, digest
 from kubelet.policy.policies import Block, Policy, Ports, Resident, Rule
+from machinery.ip_families import IPV4, Family, Network, family_of
 
-_ADDRESSES = "type ipv4_addr;"
-_ADDRESS_PORTS = "type ipv4_addr . inet_proto . inet_service;"
+_ADDRESSES = "type {type};"
+_ADDRESS_PORTS = "type {type} . inet_proto . inet_service;"
 _MAPS = ("ingress-of", "egress-of")
 _SETS = {
     # A pod can't be kept from itself.
-    "themselves": "type ipv4_addr . ipv4_addr;",
+    "themselves": "type {type} . {type};",
     # The cluster's DNS is reached by this address and is the node's own behind it, so it is judged before.
     "names": _ADDRESSES,
 }
@@ -43,13 +44,21 @@ class Direction:
         return policy.ingress if self.prefix == "in" else policy.egress
 
 
-INGRESS = Direction("in", "ip daddr", "ip saddr")
-EGRESS = Direction("eg", "ip saddr", "ip daddr")
+INGRESS = Direction("in", "daddr", "saddr")
+EGRESS = Direction("eg", "saddr", "daddr")
 
 
-def ruleset(policies: Iterable[Policy], residents: Sequence[Resident], names: Resident | None = None) -> Ruleset:
-    """What makes the policies hold for the residents; `names` is the cluster's DNS, whom policies may mean too."""
-    built = _Built()
+def ruleset(
+    policies: Iterable[Policy], everyone: Iterable[Resident], names: Resident | None = None, family: Family = IPV4
+) -> Ruleset:
+    """What makes the policies hold for those of `everyone` whose address is of the family.
+
+    `names` is the cluster's DNS, whom policies may mean too.
+    """
+    built = _Built(family)
+    residents = [each for each in everyone if each.family is family]
+    if names is not None and names.family is not family:
+        names = None
     peers = [*residents, *([names] if names is not None else [])]
     for direction in (INGRESS, EGRESS):
         selecting: dict[Resident, list[str]] = {}
@@ -82,7 +91,8 @@ def _group(direction: Direction, chains: Iterable[str]) -> str:
 class _Built:
     """The table as it grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family) -> None:
+        self._family = family
         self.elements: dict[str, dict[str, str]] = {name: {} for name in (*_MAPS, *_SETS)}
         self.chains: dict[str, tuple[str, ...]] = {}
         self.sets: dict[str, str] = {}
@@ -99,11 +109,12 @@ class _Built:
     ) -> Iterator[str]:  # fmt: skip
         """The lines of one of a policy's rules; `name` begins those of its sets."""
         meant = [each for each in peers if rule.selects(each, policy.namespace)]
-        whom = list(_blocks(direction, rule.blocks)) if rule.peers else [""]
+        theirs = f"{self._family.word} {direction.theirs}"
+        whom = list(_blocks(self._family, theirs, rule.blocks)) if rule.peers else [""]
         if rule.has_selectors:
-            self.sets[name] = _ADDRESSES
+            self.sets[name] = _ADDRESSES.format(type=self._family.type)
             self.elements[name] = {each.ip: "" for each in meant}
-            whom.append(f"{direction.theirs} @{name} ")
+            whom.append(f"{theirs} @{name} ")
         numbered = [_numbered(ports) for ports in rule.ports if not ports.name] if rule.ports else [""]
         yield from (f"{peer}{ports}accept" for peer in whom for ports in numbered)
         # A name means a port of the pod that is reached: of the selected one, or of its peer.
@@ -112,12 +123,14 @@ class _Built:
             owners, whom = meant if rule.peers else peers, [""]
         if any(each.name for each in rule.ports):
             self._name_ports(f"{name}-ports", rule.ports, owners)
-            yield from (f"{peer}ip daddr . meta l4proto . th dport @{name}-ports accept" for peer in whom)
+            yield from (
+                f"{peer}{self._family.word} daddr . meta l4proto . th dport @{name}-ports accept" for peer in whom
+            )
 
     def _name_ports(self, name: str, ports: Iterable[Ports], owners: Sequence[Resident]) -> None:
         """Puts the owners' ports of those names into a set of this name."""
         wanted = {(each.protocol, each.name) for each in ports if each.name}
-        self.sets[name] = _ADDRESS_PORTS
+        self.sets[name] = _ADDRESS_PORTS.format(type=self._family.type)
         self.elements[name] = {
             f"{owner.ip} . {port.protocol} . {port.number}": ""
             for owner in owners
@@ -133,26 +146,32 @@ def _numbered(ports: Ports) -> str:
     return f"{ports.protocol} dport {ports.first}{through} "
 
 
-def _blocks(direction: Direction, blocks: Iterable[Block]) -> Iterator[str]:
+def _blocks(family: Family, theirs: str, blocks: Iterable[Block]) -> Iterator[str]:
     """Addresses of the other family never come by here."""
     for block in blocks:
-        if isinstance(block.network, ipaddress.IPv4Network):
-            excepts = [each for each in block.excepts if isinstance(each, ipaddress.IPv4Network)]
-            apart = ", ".join(map(str, ipaddress.collapse_addresses(excepts)))
-            yield f"{direction.theirs} {block.network} " + (f"{direction.theirs} != {{ {apart} }} " if apart else "")
+        if family_of(block.network) is family:
+            excepts = [each for each in block.excepts if family_of(each) is family]
+            apart = ", ".join(map(str, _joined(excepts)))
+            yield f"{theirs} {block.network} " + (f"{theirs} != {{ {apart} }} " if apart else "")
 
 
-def created(table: str, after: Ruleset) -> str:
-    """nft's commands that make the table anew, whatever was there: one transaction, so nothing slips through."""
+def _joined(ranges: Iterable[Network]) -> Iterable[Network]:
+    """nftables takes no ranges that overlap; these are of one family."""
+    return ipaddress.collapse_addresses(list(ranges))  # type: ignore[type-var]
+
+
+def created(name: str, after: Ruleset, family: Family = IPV4) -> str:
+    """nft's commands that make the family's table anew, whatever was there: one transaction, nothing slips through."""
+    ip, table = family.word, family.table(name)
     going_on = "ct state established,related accept"
-    judged = {"egress": "ip saddr vmap @egress-of", "ingress": "ip daddr vmap @ingress-of"}
+    judged = {"egress": f"{ip} saddr vmap @egress-of", "ingress": f"{ip} daddr vmap @ingress-of"}
     lines = anew(table)
-    lines += [f"add map ip {table} {name} {{ type ipv4_addr : verdict; }}" for name in _MAPS]
-    lines += [f"add set ip {table} {name} {{ {kind} }}" for name, kind in _SETS.items()]
-    for priority, (name, rule) in zip((-10, -9), judged.items(), strict=True):
-        itself = "ip saddr . ip daddr @themselves accept"
+    lines += [f"add map {table} {each} {{ type {family.type} : verdict; }}" for each in _MAPS]
+    lines += [f"add set {table} {each} {{ {kind.format(type=family.type)} }}" for each, kind in _SETS.items()]
+    for priority, (chain, rule) in zip((-10, -9), judged.items(), strict=True):
+        itself = f"{ip} saddr . {ip} daddr @themselves accept"
         hook = f"type filter hook forward priority {priority}"
-        lines += base_chain(table, name, hook, (going_on, itself, rule))
-    asked = f"ip daddr @names {judged['egress']}"
+        lines += base_chain(table, chain, hook, (going_on, itself, rule))
+    asked = f"{ip} daddr @names {judged['egress']}"
     lines += base_chain(table, "egress-names", "type filter hook prerouting priority -150", (going_on, asked))
     return "\n".join(lines) + "\n" + changed(table, Ruleset(), after)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from socket import AF_INET
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from kubelet.proxy.services import ServicePort
+from machinery.ip_families import IPV4, IPV6, family_of
 
 _UDP = 17
 
@@ -29,9 +30,9 @@ def stale(before: Sequence[ServicePort], after: Sequence[ServicePort]) -> set[Fl
     """The flows that the change from one state to the next has left behind."""
     flows = _flows(before) - _flows(after)
     # Whoever asked while there was no endpoint has an entry that leads nowhere.
-    answered = {(port.key, port.protocol) for port in before if port.internal}
+    answered = {(port.key, port.protocol, port.family) for port in before if port.internal}
     for port in after:
-        if port.protocol == "udp" and port.internal and (port.key, port.protocol) not in answered:
+        if port.protocol == "udp" and port.internal and (port.key, port.protocol, port.family) not in answered:
             flows.add(Flow(port.cluster_ip, port.port, ""))
     return flows
 
@@ -48,14 +49,21 @@ def _flows(ports: Iterable[ServicePort]) -> set[Flow]:
 
 def forget(flows: set[Flow]) -> None:
     """Deletes the entries of these flows. Blocks: use a thread."""
+    for family, number in ((IPV4, AF_INET), (IPV6, AF_INET6)):
+        own = {flow for flow in flows if family_of(flow.address) is family}
+        if own:
+            _forget(own, number)
+
+
+def _forget(flows: set[Flow], family: int) -> None:
     from pyroute2 import NFCTSocket
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
-    with NFCTSocket() as socket:
-        for entry in list(socket.dump(tuple_orig=NFCTAttrTuple(proto=_UDP))):
+    with NFCTSocket(family) as socket:
+        for entry in list(socket.dump(tuple_orig=NFCTAttrTuple(family, proto=_UDP))):
             asked, answer = (
-                NFCTAttrTuple.from_netlink(AF_INET, entry.get_attr(f"CTA_TUPLE_{side}")) for side in ("ORIG", "REPLY")
+                NFCTAttrTuple.from_netlink(family, entry.get_attr(f"CTA_TUPLE_{side}")) for side in ("ORIG", "REPLY")
             )
             if asked.proto == _UDP and _flow(asked, answer) in flows:
                 # Others may have ended it in the meantime.

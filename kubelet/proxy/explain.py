@@ -6,7 +6,7 @@ what the kernel told. Where the two differ, that is the finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubelet.policy.explain import guard
@@ -18,12 +18,13 @@ from kubelet.proxy.services import Endpoint, ServicePort, service_ports
 from machinery.api.resource import Object
 from machinery.api.selectors import from_labels
 from machinery.api.views import EndpointSlice, Pod, Service
+from machinery.ip_families import IPV4, Family, family_of
 
 
 @dataclass(frozen=True)
 class Observed:
     """`slices` are the Service's, `pods` of its namespace; `firewalls` are chains of others that stop pods' packets,
-    `shadows` what was found of programs that listen on its ports. A table is None where the kernel has none."""
+    `shadows` what was found of programs that listen on its ports. The kernel's tables are by their family."""
 
     service: Object
     slices: Sequence[Object]
@@ -31,8 +32,8 @@ class Observed:
     node: str
     policies: Sequence[Policy] = ()
     residents: Sequence[Resident] = ()
-    services_table: LiveTable | None = None
-    policies_table: LiveTable | None = None
+    services_tables: Mapping[Family, LiveTable] = field(default_factory=dict)
+    policies_tables: Mapping[Family, LiveTable] = field(default_factory=dict)
     firewalls: Sequence[str] = ()
     shadows: Sequence[str] = ()
 
@@ -87,12 +88,13 @@ def _addressless(service: Service) -> str:
 
 def _ways(port: ServicePort, observed: Observed, names: dict[str, str]) -> Iterator[Way]:
     """Every address of the port; the chain is empty where the kernel does not know it."""
-    live = observed.services_table or LiveTable()
+    live, family = observed.services_tables.get(port.family, LiveTable()), port.family
     ending = f"{port.protocol} . {port.port}"
-    keys = [(f"{ip}:{port.port}", f"{ip} . {ending}", port.internal if ip == port.cluster_ip else port.external)
-            for ip in (port.cluster_ip, *port.addresses)]  # fmt: skip
+    leads = [(port.cluster_ip, port.internal), *((ip, port.external) for ip in port.addresses)]
+    keys = [(family.with_port(ip, port.port), f"{ip} . {ending}", endpoints) for ip, endpoints in leads]
     if port.node_port:
-        keys.append((f"node port {port.node_port}", f"{port.protocol} . {port.node_port}", port.external))
+        which = "node port" if family is IPV4 else f"{family.name} node port"
+        keys.append((f"{which} {port.node_port}", f"{port.protocol} . {port.node_port}", port.external))
     for address, key, endpoints in keys:
         chain = next((there[key] for there in live.leads.values() if key in there), "")
         leads_to = tuple(_endpoint(each, names) for each in endpoints)
@@ -100,7 +102,7 @@ def _ways(port: ServicePort, observed: Observed, names: dict[str, str]) -> Itera
 
 
 def _endpoint(endpoint: Endpoint, names: dict[str, str]) -> str:
-    where = f"{endpoint.ip}:{endpoint.port}"
+    where = family_of(endpoint.ip).with_port(endpoint.ip, endpoint.port)
     return f"{where} ({names[endpoint.ip]})" if endpoint.ip in names else where
 
 
@@ -122,7 +124,7 @@ def _notes(port: ServicePort) -> Iterator[str]:
 def _drops(port: ServicePort, observed: Observed) -> Iterator[str]:
     yield from _endless(port, observed)
     yield from _policies(port, observed)
-    live = observed.services_table
+    live = observed.services_tables.get(port.family)
     if live is None:
         yield "the machine has no table of Services: the proxy has not run"
         return
@@ -177,7 +179,7 @@ def _portless(service: Service, pod: Pod) -> Iterator[str]:
 
 def _policies(port: ServicePort, observed: Observed) -> Iterator[str]:
     behind = {each.ip: each for each in observed.residents}
-    live = observed.policies_table or LiveTable()
+    live = observed.policies_tables.get(port.family, LiveTable())
     for endpoint in dict.fromkeys((*port.internal, *port.external)):
         pod = behind.get(endpoint.ip)
         found = guard(observed.policies, pod, port.protocol, endpoint.port) if pod is not None else None

@@ -1,4 +1,4 @@
-"""The service proxy: follows Services and EndpointSlices, and keeps its nftables table as they ask.
+"""The service proxy: follows Services and EndpointSlices, and keeps its nftables tables, one a family, as they ask.
 
 Many changes at once become one transaction, which costs what has changed. Made anew at each start, so what another
 process left does not matter.
@@ -21,6 +21,7 @@ from machinery.api.views import SERVICE_NAME
 from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
+from machinery.ip_families import Family, families_of, family_of
 from machinery.linux import nft
 
 # A Service takes a tenth of a millisecond; nothing holds the loop for long.
@@ -29,11 +30,15 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True)
 class ProxyConfig:
-    """`table` is the instance's own; `pod_cidr` tells which endpoints are on this machine's pod network."""
+    """`table` is the instance's own; `pod_cidrs` tell which endpoints are on this machine's pod network.
+
+    Both have one range a family; Services are led in those families alone. `bridge` is the pods', empty for none.
+    """
 
     table: str
-    pod_cidr: str
-    service_cidr: str
+    pod_cidrs: tuple[str, ...]
+    service_cidrs: tuple[str, ...]
+    bridge: str = ""
 
 
 class Proxy:
@@ -42,7 +47,7 @@ class Proxy:
         self._node = node
         self._cache = cache
         self._clock = clock
-        self._composition = Composition()
+        self._compositions = {family: Composition() for family in families_of(config.service_cidrs)}
         self._ports: dict[Key, list[ServicePort]] = {}
         self._touched: set[Key] = set()
         self._is_made = False
@@ -64,13 +69,14 @@ class Proxy:
     async def _sync(self) -> None:
         touched, self._touched = self._touched, set()
         before = [port for key in touched for port in self._ports.get(key, ())]
-        parts: dict[Key, Ruleset] = {}
+        parts: dict[Family, dict[Key, Ruleset]] = {family: {} for family in self._compositions}
         for at, key in enumerate(sorted(touched)):
             if at % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             with contain("service", about=f"{key.namespace}/{key.name}"):
                 ports = self._look(key)
-                parts[key] = ruleset(ports)
+                for family, own in parts.items():
+                    own[key] = ruleset(port for port in ports if port.family is family)
                 self._ports[key] = ports
         await asyncio.to_thread(self._bring, parts)
         gone = conntrack.stale(before, [port for key in touched for port in self._ports.get(key, ())])
@@ -83,22 +89,27 @@ class Proxy:
         slices = self._cache.labelled(ENDPOINT_SLICES, key.namespace, SERVICE_NAME, key.name)
         return service_ports([service], slices, self._node) if service is not None else []
 
-    def _bring(self, parts: Mapping[Key, Ruleset]) -> None:
-        """Brings the kernel's table up to date; one that failed is made anew the next time. Blocks."""
-        config = self._config
-        before, after = self._composition.replace(parts)
+    def _bring(self, parts: Mapping[Family, Mapping[Key, Ruleset]]) -> None:
+        """Brings the kernel's tables up to date in one transaction; those that failed are made anew. Blocks."""
         is_made, self._is_made = self._is_made, False
-        if is_made:
-            commands = changed(config.table, before, after)
-        else:
-            route.lead(config.service_cidr)
-            commands = created(config.table, self._composition.whole(), config.pod_cidr)
+        if not is_made:
+            route.lead(self._config.service_cidrs, self._config.bridge)
+        commands = "".join(self._commands(family, own, is_made=is_made) for family, own in parts.items())
         if commands:
             nft.run(commands)
         self._is_made = True
 
+    def _commands(self, family: Family, parts: Mapping[Key, Ruleset], *, is_made: bool) -> str:
+        """What brings the family's table up to date."""
+        config, composition = self._config, self._compositions[family]
+        before, after = composition.replace(parts)
+        if is_made:
+            return changed(family.table(config.table), before, after)
+        pods = next(each for each in config.pod_cidrs if family_of(each) is family)
+        return created(config.table, composition.whole(), pods)
+
 
 def tear_down(config: ProxyConfig) -> None:
-    """Takes table and route away; nothing where there is none. Blocks."""
-    route.take_away(config.service_cidr)
-    nft.remove_table(config.table)
+    """Takes tables and routes away; nothing where there are none. Blocks."""
+    route.take_away(config.service_cidrs)
+    nft.remove_tables(config.table)

@@ -1,18 +1,20 @@
-"""Services and EndpointSlices as the proxy needs them: one value a port of a Service, with where it leads. Pure.
+"""Services and EndpointSlices as the proxy needs them: one value a port and family of a Service, with where it leads.
 
 Which endpoints count is KEP-1669's and the Service's traffic policies' to say: ready ones, else those that still serve
-while they end; for a Local policy those of this node alone.
+while they end; for a Local policy those of this node alone. Pure.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from machinery.api.resource import Object
 from machinery.api.views import SERVICE_NAME
+from machinery.ip_families import FAMILIES, IPV4, Family, family_of
 
 _PROXIED_BY_OTHERS = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
@@ -32,7 +34,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """`internal` is where the cluster's own clients are led, `external` those from outside.
+    """`internal` is where the cluster's own clients are led, `external` those from outside; all of one family.
 
     `affinity_seconds` is 0 where each connection is on its own; `sources` are the only ranges from which the load
     balancer's addresses may be reached, empty for all.
@@ -58,18 +60,22 @@ class ServicePort:
         return f"{self.namespace}/{self.service}:{self.name or self.port}"
 
     @property
+    def family(self) -> Family:
+        return family_of(self.cluster_ip)
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses from outside, the cluster's own apart."""
         return tuple(dict.fromkeys((*self.external_ips, *self.load_balancer_ips)))
 
 
 def service_ports(services: Iterable[Object], slices: Iterable[Object], node: str) -> list[ServicePort]:
-    """The ports of all Services that have an address, in a fixed order; IPv4 alone."""
+    """The ports of all Services that have an address, of each family that they have one of, in a fixed order."""
     by_service: dict[tuple[str, str], list[Object]] = {}
     for each in slices:
         metadata = each["metadata"]
         name = (metadata.get("labels") or {}).get(SERVICE_NAME)
-        if name and each.get("addressType") == "IPv4":
+        if name:
             by_service.setdefault((metadata.get("namespace", ""), name), []).append(each)
     found: list[ServicePort] = []
     for service in services:
@@ -79,11 +85,18 @@ def service_ports(services: Iterable[Object], slices: Iterable[Object], node: st
 
 
 def _ports(service: Object, slices: list[Object], node: str) -> Iterable[ServicePort]:
-    spec, metadata = service.get("spec") or {}, service["metadata"]
-    address = _ipv4([spec.get("clusterIP") or "", *(spec.get("clusterIPs") or [])])
-    labels = metadata.get("labels") or {}
-    if not address or spec.get("type") == "ExternalName" or _PROXIED_BY_OTHERS in labels or _HEADLESS in labels:
+    spec, labels = service.get("spec") or {}, service["metadata"].get("labels") or {}
+    if spec.get("type") == "ExternalName" or _PROXIED_BY_OTHERS in labels or _HEADLESS in labels:
         return
+    addresses = [spec.get("clusterIP") or "", *(spec.get("clusterIPs") or [])]
+    for family in FAMILIES:
+        if mine := _of_family(family, addresses):
+            yield from _family_ports(service, mine[0], _of_type(family, slices), node)
+
+
+def _family_ports(service: Object, address: str, slices: list[Object], node: str) -> Iterable[ServicePort]:
+    """The Service's ports at its address of one family, by the slices of that family."""
+    spec, metadata, family = service.get("spec") or {}, service["metadata"], family_of(address)
     balanced = [entry.get("ip", "") for entry in _ingress(service) if entry.get("ipMode", "VIP") == "VIP"]
     affinity = 0
     if spec.get("sessionAffinity") == "ClientIP":
@@ -91,8 +104,8 @@ def _ports(service: Object, slices: list[Object], node: str) -> Iterable[Service
         affinity = client.get("timeoutSeconds") or _DEFAULT_AFFINITY
     base = ServicePort(
         metadata["namespace"], metadata["name"], "", "tcp", 0, address,
-        external_ips=tuple(ip for ip in spec.get("externalIPs") or () if _is_ipv4(ip)),
-        load_balancer_ips=tuple(ip for ip in balanced if _is_ipv4(ip)),
+        external_ips=_of_family(family, spec.get("externalIPs") or ()),
+        load_balancer_ips=_of_family(family, balanced),
         sources=tuple(spec.get("loadBalancerSourceRanges") or ()),
         affinity_seconds=affinity,
     )  # fmt: skip
@@ -110,16 +123,31 @@ def _ports(service: Object, slices: list[Object], node: str) -> Iterable[Service
         )
 
 
-def endpoints(slices: list[Object], port_name: str) -> tuple[Endpoint, ...]:
-    """Who stands behind a TCP port of the Service whose slices these are, wherever they are."""
-    return _chosen(list(_endpoints(slices, port_name, "TCP")), "", is_local=False)
+def endpoints(service: Object, slices: list[Object], port_name: str) -> tuple[Endpoint, ...]:
+    """Who stands behind a TCP port of the Service whose slices these are, wherever they are, in its first family."""
+    own = _of_type(_first_family(service), slices)
+    return _chosen(list(_endpoints(own, port_name, "TCP")), "", is_local=False)
 
 
 def local_endpoints(service: Object, slices: list[Object], node: str) -> int:
-    """How many of the Service's ready endpoints are on this node: what a load balancer's health check asks for."""
+    """How many of the Service's ready endpoints are on this node: what a load balancer's health check asks for.
+
+    One with addresses of both families counts once.
+    """
+    slices = _of_type(_first_family(service), slices)
     names = {port.get("name") or "" for port in (service.get("spec") or {}).get("ports") or ()}
     found = (each for name in names for protocol in ("TCP", "UDP") for each in _endpoints(slices, name, protocol))
     return len({each.endpoint.ip for each in found if each.is_ready and each.node == node})
+
+
+def _of_type(family: Family, slices: Iterable[Object]) -> list[Object]:
+    return [each for each in slices if each.get("addressType") == family.name]
+
+
+def _first_family(service: Object) -> Family:
+    spec = service.get("spec") or {}
+    named = (spec.get("ipFamilies") or [family_of(spec.get("clusterIP") or "").name])[0]
+    return next((family for family in FAMILIES if family.name == named), IPV4)
 
 
 def _ingress(service: Object) -> list[Mapping[str, Any]]:
@@ -146,9 +174,10 @@ def _endpoints(slices: list[Object], port_name: str, protocol: str) -> Iterable[
                 conditions = endpoint.get("conditions") or {}
                 ready = conditions.get("ready") is not False
                 serving = conditions.get("serving", ready) is not False
-                address = Endpoint((endpoint.get("addresses") or [""])[0], port["port"])
-                if _is_ipv4(address.ip):
-                    yield _Candidate(address, endpoint.get("nodeName") or "", ready, serving)
+                for address in (endpoint.get("addresses") or [])[:1]:
+                    candidate = Endpoint(canonical(address), port["port"])
+                    if candidate.ip:
+                        yield _Candidate(candidate, endpoint.get("nodeName") or "", ready, serving)
 
 
 def _chosen(candidates: list[_Candidate], node: str, *, is_local: bool) -> tuple[Endpoint, ...]:
@@ -157,13 +186,15 @@ def _chosen(candidates: list[_Candidate], node: str, *, is_local: bool) -> tuple
     return tuple(sorted({each.endpoint for each in found}, key=lambda endpoint: (endpoint.ip, endpoint.port)))
 
 
-def _ipv4(addresses: Iterable[str]) -> str:
-    return next((address for address in addresses if _is_ipv4(address)), "")
+def _of_family(family: Family, addresses: Iterable[str]) -> tuple[str, ...]:
+    found = map(canonical, addresses)
+    return tuple(address for address in found if address and family_of(address) is family)
 
 
-def _is_ipv4(text: str) -> bool:
+@lru_cache(maxsize=16_384)
+def canonical(text: str) -> str:
+    """The address as the kernel tells it; "" for what is none."""
     try:
-        socket.inet_pton(socket.AF_INET, text)
-    except OSError:
-        return False
-    return True
+        return str(ip_address(text))
+    except ValueError:
+        return ""

@@ -1,6 +1,6 @@
 """Where this machine is in its networks: its addresses, the ways out of it, and a sign whenever they change.
 
-Addresses of IPv4 and ways come by netlink and /proc/net. A change is told by the kernel (rtnetlink(7)), not looked for.
+Addresses and ways come by netlink and /proc/net. A change is told by the kernel (rtnetlink(7)), not looked for.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address, ip_network
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import IPV4, Family, Network, family_of
 from machinery.linux import netlink
 
 _ROUTES, _IPV6 = Path("/proc/net/route"), Path("/proc/net/if_inet6")
-_UP, _ROUTE_UP, _REJECTED = 0x1, 0x1, 0x200
+_IPV6_ROUTES = Path("/proc/net/ipv6_route")
+_UP, _ROUTE_UP, _REJECTED, _LOCAL = 0x1, 0x1, 0x200, 0x80000000
 # Deprecated, temporary, failed and tentative ones of IPv6 (linux/if_addr.h) are nobody's to be reached by.
 _UNFIT = 0x20 | 0x01 | 0x08 | 0x40
 _UNIVERSE = 0
@@ -39,9 +41,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Way:
-    """A route of IPv4; the default one leads to 0.0.0.0/0. A lesser metric goes before."""
+    """A route; the default ones lead to 0.0.0.0/0 and ::/0. A lesser metric goes before."""
 
-    network: IPv4Network
+    network: Network
     interface: str
     metric: int = 0
 
@@ -54,15 +56,16 @@ class Whereabouts:
     ways: tuple[Way, ...] = ()
 
 
-def chosen(found: Whereabouts, own: str) -> Address | None:
-    """The IPv4 address by which this machine is known; None where it has none but 127.0.0.1.
+def chosen(found: Whereabouts, own: str, family: Family = IPV4) -> Address | None:
+    """The family's address by which this machine is known; None where it has none but the loopback's.
 
     It is the first one of the interface that the default route goes out by, as for upstream's kubelet. Without such
     a route any card's address is better than none, and without a network that of the interface `own`, which is always
     there. A tunnel's never counts without a default route of its own.
     """
-    there = [each for each in found.addresses if each.is_up and ip_address(each.ip).version == 4]
-    defaults = sorted((way.metric, at) for at, way in enumerate(found.ways) if not way.network.prefixlen)
+    there = [each for each in found.addresses if each.is_up and family_of(each.ip) is family]
+    own_ways = [(at, way) for at, way in enumerate(found.ways) if family_of(way.network) is family]
+    defaults = sorted((way.metric, at) for at, way in own_ways if not way.network.prefixlen)
     leading = [found.ways[at].interface for _, at in defaults]
     outside = [each for name in leading for each in there if each.interface == name]
     cards = [each for each in there if each.interface != own and each.kind not in _MADE]
@@ -72,8 +75,11 @@ def chosen(found: Whereabouts, own: str) -> Address | None:
 
 def read() -> Whereabouts:
     """As it is now. Blocks."""
-    of_ipv6 = _IPV6.read_text() if _IPV6.exists() else ""
-    return Whereabouts((*netlink.here(_of_ipv4), *ipv6_addresses(of_ipv6)), tuple(ways()))
+    of_ipv4 = netlink.here(_of_ipv4)
+    kinds = {each.interface: each.kind for each in of_ipv4}
+    table = _IPV6.read_text() if _IPV6.exists() else ""
+    of_ipv6 = [replace(each, kind=kinds.get(each.interface, "")) for each in ipv6_addresses(table)]
+    return Whereabouts((*of_ipv4, *of_ipv6), (*ways(), *ipv6_ways()))
 
 
 def _of_ipv4(route: Any) -> list[Address]:
@@ -118,8 +124,18 @@ def ways(table: str = "") -> Iterator[Way]:
         if int(flags, 16) & (_ROUTE_UP | _REJECTED) == _ROUTE_UP:
             # The kernel's words are in the machine's order, which is little-endian wherever this runs.
             network = ip_network((bytes.fromhex(destination)[::-1], int(mask, 16).bit_count()))
-            assert isinstance(network, IPv4Network)
             yield Way(network, name, int(metric))
+
+
+def ipv6_ways(table: str = "") -> Iterator[Way]:
+    """Likewise, from the text of /proc/net/ipv6_route; those to neighbours and groups each interface has."""
+    there = _IPV6_ROUTES.exists()
+    for line in (table or (_IPV6_ROUTES.read_text() if there else "")).splitlines():
+        destination, length, _, _, _, metric, _, _, flags, name = line.split()
+        network = ip_network((bytes.fromhex(destination), int(length, 16)))
+        is_way = int(flags, 16) & (_ROUTE_UP | _REJECTED | _LOCAL) == _ROUTE_UP
+        if is_way and not network.is_link_local and not network.is_multicast:
+            yield Way(network, name, int(metric, 16))
 
 
 @asynccontextmanager

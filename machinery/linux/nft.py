@@ -16,6 +16,8 @@ import sys
 from functools import cache
 from typing import Any
 
+from machinery.ip_families import FAMILIES
+
 _HANDLES, _JSON = 1 << 3, 1 << 4
 _MUCH = 100_000
 
@@ -39,10 +41,11 @@ def query(command: str) -> list[dict[str, Any]]:
     return found
 
 
-def remove_table(name: str) -> None:
-    """Takes the table of family ip away; nothing where there is none."""
-    with contextlib.suppress(NftError):
-        run(f"delete table ip {name}\n")
+def remove_tables(name: str) -> None:
+    """Takes the tables of that name away, of IPv4 and of IPv6; nothing where there are none."""
+    for family in FAMILIES:
+        with contextlib.suppress(NftError):
+            run(f"delete table {family.table(name)}\n")
 
 
 def is_there() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from machinery.ip_families import families_of
 from minikube_py.cli.options import starting_config
 from minikube_py.config import Config
 
@@ -23,8 +24,8 @@ def conflist(config: Config) -> dict[str, object]:
     """Pods of `--pod-cidr`, host ports and masquerade on the way out (CNI specification 1.0.0)."""
     addresses = {
         "type": "host-local",
-        "ranges": [[{"subnet": config.node_cidr}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
+        "ranges": [[{"subnet": cidr}] for cidr in config.node_cidrs],
+        "routes": [{"dst": family.everywhere} for family in families_of(config.node_cidrs)],
     }
     return {
         "cniVersion": "1.0.0",

@@ -12,6 +12,7 @@ from kubelet.proxy.live import LiveTable, live_table
 from kubelet.proxy.shadows import claimed, present
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
 from machinery.api.views import SERVICE_NAME
+from machinery.ip_families import FAMILIES, Family, families_of
 from machinery.linux import nft
 from minikube_py.api import Api
 from minikube_py.cli.options import existing_config
@@ -48,8 +49,8 @@ def observe(config: Config, namespace: str, name: str) -> Observed:
         node=config.node,
         policies=[policy(each) for each in api.get(NETWORK_POLICIES.path())["items"]],
         residents=residents(pods, api.get(NAMESPACES.path())["items"], {}),
-        services_table=_table(listed, proxy_config(config).table),
-        policies_table=_table(listed, policy_table(config)),
+        services_tables=_tables(listed, proxy_config(config).table),
+        policies_tables=_tables(listed, policy_table(config)),
         firewalls=closing_firewalls(config, listed),
         shadows=[shadow.said(program) for shadow, program in shadows.items()],
     )
@@ -60,10 +61,16 @@ def closing_firewalls(config: Config, listed: list[dict[str, Any]]) -> list[str]
     if not uses_bridge(config):
         # The pods' network is another's, and so is its way through.
         return []
-    closed = closed_chains(listed, runtime_config(config).table)
+    closed = closed_chains(listed, runtime_config(config).table, families_of(config.pod_cidr))
     return [f"{each.family} {each.table} {each.name}" for each in closed]
 
 
-def _table(listed: list[dict[str, Any]], name: str) -> LiveTable | None:
-    mine = [entry for entry in listed if any(part.get("table") == name for part in entry.values())]
-    return live_table(mine, nft.run(f"list table ip {name}")) if mine else None
+def _tables(listed: list[dict[str, Any]], name: str) -> dict[Family, LiveTable]:
+    """Those of the name that there are."""
+    found = {}
+    for family in FAMILIES:
+        wanted = {"family": family.word, "table": name}
+        mine = [entry for entry in listed if any(wanted.items() <= part.items() for part in entry.values())]
+        if mine:
+            found[family] = live_table(mine, nft.run(f"list table {family.table(name)}"))
+    return found

@@ -1,4 +1,4 @@
-"""The sandboxes' network: one bridge an instance, a veth pair a sandbox, masquerade on the way out.
+"""The sandboxes' network: one bridge an instance, a veth pair a sandbox, addresses of one family or of both.
 
 Everything is made so that it can be made again: what is there already is taken. Blocks: use threads.
 """
@@ -8,20 +8,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import IPV6, families_of, family_of
 from machinery.linux import netlink, nft, own_routes
 from machinery.linux.nft_events import Table
 from runtime.config import RuntimeConfig
 from runtime.errors import Internal
+from runtime.network import forwarding
 from runtime.network.ipam import Leases
 from runtime.network.network import Member
 from runtime.network.rules import Forward, accepting, closed_chains, deletions, ruleset
 
 LOG = logging.getLogger("network")
 INTERFACE = "eth0"
+# The kernel asks for neighbours from an address of the link's own; nobody else is on it to have the same.
+_LINK_LOCAL = "fe80::1"
+_NO_DAD = 2
+"""IFA_F_NODAD (linux/if_addr.h): IPAM gives no address twice, so none has to wait until nobody has answered."""
 
 
 def veth_name(instance: str, sandbox_id: str) -> str:
@@ -34,7 +40,8 @@ class BridgeNetwork:
 
     def __init__(self, config: RuntimeConfig) -> None:
         self._config = config
-        self._leases = Leases(config.leases, config.network)
+        self._leases = Leases(config.leases, config.networks)
+        self._families = families_of(config.pod_cidrs)
         self._forwards: set[Forward] = set()
         self._lock = threading.Lock()
         self._ready = False
@@ -43,12 +50,8 @@ class BridgeNetwork:
         """Makes the bridge, forwarding and the masquerade; raises Internal with what the kernel said."""
         try:
             netlink.here(self._make_bridge)
-            for path, value in (
-                ("/proc/sys/net/ipv4/ip_forward", "1"),
-                (f"/proc/sys/net/ipv4/conf/{self._config.bridge}/route_localnet", "1"),
-            ):
-                if Path(path).read_text().strip() != value:
-                    Path(path).write_text(value)
+            for family in self._families:
+                forwarding.pass_on(family, self._config.bridge)
             nft.run(self._rules())
             self.pass_firewalls(None)
         except (OSError, nft.NftError, netlink.errors()) as error:
@@ -63,12 +66,22 @@ class BridgeNetwork:
         if not netlink.index(route, name):
             route.link("add", ifname=name, kind="bridge", br_stp_state=0)
         link = netlink.index(route, name)
-        gateway, length = str(self._config.gateway), self._config.network.prefixlen
-        addresses = {dict(entry["attrs"]).get("IFA_ADDRESS") for entry in route.get_addr(index=link)}
-        if gateway not in addresses:
-            route.addr("add", index=link, address=gateway, prefixlen=length)
+        if IPV6 in self._families:
+            forwarding.prepare(name)
+        there = {dict(entry["attrs"]).get("IFA_ADDRESS") for entry in route.get_addr(index=link)}
+        for address, length in self._own_addresses():
+            if address not in there:
+                _add_address(route, link, address, length)
         route.link("set", index=link, state="up")
-        own_routes.lead(route, self._config.instance, str(self._config.network), link)
+        for cidr in self._config.pod_cidrs:
+            own_routes.lead(route, self._config.instance, cidr, link)
+
+    def _own_addresses(self) -> Iterator[tuple[str, int]]:
+        """The bridge's, each with the length of its prefix."""
+        for network in self._config.networks:
+            yield str(network[1]), network.prefixlen
+        if IPV6 in self._families:
+            yield _LINK_LOCAL, 64
 
     def publish(self, forwards: Collection[Forward]) -> None:
         """Makes these the ports of the host that lead into sandboxes; raises Internal."""
@@ -81,11 +94,12 @@ class BridgeNetwork:
                 self._forwards = set(forwards)
 
     def _rules(self, forwards: Collection[Forward] = ()) -> str:
-        return ruleset(self._config.table, self._config.bridge, self._config.pod_cidr, forwards)
+        config = self._config
+        return "".join(ruleset(config.table, config.bridge, cidr, forwards) for cidr in config.pod_cidrs)
 
     def pass_firewalls(self, tables: Collection[Table] | None) -> None:
         """A table of our own can't undo another's drop, so the rule that accepts goes there, once; None: all tables."""
-        for chain in closed_chains(_listed(tables), self._config.table):
+        for chain in closed_chains(_listed(tables), self._config.table, self._families):
             LOG.info("letting %s through %s %s %s", self._config.bridge, chain.family, chain.table, chain.name)
             nft.run(accepting(chain, self._config.bridge, self._config.table))
 
@@ -96,15 +110,15 @@ class BridgeNetwork:
 
     def attach(self, member: Member) -> tuple[str, ...]:
         """Raises Internal or ResourceExhausted."""
-        address = self._leases.take(member.id)
+        addresses = self._leases.take(member.id)
         host_end = veth_name(self._config.instance, member.id)
         try:
             netlink.here(lambda route: self._make_pair(route, host_end, member.file))
-            netlink.in_namespace(member.file, lambda route: self._configure(route, address))
+            netlink.in_namespace(member.file, lambda route: self._configure(route, addresses))
         except (OSError, netlink.errors()) as error:
             self.detach(member.id)
             raise Internal(f"failed to set up the network of the sandbox: {error}") from error
-        return (address,)
+        return addresses
 
     def _make_pair(self, route: Any, host_end: str, namespace: Path) -> None:
         with namespace.open() as file:
@@ -115,13 +129,15 @@ class BridgeNetwork:
         # With br_netfilter what a sandbox sends to itself by way of the host's rules leaves by the port it came from.
         route.brport("set", index=link, mode=1)
 
-    def _configure(self, route: Any, address: str) -> None:
-        link, gateway = netlink.index(route, INTERFACE), str(self._config.gateway)
+    def _configure(self, route: Any, addresses: Collection[str]) -> None:
+        link, gateways = netlink.index(route, INTERFACE), self._config.gateways
         # Neighbours are reached by the gateway too: what passes between sandboxes must pass the host's rules.
-        route.addr("add", index=link, address=address, prefixlen=32)
+        for address in addresses:
+            _add_address(route, link, address, family_of(address).bits)
         route.link("set", index=link, state="up")
-        route.route("add", dst=f"{gateway}/32", oif=link, scope=253)
-        route.route("add", dst="default", gateway=gateway)
+        for family in map(family_of, addresses):
+            route.route("add", dst=f"{gateways[family]}/{family.bits}", oif=link, scope=253)
+            route.route("add", dst=family.everywhere, gateway=gateways[family])
 
     def link(self, sandbox_id: str) -> str:
         """The name of the host's end of the sandbox's network."""
@@ -157,7 +173,12 @@ class BridgeNetwork:
         netlink.here(lambda route: own_routes.forget(route, self._config.instance))
         with contextlib.suppress(nft.NftError):
             self._leave_firewalls()
-        nft.remove_table(self._config.table)
+        nft.remove_tables(self._config.table)
+
+
+def _add_address(route: Any, link: int, address: str, length: int) -> None:
+    flags = {"flags": _NO_DAD} if family_of(address) is IPV6 else {}
+    route.addr("add", index=link, address=address, prefixlen=length, **flags)
 
 
 def _listed(tables: Collection[Table] | None) -> list[dict[str, Any]]:

@@ -1,50 +1,55 @@
-"""Addresses of sandboxes: the lowest free one of the range, written down before it is used."""
+"""Addresses of sandboxes: the lowest free one of each range, written down before they are used."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from machinery.ip_families import Network
 from machinery.linux.durable import write_soon
 from runtime.errors import ResourceExhausted
 
 
-def allocate(pool: ipaddress.IPv4Network, taken: Collection[str], after: str = "") -> str:
+def allocate(pool: Network, taken: Collection[str], after: str = "") -> str:
     """A free address, the next after `after` so that one is not used again at once; raises ResourceExhausted.
 
-    The network's address, the gateway's (the first) and the broadcast address are never given.
+    The network's address, the gateway's (the first) and the last one, IPv4's broadcast address, are never given.
     """
     first, last = int(pool[2]), int(pool[-2])
-    start = int(ipaddress.IPv4Address(after)) + 1 if after else first
+    start = int(ipaddress.ip_address(after)) + 1 if after else first
     size = last - first + 1
     for step in range(size):
-        address = str(ipaddress.IPv4Address(first + (start - first + step) % size))
+        address = str(pool[first - int(pool[0]) + (start - first + step) % size])
         if address not in taken:
             return address
     raise ResourceExhausted(f"no free address is left in {pool}")
 
 
 class Leases:
-    """Sandbox id -> address, kept in a file that outlives this process. Blocks."""
+    """Sandbox id -> its addresses, one of each pool, kept in a file that outlives this process. Blocks."""
 
-    def __init__(self, path: Path, pool: ipaddress.IPv4Network) -> None:
+    def __init__(self, path: Path, pools: Sequence[Network]) -> None:
         self._path = path
-        self._pool = pool
-        self._last = ""
+        self._pools = pools
+        self._last: tuple[str, ...] = ("",) * len(pools)
         # Sandboxes are made in threads side by side.
         self._lock = threading.Lock()
         try:
-            self._held: dict[str, str] = json.loads(path.read_text() or "{}")
+            said: dict[str, str] = json.loads(path.read_text() or "{}")
         except FileNotFoundError:
-            self._held = {}
+            said = {}
+        self._held = {sandbox_id: tuple(addresses.split()) for sandbox_id, addresses in said.items()}
 
-    def take(self, sandbox_id: str) -> str:
+    def take(self, sandbox_id: str) -> tuple[str, ...]:
+        """The sandbox's addresses, in the pools' order; raises ResourceExhausted."""
         with self._lock:
             if sandbox_id not in self._held:
-                self._held[sandbox_id] = self._last = allocate(self._pool, set(self._held.values()), self._last)
+                taken = {address for addresses in self._held.values() for address in addresses}
+                pairs = zip(self._pools, self._last, strict=True)
+                self._held[sandbox_id] = self._last = tuple(allocate(pool, taken, after) for pool, after in pairs)
                 self._write()
             return self._held[sandbox_id]
 
@@ -68,4 +73,5 @@ class Leases:
 
     def _write(self) -> None:
         # No address outlives a boot, so none has to be on the disk.
-        write_soon(self._path, json.dumps(self._held, indent=1).encode())
+        said = {sandbox_id: " ".join(addresses) for sandbox_id, addresses in self._held.items()}
+        write_soon(self._path, json.dumps(said, indent=1).encode())

@@ -1,10 +1,12 @@
-"""The runtime's nftables table as text: masquerade on the way out, and host ports that lead into sandboxes. Pure."""
+"""The runtime's nftables tables as text: masquerade on the way out, and host ports that lead into sandboxes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from machinery.ip_families import IPV4, Family, family_of
 
 PROTOCOLS = {0: "tcp", 1: "udp", 2: "sctp"}
 """CRI's numbers."""
@@ -22,53 +24,62 @@ class Forward:
 
 
 def ruleset(table: str, bridge: str, cidr: str, forwards: Iterable[Forward] = ()) -> str:
-    """nft's commands that make the table what it shall be, whatever it was: one transaction."""
+    """nft's commands that make the table of the range's family what it shall be: one transaction."""
+    family = family_of(cidr)
+    ip, where = family.word, family.table(table)
+    redirect = "icmp type redirect" if family is IPV4 else "icmpv6 type nd-redirect"
+    # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
+    from_loopback = f'add rule {where} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade'
     lines = [
-        *_anew(table),
-        f'add rule ip {table} postrouting ip saddr {cidr} ip daddr != {cidr} oifname != "{bridge}" masquerade',
+        *_anew(family, table),
+        f'add rule {where} postrouting {ip} saddr {cidr} {ip} daddr != {cidr} oifname != "{bridge}" masquerade',
         # Or sandboxes would learn to reach each other past the host.
-        f"add chain ip {table} redirects {{ type filter hook output priority filter; policy accept; }}",
-        f'add rule ip {table} redirects oifname "{bridge}" icmp type redirect drop',
-        # The answer to what the host asked from 127.0.0.1 must find its way back to the host.
-        f'add rule ip {table} postrouting ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade',
-        *_leading(table, forwards),
+        f"add chain {where} redirects {{ type filter hook output priority filter; policy accept; }}",
+        f'add rule {where} redirects oifname "{bridge}" {redirect} drop',
+        *([from_loopback] if family is IPV4 else ()),
+        *_leading(family, table, forwards),
     ]
     return "\n".join(lines) + "\n"
 
 
-def host_ports(table: str, forwards: Collection[Forward]) -> str:
-    """nft's commands that make the table one of host ports alone, and without any that it is gone."""
-    lines = [*_anew(table), *_leading(table, forwards)] if forwards else _gone(table)
+def host_ports(family: Family, table: str, forwards: Collection[Forward]) -> str:
+    """nft's commands that make the table one of the family's host ports alone, and without any that it is gone."""
+    lines = [*_anew(family, table), *_leading(family, table, forwards)] if forwards else _gone(family, table)
     return "\n".join(lines) + "\n"
 
 
-def _gone(table: str) -> list[str]:
-    return [f"add table ip {table}", f"delete table ip {table}"]
+def _gone(family: Family, table: str) -> list[str]:
+    return [f"add table {family.table(table)}", f"delete table {family.table(table)}"]
 
 
-def _anew(table: str) -> list[str]:
+def _anew(family: Family, table: str) -> list[str]:
     """The table with its chains, whatever was there."""
+    where = family.table(table)
+    # The kernel sends nothing with the address ::1 to another machine, whatever it is led to.
+    local = "fib daddr type local" if family is IPV4 else "ip6 daddr != ::1 fib daddr type local"
     return [
-        *_gone(table),
-        f"add table ip {table}",
-        f"add chain ip {table} hostports",
-        f"add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}",
-        f"add chain ip {table} output {{ type nat hook output priority -100; policy accept; }}",
-        f"add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}",
-        f"add rule ip {table} prerouting fib daddr type local jump hostports",
-        f"add rule ip {table} output fib daddr type local jump hostports",
+        *_gone(family, table),
+        f"add table {where}",
+        f"add chain {where} hostports",
+        f"add chain {where} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}",
+        f"add chain {where} output {{ type nat hook output priority -100; policy accept; }}",
+        f"add chain {where} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}",
+        f"add rule {where} prerouting {local} jump hostports",
+        f"add rule {where} output {local} jump hostports",
     ]
 
 
-def _leading(table: str, forwards: Iterable[Forward]) -> list[str]:
+def _leading(family: Family, table: str, forwards: Iterable[Forward]) -> list[str]:
+    """The rules of those forwards that are of the family; one at an address comes before one at all."""
     lines = []
-    for each in sorted(forwards, key=lambda forward: (forward.host_ip == "", forward.host_port, forward.protocol)):
-        where = f"ip daddr {each.host_ip} " if each.host_ip else ""
-        asked, to = f"{each.protocol} dport {each.host_port}", f"{each.address}:{each.port}"
-        lines.append(f"add rule ip {table} hostports {where}{asked} dnat to {to}")
+    ip, own = family.word, [each for each in forwards if family_of(each.address) is family]
+    for each in sorted(own, key=lambda forward: (forward.host_ip == "", forward.host_port, forward.protocol)):
+        asked_at = f"{ip} daddr {each.host_ip} " if each.host_ip else ""
+        asked, to = f"{each.protocol} dport {each.host_port}", family.with_port(each.address, each.port)
+        lines.append(f"add rule {family.table(table)} hostports {asked_at}{asked} dnat to {to}")
         # A sandbox that asks for its own port must not get the answer from itself directly.
-        itself = f"ip saddr {each.address} ip daddr {each.address} {each.protocol} dport {each.port}"
-        lines.append(f"add rule ip {table} postrouting {itself} ct status dnat masquerade")
+        itself = f"{ip} saddr {each.address} {ip} daddr {each.address} {each.protocol} dport {each.port}"
+        lines.append(f"add rule {family.table(table)} postrouting {itself} ct status dnat masquerade")
     return lines
 
 
@@ -80,21 +91,18 @@ class Chain:
     hook: str
 
 
-def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
+def dropping_chains(listed: Iterable[Mapping[str, Any]], families: Collection[Family] = (IPV4,)) -> list[Chain]:
     """The chains of others that let through only what they name, from what `list ruleset` tells.
 
     Docker's FORWARD and ufw's do so by their policy, firewalld's by a last rule that rejects the rest.
     """
     found, last = [], {}
+    concerned = {"inet", *(family.word for family in families)}
     for entry in listed:
         chain, rule = entry.get("chain", {}), entry.get("rule")
         if rule is not None:
             last[rule["family"], rule["table"], rule["chain"]] = rule["expr"]
-        if (
-            chain.get("type") == "filter"
-            and chain["hook"] in ("input", "forward")
-            and chain["family"] in ("ip", "inet")
-        ):
+        if chain.get("type") == "filter" and chain["hook"] in ("input", "forward") and chain["family"] in concerned:
             found.append(chain)
     return [
         Chain(chain["family"], chain["table"], chain["name"], chain["hook"])
@@ -103,12 +111,14 @@ def dropping_chains(listed: Iterable[Mapping[str, Any]]) -> list[Chain]:
     ]
 
 
-def closed_chains(listed: Iterable[Mapping[str, Any]], mark: str) -> list[Chain]:
+def closed_chains(
+    listed: Iterable[Mapping[str, Any]], mark: str, families: Collection[Family] = (IPV4,)
+) -> list[Chain]:  # fmt: skip
     """Those of them that have no rule with the mark: not yet, or not any more, as their owner has made them anew."""
     entries = list(listed)
     rules = [entry["rule"] for entry in entries if entry.get("rule", {}).get("comment") == mark]
     opened = {(rule["family"], rule["table"], rule["chain"]) for rule in rules}
-    return [each for each in dropping_chains(entries) if (each.family, each.table, each.name) not in opened]
+    return [each for each in dropping_chains(entries, families) if (each.family, each.table, each.name) not in opened]
 
 
 def _ends(expressions: Iterable[Mapping[str, Any]]) -> bool:

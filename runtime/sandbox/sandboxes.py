@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import family_of
 from machinery.linux import cgroup, namespaces, pause
 from machinery.linux.boot import boot_id
 from machinery.linux.durable import remove_folder
@@ -248,11 +249,12 @@ def _member(record: SandboxRecord, file: Path) -> Member:
 
 
 def _forwards(record: SandboxRecord) -> set[Forward]:
-    if not record.address:
-        return set()
+    """A port at no address of the host's is at those of each family that the sandbox has one of."""
     return {
-        Forward(PROTOCOLS[port["protocol"]], port["host_ip"], port["host_port"], record.address, port["container_port"])
+        Forward(PROTOCOLS[port["protocol"]], port["host_ip"], port["host_port"], address, port["container_port"])
         for port in record.ports
+        for address in (record.address, *record.more_addresses)
+        if address and (not port["host_ip"] or family_of(port["host_ip"]) is family_of(address))
     }
 
 

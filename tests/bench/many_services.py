@@ -35,7 +35,7 @@ from tests.bench.servers import pss
 from tests.contract.apiserver_running import running
 
 _SERVICES, _ENDPOINTS, _CHANGES = 1000, 10, 15
-_CONFIG = ProxyConfig("many", "10.244.0.0/16", "10.96.0.0/12")
+_CONFIG = ProxyConfig("many", ("10.244.0.0/16",), ("10.96.0.0/12",))
 _NEVER = 60.0
 
 
@@ -125,7 +125,7 @@ async def main() -> None:
             # The libraries are there anyway, by the runtime's network.
             nft.run("add table ip warm")
             await changes.has("warm")
-            await asyncio.to_thread(route.lead, _CONFIG.service_cidr)
+            await asyncio.to_thread(route.lead, _CONFIG.service_cidrs, "")
             before, began = _memory(), time.monotonic()
             async with asyncio.TaskGroup() as group:
                 proxy = group.create_task(Proxy(_CONFIG, "n", api.cache, SystemClock()).run())

@@ -85,7 +85,7 @@ async def gap() -> float:
         try:
             await run("start")
             options = yaml.safe_load(Path(directory, "data", "options.json").read_text())
-            where = (f"{options['service_cidr'].rpartition('.')[0]}.10", 53)
+            where = (f"{options['service_cidr'][0].rpartition('.')[0]}.10", 53)
             stop = asyncio.Event()
             found = asyncio.get_running_loop().run_in_executor(None, _watch, where, stop)
             try:

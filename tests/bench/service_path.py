@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from machinery.ip_families import IPV4
 from tests.bench import own_network
 from tests.contract.proxied_node import Node
 
@@ -77,7 +78,7 @@ async def measured() -> Figures:
 
 def main() -> Figures:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, ExitStack() as stack:
-        node = Node(stack, Path(directory), "")
+        node = Node(stack, Path(directory), IPV4, "")
         ports = [{"port": port, "cluster_ip": _ADDRESS, "name": str(port)} for port in (7001, 7002)]
         node.lead("a", ports)
         command = [*node.inside("a"), sys.executable, "-c", _SERVER]

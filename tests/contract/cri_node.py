@@ -58,7 +58,7 @@ class Node:
         """What the server gets besides this process's own."""
 
     async def start(self) -> None:
-        arguments = [str(self.directory), self.config.instance, self.config.pod_cidr]
+        arguments = [str(self.directory), self.config.instance, *self.config.pod_cidrs]
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(SERVING), *arguments],

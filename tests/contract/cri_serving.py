@@ -13,7 +13,7 @@ from runtime.server import serve
 from tests.fault_points import FaultPoints
 
 
-def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
+def config(directory: str, instance: str, *cidrs: str) -> RuntimeConfig:
     """An instance of its own below `directory`; sockets' paths must stay short, so they lie in /run.
 
     A CNI configuration in the folder `cni` replaces the built-in network.
@@ -24,7 +24,7 @@ def config(directory: str, instance: str, cidr: str) -> RuntimeConfig:
         run=run,
         socket=run / "cri.sock",
         instance=instance,
-        pod_cidr=cidr,
+        pod_cidrs=cidrs,
         bridge=f"mk-{instance}",
         cni=Path(directory) / "cni",
     )
@@ -42,4 +42,4 @@ async def main(settings: RuntimeConfig) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(config(*sys.argv[1:4])))
+    uvloop.run(main(config(*sys.argv[1:])))

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import IPV4, Family
+from tests.contract.both_families import said as said_of
+
 ADDRESS, PORT = "10.96.0.10", 80
 _LONG, _SHORT = 30.0, 0.3
 
 
 class Node:
-    """The node in its namespace, driven by lines of JSON."""
+    """The node in its namespace, driven by lines of JSON; addresses of IPv4 mean those of `family`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], family: Family) -> None:
         self._process = process
+        self.family = family
         self.addresses: dict[str, str] = self._answer()
 
     def _answer(self) -> Any:
@@ -29,7 +33,7 @@ class Node:
 
     def _call(self, *said: Any) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(said) + "\n")
+        self._process.stdin.write(json.dumps(said_of(self.family, said)) + "\n")
         self._process.stdin.flush()
         return self._answer()
 
@@ -82,14 +86,15 @@ def _question(pair: str, seconds: float) -> tuple[str, str, str, int, int, float
 
 
 @contextmanager
-def running(directory: Path, firewall: str = "") -> Iterator[Node]:
-    """A node; with `firewall` those rules were on the machine before it."""
-    command = ["unshare", "--net", sys.executable, "-m", "tests.contract.proxied_node", str(directory), firewall]
+def running(directory: Path, firewall: str = "", family: Family = IPV4) -> Iterator[Node]:
+    """A node of one family, or of both where the asked one is IPv6; `firewall` was on the machine before it."""
+    module = "tests.contract.proxied_node"
+    command = ["unshare", "--net", sys.executable, "-m", module, str(directory), family.name, firewall]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     ) as process:
         try:
-            yield Node(process)
+            yield Node(process, family)
         finally:
             assert process.stdin is not None
             process.stdin.close()

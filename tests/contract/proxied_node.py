@@ -1,11 +1,11 @@
 """A node's network in a namespace of its own, with pods that answer, for the proxy's tests.
 
-    unshare --net --mount python -m tests.contract.proxied_node DIRECTORY [FIREWALL]
+    unshare --net --mount python -m tests.contract.proxied_node DIRECTORY FAMILY [FIREWALL]
 
 Reads commands from standard input, a line of JSON each, and answers likewise: `apply` makes the proxy's table lead as
 the given ports say, `police` makes the policies' hold, `ask` sends from a pod or the host, what comes back is who
-answered and whom it saw. Beside the pods a, b and c there are the host h and a machine o outside. With FIREWALL its
-rules (nft's language) are there first.
+answered and whom it saw. Beside the pods a, b and c there are the host h and a machine o outside. Where FAMILY is IPv6
+pods have addresses of both, and those of IPv6 are asked. With FIREWALL its rules (nft's language) are there first.
 """
 
 from __future__ import annotations
@@ -27,26 +27,25 @@ from kubelet.policy.ruleset import ruleset as policy_rules
 from kubelet.proxy import conntrack, route
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort
+from machinery.ip_families import FAMILIES, IPV6, Family
 from machinery.linux import nft, nft_events
 from runtime.config import RuntimeConfig
 from runtime.network.bridge import BridgeNetwork
 from runtime.network.network import Member
 from runtime.network.rules import Forward
+from tests.contract.both_families import GATEWAY, OUTSIDE, POD_CIDR, ROUTER, SERVICE_CIDR, said
 
 PODS = ("a", "b", "c")
-POD_CIDR, SERVICE_CIDR = "10.244.0.0/16", "10.96.0.0/16"
 TCP, UDP = 8080, 5353
 
 _PORTS = [{"name": "web", "containerPort": TCP}, {"name": "dns", "containerPort": UDP, "protocol": "UDP"}]
 LABELS = {"a": ("d", {"app": "a", "tier": "front"}), "b": ("d", {"app": "b"}), "c": ("other", {"app": "c"})}
 """Each pod's namespace and labels."""
 NAMESPACES = {"d": {"team": "one"}, "other": {"team": "two"}, "kube-system": {}}
-OUTSIDE = "192.0.2.50"
-_GATEWAY = "10.244.0.1"
 
 _PEER = """
 import asyncio, json, socket, sys
-name = sys.argv[1]
+name, everywhere = sys.argv[1:]
 async def tcp(reader, writer):
     writer.write(f"{name} {writer.get_extra_info('peername')[0]}".encode())
     await writer.drain()
@@ -60,7 +59,7 @@ async def answer(kind, address, port, source_port):
         said = await reader.read(200)
         writer.close()
         return said
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
         client.bind(("", source_port))
         client.connect((address, port))
@@ -74,9 +73,9 @@ async def ask(number, seconds, *question):
     print(json.dumps([number, said]), flush=True)
 async def main():
     for port in (8080, 8081, 8090):
-        await asyncio.start_server(tcp, "0.0.0.0", port)
+        await asyncio.start_server(tcp, everywhere, port)
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(Udp, ("0.0.0.0", 5353))
+    await loop.create_datagram_endpoint(Udp, (everywhere, 5353))
     questions = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
     print("listening", flush=True)
@@ -90,23 +89,27 @@ asyncio.run(main())
 class Node:
     """Bridge, pods and the proxy's table."""
 
-    def __init__(self, stack: ExitStack, directory: Path, firewall: str) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, family: Family, firewall: str) -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        self._family = family
+        ranges = tuple(dict.fromkeys((POD_CIDR, said(family, POD_CIDR))))
         self._network = BridgeNetwork(
-            RuntimeConfig(root=directory, run=directory, socket=directory / "s", instance="prox", pod_cidr=POD_CIDR)
+            RuntimeConfig(root=directory, run=directory, socket=directory / "s", instance="prox", pod_cidrs=ranges)
         )
         nft.run(firewall)
         self._changes = stack.enter_context(nft_events.listener())
         self._network.set_up()
-        self.addresses: dict[str, str] = {"h": _GATEWAY, "o": OUTSIDE}
+        self.addresses: dict[str, str] = said(family, {"h": GATEWAY, "o": OUTSIDE})
         self._pids: dict[str, int] = {}
         self._peers: dict[str, subprocess.Popen[str]] = {}
         for name in PODS:
             member = Member(f"{name}0000000", name, "", "", self._hold(stack, name))
-            (self.addresses[name],) = self._network.attach(member)
+            self.addresses[name] = self._network.attach(member)[-1]
         self._connect_outside(self._hold(stack, "o"))
         for name in (*PODS, "h", "o"):
-            peer = stack.enter_context(_child(*self.inside(name), sys.executable, "-c", _PEER, name))
+            peer = stack.enter_context(
+                _child(*self.inside(name), sys.executable, "-c", _PEER, name, said(family, "0.0.0.0"))
+            )
             assert peer.stdout is not None
             peer.stdout.readline()
             self._peers[name] = peer
@@ -130,10 +133,15 @@ class Node:
         """A machine on a network beside the host's, whose way to the pods leads by the host."""
         pid = str(self._pids["o"])
         self.run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", pid)
-        self.run("ip", "addr", "add", "192.0.2.1/24", "dev", "out0")
-        self.run("ip", "link", "set", "out0", "up")
-        for command in (f"addr add {OUTSIDE}/24 dev eth0", "link set eth0 up", "link set lo up",
-                        "route add default via 192.0.2.1"):  # fmt: skip
+        router, outside, length, quick = f"{ROUTER}", OUTSIDE, 24, ""
+        if self._family is IPV6:
+            router, outside, length, quick = said(IPV6, ROUTER), said(IPV6, OUTSIDE), 64, "nodad"
+            # Who passes packets on asks for neighbours by this one.
+            self.run("ip", "addr", "add", "fe80::1/64", "dev", "out0", quick)
+        for command in (f"addr add {router}/{length} dev out0 {quick}", "link set out0 up"):
+            self.run("ip", *command.split())
+        for command in (f"addr add {outside}/{length} dev eth0 {quick}", "link set eth0 up", "link set lo up",
+                        f"route add default via {router}"):  # fmt: skip
             self.run(*self.inside("o"), "ip", *command.split())
 
     def police(self, policies: list[Any], held: Mapping[str, str]) -> str:
@@ -150,12 +158,19 @@ class Node:
         namespaces = [{"metadata": {"name": name, "labels": labels}} for name, labels in NAMESPACES.items()]
         dns = {
             "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-            "spec": {"clusterIP": "10.96.0.10", "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]},
+            "spec": {
+                "clusterIP": said(self._family, "10.96.0.10"),
+                "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}],
+            },
         }
         names = names_resident(dns, namespaces)
-        after = policy_rules(list(map(policy, policies)), residents(pods, namespaces, {}), names)
+        family = self._family
+        after = policy_rules(list(map(policy, policies)), residents(pods, namespaces, {}), names, family)
         before, self._policed = self._policed, after
-        commands = created_policies("policed", after) if before is None else changed("policed", before, after)
+        if before is None:
+            commands = created_policies("policed", after, family)
+        else:
+            commands = changed(family.table("policed"), before, after)
         if commands:
             nft.run(commands)
         return commands
@@ -164,10 +179,10 @@ class Node:
         wanted = [self._port(port) for port in ports]
         after = ruleset(wanted)
         if self._applied is None:
-            route.lead(SERVICE_CIDR)
-            commands = created("proxied", after, POD_CIDR)
+            route.lead([said(self._family, SERVICE_CIDR)], "mkpy0")
+            commands = created("proxied", after, said(self._family, POD_CIDR))
         else:
-            commands = changed("proxied", self._applied, after)
+            commands = changed(self._family.table("proxied"), self._applied, after)
         if commands:
             nft.run(commands)
         conntrack.forget(conntrack.stale(self._ports, wanted))
@@ -246,9 +261,9 @@ def _child(*command: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def main(directory: Path, firewall: str) -> None:
+def main(directory: Path, family: str, firewall: str) -> None:
     with ExitStack() as stack:
-        node = Node(stack, directory, firewall)
+        node = Node(stack, directory, next(each for each in FAMILIES if each.name == family), firewall)
         print(json.dumps(node.addresses), flush=True)
         for line in sys.stdin:
             name, *arguments = json.loads(line)
@@ -256,4 +271,4 @@ def main(directory: Path, firewall: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "".join(sys.argv[2:]))
+    main(Path(sys.argv[1]), sys.argv[2], "".join(sys.argv[3:]))

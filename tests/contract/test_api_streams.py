@@ -109,7 +109,7 @@ async def kubelet(server: ApiServer, folder: Path, endpoint: str) -> AsyncIterat
     pair = server.pki.server_for("kubelet", "system:node:n", ("n",), ("127.0.0.1",))
     config = KubeletConfig(
         node_name="n",
-        node_address=lambda: "127.0.0.1",
+        node_addresses=lambda: ("127.0.0.1",),
         root_dir=folder,
         port=0,
         tls_cert=Path(pair.certificate),

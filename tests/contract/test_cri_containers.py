@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from machinery.ip_families import IPV4
 from machinery.linux import nft
 from runtime.server import destroy
 from tests.contract.cri_node import NOTHING, Node, make, node_mode, state
@@ -203,7 +204,7 @@ async def test_sandboxes_reach_each_other_and_the_host(node: Node) -> None:
     client = await node.run(second, WAIT_FOREVER)
     script = f"for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://{one}/ && exit 0; sleep 0.3; done; exit 1"
     assert (await node.execute(client, script)).stdout == b"hello\n"
-    assert (await node.execute(client, f"ping -c1 -W2 {node.config.gateway}")).exit_code == 0
+    assert (await node.execute(client, f"ping -c1 -W2 {node.config.gateways[IPV4]}")).exit_code == 0
     assert (await node.execute(client, "ip -o addr show lo | grep -c 127.0.0.1")).stdout == b"1\n"
     await asyncio.gather(node.remove_sandbox(first), node.remove_sandbox(second))
     assert node.leftovers() == NOTHING
@@ -216,7 +217,7 @@ async def test_a_port_of_the_host_leads_into_its_sandbox(node: Node) -> None:
     sandbox = await node.sandbox("port", config)
     container = await node.run(sandbox, "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www")
     await node.execute(container, "until wget -qO- http://127.0.0.1/; do :; done")
-    for host in (str(node.config.gateway), "127.0.0.1"):
+    for host in (node.config.gateways[IPV4], "127.0.0.1"):
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         assert b"hello" in await asyncio.wait_for(reader.read(), 5)

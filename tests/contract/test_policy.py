@@ -11,16 +11,25 @@ from typing import Any
 
 import pytest
 
-from tests.contract.firewalls import DOCKER, FIREWALLD
+from machinery.ip_families import FAMILIES
+from tests.contract.firewalls import DOCKER, DOCKER_IPV6, FIREWALLD
 from tests.contract.node_client import ADDRESS, Node, running
 
 ALL = "a>b b>a c>a c>b a>c o>a o>c h>a h>c a>h c>h a>o c>o"
 EVERYONE = {"podSelector": {}}
 
 
-@pytest.fixture(scope="module", params=["", DOCKER + FIREWALLD], ids=["alone", "beside firewalls"])
-def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("node"), request.param) as node:
+@pytest.fixture(scope="module", params=["", DOCKER + DOCKER_IPV6 + FIREWALLD], ids=["alone", "beside firewalls"])
+def firewall(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.name)
+def started(
+    request: pytest.FixtureRequest, firewall: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Node]:  # fmt: skip
+    with running(tmp_path_factory.mktemp("node"), firewall, request.param) as node:
         yield node
 
 
@@ -155,7 +164,7 @@ def test_a_port_of_the_host_is_judged_by_who_asks_from_outside(node: Node) -> No
         node.police(ingress({"podSelector": {}}, podSelector=labels(app="a")))
         assert node.tcp("o", "192.0.2.1", 31080, seconds=0.3)[0] == "error"
         assert node.tcp("b", "192.0.2.1", 31080)[0] == "a"
-        assert node.tcp("", "127.0.0.1", 31080)[0] == "a"
+        assert node.tcp("", "10.244.0.1", 31080)[0] == "a"
     finally:
         node.publish("", 0)
 
@@ -187,9 +196,9 @@ def test_a_change_is_a_delta(node: Node) -> None:
 
 def test_nothing_is_left_when_the_policies_are_gone(node: Node) -> None:
     node.police(NOBODY, egress({"podSelector": {}}, ports=[{"port": "web", "protocol": "TCP"}], name="q"))
-    full = node.run("nft", "list", "table", "ip", "policed")
+    full = node.run("nft", "list", "table", node.family.word, "policed")
     node.police()
-    empty = node.run("nft", "list", "table", "ip", "policed")
-    assert "jump" in full and "10.244" in full
-    assert not any(word in empty for word in ("jump", "drop", "10.244"))
+    empty = node.run("nft", "list", "table", node.family.word, "policed")
+    assert "jump" in full and node.addresses["a"] in full
+    assert not any(word in empty for word in ("jump", "drop", "244"))
     assert node.passing(ALL, ALL) == ALL

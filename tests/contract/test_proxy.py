@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from machinery.ip_families import FAMILIES, IPV4, IPV6
 from tests.contract.node_client import ADDRESS, PORT, Node, running
 
 WEB = {"port": PORT, "cluster_ip": ADDRESS}
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("node")) as node:
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.name)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with running(tmp_path_factory.mktemp("node"), family=request.param) as node:
         yield node
 
 
@@ -26,13 +27,13 @@ def node(started: Node) -> Iterator[Node]:
 def test_the_host_and_pods_reach_a_service_by_its_address(node: Node) -> None:
     node.apply({**WEB, "to": "a"})
     # The host asks with the address that the bridge gives it, a pod with its own.
-    assert node.tcp("") == ["a", "10.244.0.1"]
+    assert node.tcp("") == ["a", node.addresses["h"]]
     assert node.tcp("b") == ["a", node.addresses["b"]]
 
 
 def test_a_pod_reaches_itself_through_a_service(node: Node) -> None:
     node.apply({**WEB, "to": "a"})
-    assert node.tcp("a") == ["a", "10.244.0.1"]
+    assert node.tcp("a") == ["a", node.addresses["h"]]
 
 
 def test_pods_reach_each_other_past_no_rule_of_the_host(node: Node) -> None:
@@ -64,14 +65,19 @@ def test_a_port_that_the_service_does_not_have_is_refused(node: Node) -> None:
 
 def test_a_node_port_answers_on_every_address_of_the_host(node: Node) -> None:
     node.apply({**WEB, "to": "a", "node_port": 30080})
-    assert node.tcp("", "127.0.0.1", 30080)[0] == "a"
     assert node.tcp("", "10.244.0.1", 30080)[0] == "a"
     assert node.tcp("b", "10.244.0.1", 30080) == ["a", node.addresses["b"]]
 
 
+@pytest.mark.parametrize(("started", "says"), [(IPV4, "a"), (IPV6, "error")], indirect=["started"])
+def test_the_host_reaches_a_node_port_by_its_loopback_where_the_kernel_lets_that_out(node: Node, says: str) -> None:
+    node.apply({**WEB, "to": "a", "node_port": 30080})
+    assert node.tcp("", "127.0.0.1", 30080)[0] == says
+
+
 def test_a_load_balancers_address_lets_its_ranges_in_alone(node: Node) -> None:
     balanced = {**WEB, "to": "a", "load_balancer_ips": ["192.0.2.7"]}
-    node.apply({**balanced, "sources": [f"{node.addresses['b']}/32"]})
+    node.apply({**balanced, "sources": [f"{node.addresses['b']}/{node.family.bits}", "::/0"]})
     assert node.tcp("b", "192.0.2.7") == ["a", node.addresses["b"]]
     assert node.tcp("c", "192.0.2.7")[0] == "error"
     # The cluster's own address asks nobody where he comes from.
@@ -99,8 +105,8 @@ def test_a_datagram_from_the_same_port_reaches_the_new_endpoint(node: Node) -> N
 def test_nothing_is_left_when_the_services_are_gone(node: Node) -> None:
     node.apply({**WEB, "to": "ab", "node_port": 30080, "affinity_seconds": 60, "load_balancer_ips": ["192.0.2.7"],
                 "sources": ["192.0.2.0/24"]})  # fmt: skip
-    full = node.run("nft", "list", "table", "ip", "proxied")
+    full = node.run("nft", "list", "table", node.family.word, "proxied")
     node.apply()
-    empty = node.run("nft", "list", "table", "ip", "proxied")
+    empty = node.run("nft", "list", "table", node.family.word, "proxied")
     assert "svc-" in full and "goto" in full
-    assert not any(word in empty for word in ("svc-", "svce-", "fw-", ADDRESS, "30080"))
+    assert not any(word in empty for word in ("svc-", "svce-", "fw-", "96", "30080"))

@@ -26,7 +26,7 @@ class Laptop:
     @property
     def bridge_address(self) -> str:
         """By which the node is known without a network."""
-        cidr = json.loads((self.cluster.data_dir / "options.json").read_text())["pod_cidr"]
+        cidr = json.loads((self.cluster.data_dir / "options.json").read_text())["pod_cidr"][0]
         return f"{cidr.removesuffix('.0.0/16')}.0.1"
 
     def ip(self, *arguments: str) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 import pytest
 
-from machinery.linux.addresses import Address, Way, Whereabouts, chosen, ipv6_addresses, messages, ways
+from machinery.ip_families import IPV6
+from machinery.linux.addresses import Address, Way, Whereabouts, chosen, ipv6_addresses, ipv6_ways, messages, ways
 
 OWN = "mkpy-abcdef"
-BRIDGE = Address("10.244.0.1", OWN, "bridge")
+BRIDGE, BRIDGE_IPV6 = Address("10.244.0.1", OWN, "bridge"), Address("fd00::1", OWN, "bridge")
 WIFI, CABLE = Address("192.168.1.5", "wlan0"), Address("10.7.0.9", "eth0")
 TUNNEL, DOCKER = Address("10.8.0.2", "tun0", "tun"), Address("172.17.0.1", "docker0", "bridge")
 
 
 def way(network: str, interface: str, metric: int = 0) -> Way:
-    return Way(IPv4Network(network), interface, metric)
+    return Way(ip_network(network), interface, metric)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,39 @@ def way(network: str, interface: str, metric: int = 0) -> Way:
 def test_a_machine_is_known_by(addresses: list[Address], defaults: list[Way], known_by: str) -> None:
     found = chosen(Whereabouts(tuple(addresses), tuple(defaults)), OWN)
     assert (found.ip if found is not None else "") == known_by
+
+
+@pytest.mark.parametrize(
+    ("addresses", "defaults", "known_by"),
+    [
+        ([BRIDGE_IPV6, Address("2001:db8::5", "wlan0")], [], "2001:db8::5"),
+        ([Address("2001:db8::5", "wlan0"), Address("2001:db8::6", "eth0")], [way("::/0", "eth0")], "2001:db8::6"),
+        # Where IPv4 goes out says nothing of IPv6.
+        ([Address("2001:db8::5", "wlan0"), Address("2001:db8::6", "eth0")], [way("0.0.0.0/0", "eth0")], "2001:db8::5"),
+        ([WIFI, BRIDGE_IPV6], [way("0.0.0.0/0", "wlan0")], "fd00::1"),
+        ([WIFI], [way("0.0.0.0/0", "wlan0")], ""),
+    ],
+)
+def test_a_machine_is_known_by_another_address_in_ipv6(
+    addresses: list[Address], defaults: list[Way], known_by: str
+) -> None:
+    found = chosen(Whereabouts(tuple(addresses), tuple(defaults)), OWN, IPV6)
+    assert (found.ip if found is not None else "") == known_by
+
+
+def test_routes_of_ipv6_that_lead_to_other_machines_are_read() -> None:
+    nowhere = "0" * 32
+    lines = [
+        ("fd00" + "0" * 28, "40", "00000100", "00000001", "eth0"),
+        ("fe80" + "0" * 28, "40", "00000100", "00000001", "eth0"),
+        ("ff" + "0" * 30, "08", "00000100", "00000001", "eth0"),
+        (nowhere, "00", "00000400", "00000003", "eth0"),
+        ("fd00" + "0" * 27 + "2", "80", "00000000", "80200001", "eth0"),
+        (nowhere, "00", "ffffffff", "00200200", "lo"),
+    ]
+    table = "\n".join(f"{to} {length} {nowhere} 00 {nowhere} {metric} 00000001 00000000 {flags} {name}"
+                      for to, length, metric, flags, name in lines)  # fmt: skip
+    assert list(ipv6_ways(table)) == [way("fd00::/64", "eth0", 256), way("::/0", "eth0", 1024)]
 
 
 def test_routes_that_lead_somewhere_are_read_as_the_kernel_has_them() -> None:

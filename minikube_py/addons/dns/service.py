@@ -8,6 +8,7 @@ from machinery.api.resources import ENDPOINT_SLICES, SERVICES
 from machinery.api.views import SERVICE_NAME
 from machinery.client.cache import Cache
 from machinery.client.client import Client
+from machinery.ip_families import family_of
 
 NAME, NAMESPACE = "kube-dns", "kube-system"
 _MANAGER, _MANAGED_BY = "minikube-py.dns", "endpointslice.kubernetes.io/managed-by"
@@ -35,7 +36,7 @@ async def publish(client: Client, cluster_ip: str, address: str, port: int) -> N
             "namespace": NAMESPACE,
             "labels": {SERVICE_NAME: NAME, _MANAGED_BY: _MANAGER},
         },
-        "addressType": "IPv4",
+        "addressType": family_of(address).name,
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": [{**each, "port": port} for each in ports],
     }

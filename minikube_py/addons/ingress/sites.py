@@ -194,7 +194,7 @@ def _backend(
         which = wanted.get("name") or wanted.get("number")
         complaints.append(Complaint(ingress.key, "BackendNotFound", f'Service "{name}" has no port {which}'))
         return None
-    led = endpoints(world.slices.get(key, []), port.get("name") or "")
+    led = endpoints(service, world.slices.get(key, []), port.get("name") or "")
     digest = hashlib.sha256(f"{ingress.namespace}/{name}:{port['port']}".encode()).hexdigest()[:12]
     return Backend(f"b-{digest}", led, _protocol(ingress, port))
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import IPV4, IPV6, families_of, family_of
 from machinery.linux import netlink, nft
 from machinery.linux.durable import write_durably
 from runtime.config import RuntimeConfig
@@ -33,6 +34,8 @@ class CniNetwork:
         self._config, self._folders = config, folders
         self._attached = config.root / "cni"
         self._table = f"{config.table}-ports"
+        # A machine without IPv6 can't have a table of it.
+        self._has_ipv6_ports = IPV6 in families_of(config.pod_cidrs)
 
     def set_up(self) -> None:
         """The plugins make all by themselves."""
@@ -111,8 +114,12 @@ class CniNetwork:
     def publish(self, forwards: Collection[Forward]) -> None:
         """For networks without a plugin for that, such as portmap."""
         wanted = () if self._maps_ports() else forwards
+        of_ipv6 = [each for each in wanted if family_of(each.address) is IPV6]
         try:
-            nft.run(host_ports(self._table, wanted))
+            nft.run(host_ports(IPV4, self._table, [each for each in wanted if each not in of_ipv6]))
+            if of_ipv6 or self._has_ipv6_ports:
+                nft.run(host_ports(IPV6, self._table, of_ipv6))
+                self._has_ipv6_ports = True
         except nft.NftError as error:
             raise Internal(f"failed to publish ports: {error}") from error
 
@@ -133,7 +140,7 @@ class CniNetwork:
     def tear_down(self) -> None:
         """What the plugins share, such as a bridge, stays: only they know whether others use it."""
         if self._attached.exists():
-            nft.run(host_ports(self._table, ()))
+            nft.remove_tables(self._table)
             if not any(self._attached.iterdir()):
                 self._attached.rmdir()
 

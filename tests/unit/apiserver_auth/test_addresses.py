@@ -16,6 +16,7 @@ from machinery.api.resources import IP_ADDRESSES, SERVICE_C_I_D_RS, SERVICES
 from tests.watched_store import Stage
 
 RANGE = "10.96.0.0/24"
+DUAL = [RANGE, "fd00:1::/112"]
 PORTS = (30000, 30003)
 
 
@@ -31,7 +32,7 @@ def given(addresses: ClusterAddresses, obj: Object) -> str:
 
 
 async def test_addresses_come_from_the_upper_part_while_it_lasts(stage: Stage) -> None:
-    addresses = ClusterAddresses(stage.watched, RANGE, PORTS)
+    addresses = ClusterAddresses(stage.watched, [RANGE], PORTS)
     upper = set()
     for number in range(238):
         made = service(f"s{number}")
@@ -44,7 +45,7 @@ async def test_addresses_come_from_the_upper_part_while_it_lasts(stage: Stage) -
 
 
 async def test_what_is_given_is_nobody_elses_before_it_is_stored(stage: Stage) -> None:
-    addresses = ClusterAddresses(stage.watched, "10.96.0.0/29", (30000, 30001))
+    addresses = ClusterAddresses(stage.watched, ["10.96.0.0/29"], (30000, 30001))
     first, second = (
         service("a", type="NodePort", ports=[{"port": 1}]),
         service("b", type="NodePort", ports=[{"port": 1}]),
@@ -59,7 +60,7 @@ async def test_what_is_given_is_nobody_elses_before_it_is_stored(stage: Stage) -
 
 
 async def test_an_address_that_was_asked_for(stage: Stage) -> None:
-    addresses = ClusterAddresses(stage.watched, RANGE, PORTS)
+    addresses = ClusterAddresses(stage.watched, [RANGE], PORTS)
     await stage.put(SERVICES, service("other", clusterIP="10.96.0.7", clusterIPs=["10.96.0.7"]))
     foreign = {"metadata": {"name": "10.96.0.8"}, "spec": {}}
     ours = {"metadata": {"name": "10.96.0.9", "labels": {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}}}
@@ -76,8 +77,52 @@ async def test_an_address_that_was_asked_for(stage: Stage) -> None:
     assert given(addresses, service(clusterIP="10.96.0.7")) == "10.96.0.7"
 
 
+BOTH = {"ipFamilyPolicy": "RequireDualStack"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "families", "prefixes"),
+    [
+        ({}, ["IPv4"], ["10.96.0."]),
+        ({"ipFamilies": ["IPv6"]}, ["IPv6"], ["fd00:1::"]),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4", "IPv6"], ["10.96.0.", "fd00:1::"]),
+        ({**BOTH, "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"], ["fd00:1::", "10.96.0."]),
+        ({**BOTH, "clusterIP": "fd00:1::7"}, ["IPv6", "IPv4"], ["fd00:1::7", "10.96.0."]),
+        ({**BOTH, "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00:1::7"]}, ["IPv4", "IPv6"],
+         ["10.96.0.7", "fd00:1::7"]),
+    ],
+)  # fmt: skip
+async def test_a_service_has_an_address_of_each_of_its_families(
+    stage: Stage, spec: Object, families: list[str], prefixes: list[str]
+) -> None:
+    made = service(**spec)
+    given(ClusterAddresses(stage.watched, DUAL, PORTS), made)
+    ips = made["spec"]["clusterIPs"]
+    assert made["spec"]["ipFamilies"] == families and made["spec"]["clusterIP"] == ips[0]
+    assert [ip.startswith(prefix) for ip, prefix in zip(ips, prefixes, strict=True)] == [True] * len(prefixes)
+
+
+async def test_a_second_address_is_taken_and_given_back_as_the_policy_says(stage: Stage) -> None:
+    addresses = ClusterAddresses(stage.watched, DUAL, PORTS)
+    first = service()
+    given(addresses, first)
+    await stage.put(SERVICES, first)
+    both = service(**{**first["spec"], "ipFamilyPolicy": "PreferDualStack"})
+    with addresses.hold(both, SERVICES, first):
+        one, other = both["spec"]["clusterIPs"]
+    assert one == first["spec"]["clusterIP"] and other.startswith("fd00:1::")
+    await stage.put(SERVICES, both)
+    with pytest.raises(Invalid, match=f"failed to allocate IP {other}: provided IP is already allocated"):
+        given(addresses, service("t", **BOTH, clusterIP="10.96.0.9", clusterIPs=["10.96.0.9", other]))
+    again = service(**{**both["spec"], "ipFamilyPolicy": "SingleStack"})
+    with addresses.hold(again, SERVICES, both):
+        assert (again["spec"]["clusterIPs"], again["spec"]["ipFamilies"]) == ([one], ["IPv4"])
+    await stage.put(SERVICES, again)
+    assert given(addresses, service("t", ipFamilies=["IPv6"], clusterIP=other)) == other
+
+
 async def test_further_ranges_are_those_of_service_cidrs(stage: Stage) -> None:
-    addresses = ClusterAddresses(stage.watched, "10.96.0.0/30", PORTS)
+    addresses = ClusterAddresses(stage.watched, ["10.96.0.0/30"], PORTS)
     asked = service(clusterIP="10.97.0.5")
     with pytest.raises(Invalid, match="is not in the valid range"):
         given(addresses, asked)
@@ -149,7 +194,7 @@ def test_node_ports_that_can_not_be_had(number: int, why: str) -> None:
 
 
 async def test_a_health_check_has_a_port_as_long_as_it_is_needed(stage: Stage) -> None:
-    addresses = ClusterAddresses(stage.watched, RANGE, PORTS)
+    addresses = ClusterAddresses(stage.watched, [RANGE], PORTS)
     local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 1, "protocol": "TCP"}]}
     made = service(**local)
     given(addresses, made)

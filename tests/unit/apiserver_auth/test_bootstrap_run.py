@@ -29,7 +29,7 @@ from tests.watched_store import Stage
 
 @pytest.fixture
 def config(tmp_path: Path, pki: Pki) -> ApiServerConfig:
-    return ApiServerConfig(tmp_path, pki, advertise_address="192.0.2.5", service_cidr="10.96.0.0/16")
+    return ApiServerConfig(tmp_path, pki, advertise_address="192.0.2.5", service_cidrs=("10.96.0.0/16",))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def rbac(stage: Stage) -> Rbac:
 @pytest.fixture
 def client(stage: Stage, pki: Pki, rbac: Rbac) -> LocalClient:
     clock = SystemClock()
-    addresses = ClusterAddresses(stage.watched, "10.96.0.0/16", (30000, 32767))
+    addresses = ClusterAddresses(stage.watched, ["10.96.0.0/16"], (30000, 32767))
     registry = Registry(stage.store, stage.watched, (), addresses, clock)
     reviews = Reviews(Authenticator(pki, stage.cache), rbac, stage.cache)
     subresources = Subresources(registry, reviews, stage.watched, clock)

@@ -21,6 +21,7 @@ from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Node, Pod
 from machinery.client.cache import Change
+from machinery.ip_families import IPV4, IPV6, networks
 from tests.endpoint_world import Acting, World
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,6 +171,7 @@ def test_a_silent_node_is_unknown() -> None:
     assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
 
 
+PREFIXES = {IPV4: 24, IPV6: 64}
 CLUSTER = IPv4Network("10.0.0.0/22")
 
 
@@ -203,13 +205,28 @@ def test_no_two_nodes_share_an_address(taken: set[int], prefix: int) -> None:
 def test_each_node_gets_a_range_and_keeps_it() -> None:
     world = World((NODES, node(name="a", podCIDR="10.0.0.0/24", podCIDRs=["10.0.0.0/24"])), (NODES, node(name="b")))
     world.put(NODES, node(name="c"))
-    Acting(node_ipam("10.0.0.0/22", 24), world).settle()
+    Acting(node_ipam(["10.0.0.0/22"], PREFIXES), world).settle()
     given = {each["metadata"]["name"]: each["spec"]["podCIDR"] for each in world.list(NODES)}
     assert given == {"a": "10.0.0.0/24", "b": "10.0.1.0/24", "c": "10.0.2.0/24"}
 
 
-def test_a_cluster_without_room_says_so() -> None:
-    plan = node_ipam("10.0.0.0/24", 24).plan(IpamState(RangedNode(node()), [IPv4Network("10.0.0.0/24")]), NOW)
+def test_in_a_cluster_of_both_families_each_node_gets_a_range_of_each() -> None:
+    world = World((NODES, node(name="a", podCIDR="10.0.0.0/24", podCIDRs=["10.0.0.0/24", "fd00:1::/64"])))
+    world.put(NODES, node(name="b"))
+    Acting(node_ipam(["10.0.0.0/22", "fd00:1::/56"], PREFIXES), world).settle()
+    given = {each["metadata"]["name"]: each["spec"]["podCIDRs"] for each in world.list(NODES)}
+    assert given["b"] == ["10.0.1.0/24", "fd00:1:0:1::/64"]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "taken"),
+    [
+        (["10.0.0.0/24"], ["10.0.0.0/24"]),
+        (["10.0.0.0/22", "fd00:1::/64"], ["fd00:1::/64"]),
+    ],
+)
+def test_a_cluster_without_room_says_so(ranges: list[str], taken: list[str]) -> None:
+    plan = node_ipam(ranges, PREFIXES).plan(IpamState(RangedNode(node()), networks(taken)), NOW)
     (event,) = plan.actions
     assert (event.reason, event.message) == ("CIDRNotAvailable", "Node node status is now: CIDRNotAvailable")
     assert plan.requeue_after

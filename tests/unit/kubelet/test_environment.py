@@ -13,7 +13,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
 from tests.known import Known
 
-AROUND = Surroundings(("10.244.0.5", "fd00::5"), "192.0.2.1", {"cpu": "4", "memory": "8Gi"})
+AROUND = Surroundings(("10.244.0.5", "fd00::5"), ("192.0.2.1", "2001:db8::1"), {"cpu": "4", "memory": "8Gi"})
 
 
 def put(known: Known, resource: Resource, name: str, namespace: str = "ns", **fields: object) -> None:
@@ -135,7 +135,7 @@ def test_env_from_may_be_optional() -> None:
         ("spec.nodeName", "n"),
         ("spec.serviceAccountName", "sa"),
         ("status.hostIP", "192.0.2.1"),
-        ("status.hostIPs", "192.0.2.1"),
+        ("status.hostIPs", "192.0.2.1,2001:db8::1"),
         ("status.podIP", "10.244.0.5"),
         ("status.podIPs", "10.244.0.5,fd00::5"),
     ],

@@ -13,6 +13,7 @@ from kubelet.proxy.explain import Observed, explain, said
 from kubelet.proxy.live import LiveTable, live_table
 from kubelet.proxy.ruleset import ruleset
 from kubelet.proxy.services import service_ports
+from machinery.ip_families import FAMILIES, IPV4, Family
 
 PORT = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "web"}
 SPEC = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "ports": [PORT], "selector": {"app": "web"}}
@@ -36,22 +37,25 @@ SHUT = {"metadata": {"namespace": "d", "name": "shut"}, "spec": {"podSelector": 
 LET = {"from": [{"podSelector": {"matchLabels": {"app": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]}
 
 
-def table(service: dict[str, Any], slices: list[dict[str, Any]], node: str = "n") -> LiveTable:
-    """The kernel's table as the proxy would make it."""
-    wanted = ruleset(service_ports([service], slices, node))
-    leads = {name: {key: verdict.removeprefix("goto ") for key, verdict in elements.items() if verdict}
-             for name, elements in wanted.elements.items()}  # fmt: skip
-    return LiveTable(leads, wanted.chains)
+def table(service: dict[str, Any], slices: list[dict[str, Any]], node: str = "n") -> dict[Family, LiveTable]:
+    """The kernel's tables as the proxy would make them."""
+    found = {}
+    for family in FAMILIES:
+        wanted = ruleset(port for port in service_ports([service], slices, node) if port.family is family)
+        leads = {name: {key: verdict.removeprefix("goto ") for key, verdict in elements.items() if verdict}
+                 for name, elements in wanted.elements.items()}  # fmt: skip
+        found[family] = LiveTable(leads, wanted.chains)
+    return found
 
 
 def observed(**changes: Any) -> Observed:
     base = Observed(
         service=SERVICE, slices=[SLICE], pods=[POD], node="n", residents=residents([POD], [], {}),
-        services_table=table(SERVICE, [SLICE]), policies_table=LiveTable(),
+        services_tables=table(SERVICE, [SLICE]), policies_tables={},
     )  # fmt: skip
     found = dataclasses.replace(base, **changes)
-    if "services_table" not in changes:
-        found = dataclasses.replace(found, services_table=table(found.service, list(found.slices), found.node))
+    if "services_tables" not in changes:
+        found = dataclasses.replace(found, services_tables=table(found.service, list(found.slices), found.node))
     return found
 
 
@@ -85,8 +89,8 @@ REFUSED = "port http/tcp has no ready endpoint: the machine refuses connections 
         ({"node": "other", "service": with_spec(internalTrafficPolicy="Local")},
          ["port http/tcp: internalTrafficPolicy is Local and no ready endpoint is on other: "
           "such connections are refused"]),
-        ({"services_table": None}, ["the machine has no table of Services: the proxy has not run"]),
-        ({"services_table": LiveTable()},
+        ({"services_tables": {}}, ["the machine has no table of Services: the proxy has not run"]),
+        ({"services_tables": {IPV4: LiveTable()}},
          ["the machine's rules do not lead 10.96.0.9 tcp 80 as they should: the proxy is behind"]),
         ({"firewalls": ["inet firewalld filter_FORWARD"]},
          ["the firewall's chain inet firewalld filter_FORWARD lets pods' packets pass no more; "
@@ -103,7 +107,7 @@ REFUSED = "port http/tcp has no ready endpoint: the machine refuses connections 
 )  # fmt: skip
 def test_whoever_drops_its_packets_is_named(changes: dict[str, Any], drops: list[str]) -> None:
     counted = LiveTable(dropped={group_chain(INGRESS, changes.get("policies", ())): 7})
-    assert explain(observed(policies_table=counted, **changes)).drops == drops
+    assert explain(observed(policies_tables={IPV4: counted}, **changes)).drops == drops
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,22 @@ def test_whoever_drops_its_packets_is_named(changes: dict[str, Any], drops: list
 def test_what_is_meant_to_be_so_is_a_note(spec: dict[str, Any], note: str) -> None:
     (found,) = explain(observed(service=with_spec(**spec))).notes
     assert found.startswith(note)
+
+
+def test_each_familys_way_is_told_by_its_own_table() -> None:
+    both = with_spec(type="NodePort", clusterIPs=["10.96.0.9", "fd00:1::9"], ports=[{**PORT, "nodePort": 30080}])
+    of_ipv6 = {**SLICE, "addressType": "IPv6", "endpoints": [{"addresses": ["fd00::5"], "nodeName": "n"}]}
+    found = explain(observed(service=both, slices=[SLICE, of_ipv6]))
+    assert found.drops == []
+    assert [(way.address, way.leads_to) for way in found.ways] == [
+        ("10.96.0.9:80", ("10.244.0.5:8080 (web-1)",)),
+        ("node port 30080", ("10.244.0.5:8080 (web-1)",)),
+        ("[fd00:1::9]:80", ("[fd00::5]:8080",)),
+        ("IPv6 node port 30080", ("[fd00::5]:8080",)),
+    ]
+    assert all(("ip6" in way.rules[0]) == ("fd00" in way.leads_to[0]) for way in found.ways)
+    behind = explain(observed(service=both, slices=[SLICE, of_ipv6], services_tables=table(SERVICE, [SLICE])))
+    assert "the machine's rules do not lead fd00:1::9 tcp 80 as they should: the proxy is behind" in behind.drops
 
 
 def test_the_kernels_table_is_read_as_nft_lists_it() -> None:

@@ -23,7 +23,7 @@ from machinery.client.cache import Change
 from machinery.client.client import ObjectList, PatchType, WatchEvent
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-CONFIG = KubeletConfig(node_name="n", node_address=lambda: "192.0.2.1", port=10333)
+CONFIG = KubeletConfig(node_name="n", node_addresses=lambda: ("192.0.2.1",), port=10333)
 FACTS = Facts("host", 4, 8 << 30, 100 << 30, "amd64", "6.1", "Debian 12", "machine", "boot", {2 << 20: 8, 1 << 30: 0})
 
 
@@ -228,7 +228,7 @@ class Api:
 
 
 async def keep(cluster: ClusterCache, folder: Path) -> None:
-    config = KubeletConfig(node_name="n", node_address=lambda: "192.0.2.1", root_dir=folder)
+    config = KubeletConfig(node_name="n", node_addresses=lambda: ("192.0.2.1",), root_dir=folder)
     with pytest.raises(asyncio.CancelledError):
         found = await asyncio.to_thread(facts, folder)
         reporter = Reporter(config, Api(cluster), cluster, cluster, found, "minikube-py://0.1.0")

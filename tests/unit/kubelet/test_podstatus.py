@@ -26,7 +26,7 @@ def pod(old: Object | None = None, **spec: Any) -> Object:
 
 
 def told(spec: Object, state: PodState, **given: Any) -> Object:
-    return pod_status(spec, state, StatusInput(now=NOW, host_ip="192.0.2.1", runtime="x", **given))
+    return pod_status(spec, state, StatusInput(now=NOW, host_ips=("192.0.2.1",), runtime="x", **given))
 
 
 def running(attempt: int = 0) -> ContainerState:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kubelet.nftables import Ruleset, changed
 from kubelet.policy.policies import names_resident, policy, residents
 from kubelet.policy.ruleset import ruleset
+from machinery.ip_families import FAMILIES, Family
 from tests.nft_table import Table
 
 NAMESPACES = [{"metadata": {"name": name, "labels": {"team": name}}} for name in ("d", "e")]
@@ -35,9 +36,10 @@ A = pod("a", "10.0.0.2")
         ([{**A, "status": {**A["status"], "phase": "Succeeded"}}], {}, {}),
         ([{**A, "status": {}}], {}, {}),
         # An address that was given away again is its new holder's.
-        ([A], {"u": (pod("b", ""), "10.0.0.2")}, {"10.0.0.2": "b"}),
+        ([A], {"u": (pod("b", ""), ["10.0.0.2"])}, {"10.0.0.2": "b"}),
         ([{**A, "metadata": {**A["metadata"], "deletionTimestamp": "t"}}, pod("b", "10.0.0.2")], {}, {"10.0.0.2": "b"}),
-        ([], {"u": (A, "10.0.0.3")}, {"10.0.0.3": "a"}),
+        ([], {"u": (A, ["10.0.0.3"])}, {"10.0.0.3": "a"}),
+        ([], {"u": (A, ["10.0.0.3", "fd00::3"])}, {"10.0.0.3": "a", "fd00::3": "a"}),
     ],
 )
 def test_an_address_is_that_of_whoever_has_it_now(pods: list[Any], held: dict[str, Any], known: dict[str, str]) -> None:
@@ -82,17 +84,21 @@ POLICIES = st.builds(
     st.lists(RULES, max_size=2),
     st.sampled_from([["Ingress"], ["Egress"], ["Ingress", "Egress"]]),
 )
-PODS = st.builds(pod, st.sampled_from("abc"), st.sampled_from(["10.0.0.2", "10.0.0.3"]), st.sampled_from("de"))
+PODS = st.builds(
+    pod, st.sampled_from("abc"), st.sampled_from(["10.0.0.2", "10.0.0.3", "fd00::2", "fd00::3"]), st.sampled_from("de")
+)
 STATES = st.tuples(
     st.lists(POLICIES, max_size=3, unique_by=lambda each: each["metadata"]["name"]), st.lists(PODS, max_size=3)
 )
 
 
-@given(st.lists(STATES, max_size=5))
-def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list[Any]) -> None:
+@given(st.lists(STATES, max_size=5), st.sampled_from(FAMILIES))
+def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list[Any], family: Family) -> None:
     table, before = Table(), Ruleset()
     for policies, pods in states:
-        after = ruleset(list(map(policy, policies)), residents(pods, NAMESPACES, {}))
-        table.apply(changed("t", before, after))
+        after = ruleset(list(map(policy, policies)), residents(pods, NAMESPACES, {}), None, family)
+        words = {word for rules in after.chains.values() for line in rules for word in line.split()}
+        assert not words & {each.word for each in FAMILIES if each is not family}
+        table.apply(changed(family.table("t"), before, after))
         assert table.is_as(after)
         before = after

@@ -72,7 +72,7 @@ def test_an_endpoint_of_another_port_is_none() -> None:
 
 def test_nothing_is_told_where_nothing_changes() -> None:
     rules = ruleset([PORT])
-    assert changed("t", rules, rules) == ""
+    assert changed("ip t", rules, rules) == ""
 
 
 PORT = ServicePort("d", "web", "http", "tcp", 80, "10.96.0.9", (A, B), (A, B), node_port=30080)
@@ -81,7 +81,7 @@ PORT = ServicePort("d", "web", "http", "tcp", 80, "10.96.0.9", (A, B), (A, B), n
 def test_another_endpoint_touches_the_chain_of_its_port_alone() -> None:
     other = ServicePort("d", "api", "", "tcp", 80, "10.96.0.8", (C,), (C,))
     more = ServicePort("d", "web", "http", "tcp", 80, "10.96.0.9", (A,), (A,), node_port=30080)
-    said = changed("t", ruleset([PORT, other]), ruleset([more, other])).splitlines()
+    said = changed("ip t", ruleset([PORT, other]), ruleset([more, other])).splitlines()
     assert len(said) == 3
     assert re.fullmatch(r"flush chain ip t svc-\w+", said[0])
     assert said[1].endswith("dnat ip addr . port to numgen random mod 1 map { 0 : 10.244.0.5 . 8080 }")
@@ -104,7 +104,7 @@ def test_whatever_came_before_the_table_is_what_the_last_state_asks(states: list
     table, before = Table(), Ruleset()
     for ports in states:
         after = ruleset(ports)
-        table.apply(changed("t", before, after))
+        table.apply(changed("ip t", before, after))
         assert table.is_as(after)
         before = after
 
@@ -123,7 +123,7 @@ def test_a_service_replaced_by_itself_leaves_the_table_of_them_all(states: list[
     table, composition, now = Table(), Composition(), {}
     for state in states:
         named = {key: [replace(port, service=key.name) for port in ports] for key, ports in state.items()}
-        table.apply(changed("t", *composition.replace({key: ruleset(ports) for key, ports in named.items()})))
+        table.apply(changed("ip t", *composition.replace({key: ruleset(ports) for key, ports in named.items()})))
         now.update(named)
         assert table.is_as(composition.whole())
         everything = ruleset([port for ports in now.values() for port in ports])

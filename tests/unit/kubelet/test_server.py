@@ -53,7 +53,7 @@ async def served(folder: Path) -> AsyncIterator[Served]:
 
     config = KubeletConfig(
         node_name="n",
-        node_address=lambda: "127.0.0.1",
+        node_addresses=lambda: ("127.0.0.1",),
         root_dir=folder,
         port=0,
         tls_cert=Path(pair.certificate),
@@ -148,7 +148,7 @@ def test_any_of_several_groups_lets_in() -> None:
 
 
 async def test_without_a_certificate_nothing_listens(tmp_path: Path) -> None:
-    config = KubeletConfig(node_name="n", node_address=lambda: "127.0.0.1", root_dir=tmp_path)
+    config = KubeletConfig(node_name="n", node_addresses=lambda: ("127.0.0.1",), root_dir=tmp_path)
     async with Cri(f"unix://{tmp_path}/none.sock") as cri:
         server = KubeletServer(config, list, lambda *_: None, Streaming(cri, list), cri.container_stats)
         await server.start()

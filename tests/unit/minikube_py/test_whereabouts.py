@@ -13,7 +13,7 @@ from minikube_py.config import Config
 from minikube_py.keys import server_names
 from minikube_py.whereabouts import Machine, clashes, described, strange
 
-CONFIG = replace(Config(), pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+CONFIG = replace(Config(), pod_cidr=("10.244.0.0/16",), service_cidr=("10.96.0.0/16",))
 BRIDGE = Address("10.244.0.1", CONFIG.bridge, "bridge")
 WIFI = Address("192.168.1.5", "wlan0")
 DEFAULT = Way(IPv4Network("0.0.0.0/0"), "wlan0")

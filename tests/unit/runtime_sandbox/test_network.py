@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from machinery.ip_families import FAMILIES
 from runtime.errors import ResourceExhausted
 from runtime.network.ipam import Leases, allocate
 from runtime.network.rules import Chain, Forward, accepting, deletions, dropping_chains, ruleset
 
-POOL = IPv4Network("10.0.0.0/29")
+POOL, POOL_IPV6 = IPv4Network("10.0.0.0/29"), IPv6Network("fd00::/64")
 
 
 @pytest.mark.parametrize(
@@ -34,13 +37,28 @@ def test_an_exhausted_range_is_told() -> None:
 
 
 def test_leases_are_there_after_a_restart(tmp_path: Path) -> None:
-    leases = Leases(tmp_path / "leases", POOL)
-    assert leases.take("a") == leases.take("a") == "10.0.0.2"
+    leases = Leases(tmp_path / "leases", [POOL])
+    assert leases.take("a") == leases.take("a") == ("10.0.0.2",)
     leases.take("b")
-    again = Leases(tmp_path / "leases", POOL)
+    again = Leases(tmp_path / "leases", [POOL])
     again.keep_only({"b"})
-    assert again.take("b") == "10.0.0.3"
-    assert again.take("c") == "10.0.0.2"
+    assert again.take("b") == ("10.0.0.3",)
+    assert again.take("c") == ("10.0.0.2",)
+
+
+def test_a_sandbox_has_an_address_of_each_range(tmp_path: Path) -> None:
+    leases = Leases(tmp_path / "leases", [POOL_IPV6, POOL])
+    assert leases.take("a") == ("fd00::2", "10.0.0.2")
+    again = Leases(tmp_path / "leases", [POOL_IPV6, POOL])
+    assert again.take("a") == ("fd00::2", "10.0.0.2")
+    assert again.take("b") == ("fd00::3", "10.0.0.3")
+
+
+@given(st.integers(1, 4), st.sets(st.integers(0, 15), max_size=10), st.integers(2, 14))
+def test_an_address_is_of_its_range_and_nobody_elses(last: int, taken: set[int], after: int) -> None:
+    pool = IPv6Network((0xFD << 120 | last << 4, 124))
+    found = allocate(pool, {str(pool[each]) for each in taken}, str(pool[after]))
+    assert IPv6Address(found) in list(pool)[2:-1] and int(IPv6Address(found)) & 15 not in taken
 
 
 def test_a_port_of_one_address_comes_before_that_of_all() -> None:
@@ -50,6 +68,12 @@ def test_a_port_of_one_address_comes_before_that_of_all() -> None:
         "add rule ip t hostports ip daddr 192.0.2.1 tcp dport 80 dnat to 10.0.0.3:80",
         "add rule ip t hostports tcp dport 80 dnat to 10.0.0.2:8080",
     ]
+
+
+def test_a_port_at_all_addresses_leads_to_the_sandbox_in_each_of_its_families() -> None:
+    forwards = [Forward("tcp", "", 80, "10.0.0.2", 8080), Forward("tcp", "", 80, "fd00::2", 8080)]
+    led = [line for line in ruleset("t", "br", "fd00::/64", forwards).splitlines() if " dnat to " in line]
+    assert led == ["add rule ip6 t hostports tcp dport 80 dnat to [fd00::2]:8080"]
 
 
 def test_only_chains_that_drop_what_they_do_not_name_need_a_rule() -> None:
@@ -75,6 +99,7 @@ def test_only_chains_that_drop_what_they_do_not_name_need_a_rule() -> None:
     assert [(found.name, found.hook) for found in dropping_chains(listed)] == [
         ("FORWARD", "forward"), ("input", "input"), ("rejecting", "forward"), ("legacy", "forward")
     ]  # fmt: skip
+    assert [found.family for found in dropping_chains(listed, FAMILIES)] == ["ip", "ip", "ip", "ip", "ip6"]
 
 
 def test_what_passes_by_the_bridge_is_let_through_and_forgotten_again() -> None:

@@ -1,0 +1,52 @@
+"""The two families of addresses, each as the API, nftables and the kernel call it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True)
+class Family:
+    """`name` is the API's; `word` stands in nftables before a table's name and `saddr`, `type` is that of an address.
+
+    `everywhere` is the range of all addresses, `loopback` the machine's way to itself.
+    """
+
+    name: str
+    word: str
+    type: str
+    bits: int
+    everywhere: str
+    loopback: str
+
+    def table(self, name: str) -> str:
+        """nftables' words for the table of that name."""
+        return f"{self.word} {name}"
+
+    def with_port(self, address: str, port: int) -> str:
+        """Both as nftables and URLs have them."""
+        return f"[{address}]:{port}" if self is IPV6 else f"{address}:{port}"
+
+
+IPV4 = Family("IPv4", "ip", "ipv4_addr", 32, "0.0.0.0/0", "127.0.0.1")
+IPV6 = Family("IPv6", "ip6", "ipv6_addr", 128, "::/0", "::1")
+FAMILIES = (IPV4, IPV6)
+
+
+def family_of(address: str | Network) -> Family:
+    """The family of an address or a range."""
+    return IPV6 if ":" in str(address) else IPV4
+
+
+def families_of(ranges: Iterable[str | Network]) -> tuple[Family, ...]:
+    """Those of the ranges, in their order."""
+    return tuple(dict.fromkeys(map(family_of, ranges)))
+
+
+def networks(ranges: Iterable[str]) -> tuple[Network, ...]:
+    """Raises ValueError for what is no range."""
+    return tuple(map(ip_network, ranges))
