@@ -32,12 +32,13 @@ class FaultPoints:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
-        self._begin("", "")
+        self.begin("")
         sys.addaudithook(self._hook)
 
-    def _begin(self, command: str, chosen: str) -> None:
+    def begin(self, command: str, chosen: str = "") -> None:
+        """Does what `obey` says of the command; `names` begins anew."""
         self._command, self._chosen = command, chosen
-        self._names, self._passed = list[str](), dict[str, int]()
+        self.names, self._passed = list[str](), dict[str, int]()
 
     def obey(self) -> None:
         """Does what the lines of the standard input say, in a thread: `names` or one of those below.
@@ -49,9 +50,9 @@ class FaultPoints:
 
     def _read(self) -> None:
         for line in sys.stdin:
-            names = self._names
+            names = self.names
             command, _, chosen = line.rstrip("\n").partition(" ")
-            self._begin(command, chosen)
+            self.begin(command, chosen)
             print(json.dumps(names), flush=True)
 
     def _hook(self, event: str, arguments: Sequence[Any]) -> None:
@@ -62,8 +63,8 @@ class FaultPoints:
         name = f"{_asking(sys._getframe(1))}: {target}"
         self._passed[name] = passed = self._passed.get(name, 0) + 1
         name += f" ({passed})" if passed > 1 else ""
-        self._names.append(name)
-        number = str(len(self._names))
+        self.names.append(name)
+        number = str(len(self.names))
         if (self._command, self._chosen) in (("kill", name), ("kill-at", number)):
             os.kill(os.getpid(), signal.SIGKILL)
         if name == self._chosen and self._command == "fail":
@@ -103,7 +104,7 @@ def _place(path: Any, places: Mapping[str, str]) -> str:
 
 
 def _anonymous(text: str) -> str:
-    return re.sub(r"\d+", "*", re.sub(r"[0-9a-f]{6,}|(?<=probe-)[^/]+", "*", text))
+    return re.sub(r"\d+", "*", re.sub(r"(?<=/tmp)\w{8}$|[0-9a-f]{6,}|(?<=probe-)[^/]+", "*", text))
 
 
 def _opened(_: str, arguments: Sequence[Any], places: Mapping[str, str]) -> str:

@@ -130,8 +130,9 @@ class ContentStore:
                 yield f"sha256:{path.name}"
 
     def remove(self, digest: str) -> None:
-        self.path(digest).unlink(missing_ok=True)
+        # The blob last: what is left of it after a kill is found, labels alone would stay for ever.
         self._label_file(digest).unlink(missing_ok=True)
+        self.path(digest).unlink(missing_ok=True)
 
     def labels(self, digest: str) -> dict[str, str]:
         """What clients of the containerd API wrote on the blob."""
@@ -155,8 +156,10 @@ class ContentStore:
     def _label_file(self, digest: str) -> Path:
         return self._labels / digest.removeprefix("sha256:")
 
-    def remove_stale_ingests(self, now: float | None = None) -> None:
-        """Removes what no download has continued for a day."""
+    def remove_stale(self, now: float | None = None) -> None:
+        """At start: removes what no download has continued for a day, and labels that were half written."""
+        for path in self._labels.glob("*.new"):
+            path.unlink()
         limit = (time.time() if now is None else now) - STALE_SECONDS
         for path in (*self._ingest.iterdir(), *self.drafts.iterdir()):
             with suppress(FileNotFoundError):
@@ -209,8 +212,9 @@ class Ingest:
             self._discard()
             raise FailedPrecondition(f"unexpected commit digest {found}, expected {self._descriptor.digest}")
         os.fsync(self._file.fileno())
-        self._file.close()
+        # Open till then: where there is no room for the name, the bytes are still to be given up.
         os.replace(self._partial, self._final)
+        self._file.close()
         sync_directory(self._final.parent)
 
     def close(self) -> None:

@@ -227,7 +227,7 @@ class ImageService:
         for image in self._store.list():
             if not layers.issuperset(chain_ids(image.diff_ids)):
                 self._store.remove(image.id)
-        self.content.remove_stale_ingests()
+        self.content.remove_stale()
 
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[None]:

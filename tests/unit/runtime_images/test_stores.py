@@ -58,9 +58,9 @@ def test_only_what_was_named_is_stored(tmp_path: Path, sent: bytes) -> None:
 def test_ingests_that_nobody_continues_go(tmp_path: Path) -> None:
     store = ContentStore(tmp_path)
     store.ingest(BLOB).close()
-    store.remove_stale_ingests()
+    store.remove_stale()
     (partial,) = (tmp_path / "ingest").iterdir()
-    store.remove_stale_ingests(now=os.stat(partial).st_mtime + STALE_SECONDS + 1)
+    store.remove_stale(now=os.stat(partial).st_mtime + STALE_SECONDS + 1)
     assert list((tmp_path / "ingest").iterdir()) == []
 
 
