@@ -12,6 +12,7 @@ from machinery.api.errors import InternalError, not_found
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Cache
+from machinery.ip_families import host_port
 from machinery.pki import Pki
 from machinery.streams.backend import Backend
 
@@ -35,8 +36,7 @@ class Kubelet:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"https://{host_port(self.host, self.port)}"
 
 
 class NodeProxy:
@@ -110,8 +110,8 @@ class NodeProxy:
             try:
                 answer = await session.get(URL(url, encoded=True))
             except aiohttp.ClientConnectorError as error:
-                why = f"dial tcp {kubelet.host}:{kubelet.port}: connect: {(error.strerror or str(error)).lower()}"
-                raise InternalError(f'Get "{url}": {why}') from None
+                asked, why = host_port(kubelet.host, kubelet.port), (error.strerror or str(error)).lower()
+                raise InternalError(f'Get "{url}": dial tcp {asked}: connect: {why}') from None
             except aiohttp.ClientError as error:
                 raise InternalError(f'Get "{url}": {error}') from None
             async with answer:

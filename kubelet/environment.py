@@ -13,6 +13,7 @@ from kubelet.fieldrefs import ConfigurationError, field_value, resource_value
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
 from machinery.client.cache import Cache
+from machinery.ip_families import host_port
 from machinery.linux.rooted import read_text
 
 _ASSIGNMENT = re.compile(r"^[ \t]*(?P<key>[^#=\s][^=\n]*?)=(?:'(?P<quoted>[^']*)'|(?P<plain>[^#\n]*))", re.MULTILINE)
@@ -164,7 +165,7 @@ def _variables_of(name: str, address: str, ports: list[Object]) -> dict[str, str
             found[f"{prefix}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = str(port["port"])
     for index, port in enumerate(ports):
         protocol = port.get("protocol", "TCP")
-        url = f"{protocol.lower()}://{_bracketed(address)}:{port['port']}"
+        url = f"{protocol.lower()}://{host_port(address, port['port'])}"
         if index == 0:
             found[f"{prefix}_PORT"] = url
         link = f"{prefix}_PORT_{port['port']}_{protocol}"
@@ -173,7 +174,3 @@ def _variables_of(name: str, address: str, ports: list[Object]) -> dict[str, str
         found[f"{link}_PORT"] = str(port["port"])
         found[f"{link}_ADDR"] = address
     return found
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -7,6 +7,7 @@ import asyncio
 from kubelet.cri import Cri, RuntimeFailure
 from kubelet.podstate import ContainerState
 from machinery.api.resource import Object
+from machinery.ip_families import host_port
 
 
 class HookFailed(Exception):
@@ -50,7 +51,8 @@ async def _run(cri: Cri, spec: Object, hook: Object, container: ContainerState, 
 
         get = hook["httpGet"]
         scheme = str(get.get("scheme", "HTTP")).lower()
-        url = f"{scheme}://{get.get('host') or ip}:{port_number(spec, get['port'])}/{get.get('path', '').lstrip('/')}"
+        asked = host_port(get.get("host") or ip, port_number(spec, get["port"]))
+        url = f"{scheme}://{asked}/{get.get('path', '').lstrip('/')}"
         try:
             async with aiohttp.ClientSession() as session, session.get(url, ssl=False) as answer:
                 await answer.read()

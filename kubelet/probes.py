@@ -16,6 +16,7 @@ from kubelet.hooks import HookFailed, port_number
 from kubelet.podstate import ContainerState, PodState
 from machinery.api.resource import Object
 from machinery.contain import contain
+from machinery.ip_families import host_port
 
 _KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 _FIRST_PAUSE = 0.1
@@ -204,7 +205,7 @@ async def _http(spec: Object, get: Object, ip: str, seconds: int) -> _Result:
 
     scheme = str(get.get("scheme", "HTTP")).lower()
     host, port = get.get("host") or ip, port_number(spec, get["port"])
-    url = f"{scheme}://{host}:{port}/{str(get.get('path', '/')).lstrip('/')}"
+    url = f"{scheme}://{host_port(host, port)}/{str(get.get('path', '/')).lstrip('/')}"
     headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*"}
     headers |= {header["name"]: header["value"] for header in get.get("httpHeaders") or ()}
     timeout = aiohttp.ClientTimeout(total=seconds)
@@ -221,7 +222,9 @@ async def _http(spec: Object, get: Object, ip: str, seconds: int) -> _Result:
         said = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         return _Result(is_success=False, output=f'Get "{url}": {said}')
     except aiohttp.ClientConnectorError:
-        return _Result(is_success=False, output=f'Get "{url}": dial tcp {host}:{port}: connect: connection refused')
+        return _Result(
+            is_success=False, output=f'Get "{url}": dial tcp {host_port(host, port)}: connect: connection refused'
+        )
     except aiohttp.ClientError as error:
         return _Result(is_success=False, output=f'Get "{url}": {error}')
 
@@ -231,9 +234,9 @@ async def _tcp(host: str, port: int, seconds: int) -> _Result:
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return _Result(is_success=False, output=f"dial tcp {host}:{port}: i/o timeout")
+        return _Result(is_success=False, output=f"dial tcp {host_port(host, port)}: i/o timeout")
     except OSError:
-        return _Result(is_success=False, output=f"dial tcp {host}:{port}: connect: connection refused")
+        return _Result(is_success=False, output=f"dial tcp {host_port(host, port)}: connect: connection refused")
     writer.close()
     return _Result(is_success=True)
 
@@ -244,7 +247,7 @@ async def _grpc(ip: str, probe: Object, seconds: int) -> _Result:
 
     service = str(probe.get("service") or "").encode()
     request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
-    async with grpc.aio.insecure_channel(f"{ip}:{probe['port']}") as channel:
+    async with grpc.aio.insecure_channel(host_port(ip, probe["port"])) as channel:
         call = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             answer: bytes = await call(request, timeout=seconds)

@@ -27,10 +27,6 @@ class Family:
         """nftables' words for the table of that name."""
         return f"{self.word} {name}"
 
-    def with_port(self, address: str, port: int) -> str:
-        """Both as nftables and URLs have them."""
-        return f"[{address}]:{port}" if self is IPV6 else f"{address}:{port}"
-
 
 IPV4 = Family("IPv4", "ip", "ipv4_addr", 32, "0.0.0.0/0", "127.0.0.1")
 IPV6 = Family("IPv6", "ip6", "ipv6_addr", 128, "::/0", "::1")
@@ -40,6 +36,11 @@ FAMILIES = (IPV4, IPV6)
 def family_of(address: str | Network) -> Family:
     """The family of an address or a range."""
     return IPV6 if ":" in str(address) else IPV4
+
+
+def host_port(host: str, port: int) -> str:
+    """Both as URLs and nftables have them: an address of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def families_of(ranges: Iterable[str | Network]) -> tuple[Family, ...]:

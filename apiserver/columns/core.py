@@ -19,7 +19,7 @@ from apiserver.columns.cell import (
 )
 from apiserver.columns.pod_cells import PODS
 from machinery.api.resource import Object
-from machinery.ip_families import family_of
+from machinery.ip_families import host_port
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -105,8 +105,7 @@ def _endpoints(endpoints: Object, now: datetime) -> str:
     for subset in endpoints.get("subsets") or []:
         for address in subset.get("addresses") or []:
             ports = subset.get("ports") or []
-            ip = address["ip"]
-            found += [family_of(ip).with_port(ip, port["port"]) for port in ports] or [ip]
+            found += [host_port(address["ip"], port["port"]) for port in ports] or [address["ip"]]
     more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
     return joined(found[:3]) + more
 

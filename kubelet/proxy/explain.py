@@ -18,7 +18,7 @@ from kubelet.proxy.services import Endpoint, ServicePort, service_ports
 from machinery.api.resource import Object
 from machinery.api.selectors import from_labels
 from machinery.api.views import EndpointSlice, Pod, Service
-from machinery.ip_families import IPV4, Family, family_of
+from machinery.ip_families import IPV4, Family, host_port
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _ways(port: ServicePort, observed: Observed, names: dict[str, str]) -> Itera
     live, family = observed.services_tables.get(port.family, LiveTable()), port.family
     ending = f"{port.protocol} . {port.port}"
     leads = [(port.cluster_ip, port.internal), *((ip, port.external) for ip in port.addresses)]
-    keys = [(family.with_port(ip, port.port), f"{ip} . {ending}", endpoints) for ip, endpoints in leads]
+    keys = [(host_port(ip, port.port), f"{ip} . {ending}", endpoints) for ip, endpoints in leads]
     if port.node_port:
         which = "node port" if family is IPV4 else f"{family.name} node port"
         keys.append((f"{which} {port.node_port}", f"{port.protocol} . {port.node_port}", port.external))
@@ -102,7 +102,7 @@ def _ways(port: ServicePort, observed: Observed, names: dict[str, str]) -> Itera
 
 
 def _endpoint(endpoint: Endpoint, names: dict[str, str]) -> str:
-    where = family_of(endpoint.ip).with_port(endpoint.ip, endpoint.port)
+    where = host_port(endpoint.ip, endpoint.port)
     return f"{where} ({names[endpoint.ip]})" if endpoint.ip in names else where
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from kubelet.nftables import Ruleset, anew, base_chain, changed, digest
 from kubelet.proxy.services import Endpoint, ServicePort
-from machinery.ip_families import IPV4, family_of
+from machinery.ip_families import IPV4, family_of, host_port
 
 _MAPS = {
     "services": "type {type} . inet_proto . inet_service : verdict",
@@ -61,7 +61,7 @@ def _leading(
         sets[one] = f"type {family.type}; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
         chains[one] = (
             f"update @{one} {{ {family.word} saddr }}",
-            f"meta l4proto {port.protocol} dnat to {family.with_port(endpoint.ip, endpoint.port)}",
+            f"meta l4proto {port.protocol} dnat to {host_port(endpoint.ip, endpoint.port)}",
         )
         known.append(f"{family.word} saddr @{one} goto {one}")
         fresh.append(f"{index} : goto {one}")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from machinery.ip_families import IPV4, Family, family_of
+from machinery.ip_families import IPV4, Family, family_of, host_port
 
 PROTOCOLS = {0: "tcp", 1: "udp", 2: "sctp"}
 """CRI's numbers."""
@@ -75,7 +75,7 @@ def _leading(family: Family, table: str, forwards: Iterable[Forward]) -> list[st
     ip, own = family.word, [each for each in forwards if family_of(each.address) is family]
     for each in sorted(own, key=lambda forward: (forward.host_ip == "", forward.host_port, forward.protocol)):
         asked_at = f"{ip} daddr {each.host_ip} " if each.host_ip else ""
-        asked, to = f"{each.protocol} dport {each.host_port}", family.with_port(each.address, each.port)
+        asked, to = f"{each.protocol} dport {each.host_port}", host_port(each.address, each.port)
         lines.append(f"add rule {family.table(table)} hostports {asked_at}{asked} dnat to {to}")
         # A sandbox that asks for its own port must not get the answer from itself directly.
         itself = f"{ip} saddr {each.address} {ip} daddr {each.address} {each.protocol} dport {each.port}"

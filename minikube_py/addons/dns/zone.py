@@ -6,7 +6,9 @@ Nothing is kept but who has which address: a name says where to look, and the wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from machinery.api.resource import Object
@@ -85,12 +87,10 @@ class Zone:
         return Found(exists=True, records=(Record("PTR", name),)) if name else NOWHERE
 
     def _pod(self, dashed: str, namespace: str) -> Found:
-        parts = dashed.split("-")
-        if len(parts) != 4 or not all(part.isdecimal() and int(part) < 256 for part in parts):
+        address = _undashed(dashed)
+        if not address or self._cache.get(NAMESPACES, "", namespace) is None:
             return NOWHERE
-        if self._cache.get(NAMESPACES, "", namespace) is None:
-            return NOWHERE
-        return Found(exists=True, records=(Record("A", ".".join(parts)),))
+        return Found(exists=True, records=(_address(address),))
 
     def _service(self, below: list[str], name: str, namespace: str) -> Found:
         service = self._cache.get(SERVICES, namespace, name)
@@ -161,6 +161,14 @@ def _services(below: list[str], targets: Iterable[tuple[Iterable[tuple[str, str,
         if (name, protocol) == wanted
     ]
     return Found(exists=True, records=records) if records else NOWHERE
+
+
+def _undashed(label: str) -> str:
+    """The address that a pod's name is made of, `10-244-0-5` or `fd00-10-244--5`; "" for none."""
+    for separator in ".:":
+        with suppress(ValueError):
+            return str(ip_address(label.replace("-", separator)))
+    return ""
 
 
 def _address(ip: str) -> Record:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from machinery.ip_families import host_port
 from minikube_py.addons.ingress.sites import Backend, Location, Site, Sites
 
 _PASSES = {"http": "proxy_pass http", "https": "proxy_pass https", "grpc": "grpc_pass grpc", "grpcs": "grpc_pass grpcs"}
@@ -85,7 +86,7 @@ def _head(server: Server) -> list[str]:
 def _upstream(backend: Backend) -> Iterator[str]:
     yield f"  upstream {backend.name} {{"
     # The API says who is alive; nginx must not give up one that failed once.
-    yield from (f"    server {each.ip}:{each.port} max_fails=0;" for each in backend.endpoints)
+    yield from (f"    server {host_port(each.ip, each.port)} max_fails=0;" for each in backend.endpoints)
     yield "    keepalive 32;"
     yield "  }"
 

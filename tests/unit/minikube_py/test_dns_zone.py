@@ -23,11 +23,11 @@ def service(name: str, **spec: Any) -> Made:
     return SERVICES, {"metadata": {"namespace": "d", "name": name}, "spec": spec}
 
 
-def slice_of(name: str, *endpoints: dict[str, Any]) -> Made:
+def slice_of(name: str, *endpoints: dict[str, Any], type_: str = "IPv4") -> Made:
     labels = {"kubernetes.io/service-name": name, "service.kubernetes.io/headless": ""}
     ports = [{"name": "web", "port": 8080, "protocol": "TCP"}]
-    metadata = {"namespace": "d", "name": f"{name}-x", "labels": labels}
-    return ENDPOINT_SLICES, {"metadata": metadata, "addressType": "IPv4", "endpoints": list(endpoints), "ports": ports}
+    metadata = {"namespace": "d", "name": f"{name}-{type_}", "labels": labels}
+    return ENDPOINT_SLICES, {"metadata": metadata, "addressType": type_, "endpoints": list(endpoints), "ports": ports}
 
 
 WORLD = Known(
@@ -35,6 +35,9 @@ WORLD = Known(
     service("plain", clusterIP="10.96.0.9", clusterIPs=["10.96.0.9", "fd00::9"],
             ports=[{"name": "web", "port": 80, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]),
     service("headless", clusterIP="None"),
+    service("both", clusterIP="None"),
+    slice_of("both", {"addresses": ["10.244.0.9"]}),
+    slice_of("both", {"addresses": ["fd00:1::5"]}, type_="IPv6"),
     service("away", type="ExternalName", externalName="Example.ORG."),
     slice_of("headless", {"addresses": ["10.244.0.5"], "hostname": "db-0"}, {"addresses": ["10.244.0.6"]},
              {"addresses": ["10.244.0.7"], "conditions": {"ready": False}}),
@@ -68,6 +71,10 @@ def found(*records: Record) -> Found:
         ("10-244-0-6.d.pod", found(Record("A", "10.244.0.6"))),
         ("10-244-0-6.other.pod", NOWHERE),
         ("10-244-0-600.d.pod", NOWHERE),
+        ("fd00-10-244--6.d.pod", found(Record("AAAA", "fd00:10:244::6"))),
+        ("fd00-10--244--6.d.pod", NOWHERE),
+        ("fd00-1--5.both.d.svc", found(Record("AAAA", "fd00:1::5"))),
+        ("both.d.svc", found(Record("A", "10.244.0.9"), Record("AAAA", "fd00:1::5"))),
         ("dns-version", found(Record("TXT", "1.1.0"))),
         ("what.ever", NOWHERE),
     ],

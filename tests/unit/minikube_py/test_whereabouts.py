@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 import pytest
 
@@ -16,7 +16,7 @@ from minikube_py.whereabouts import Machine, clashes, described, strange
 CONFIG = replace(Config(), pod_cidr=("10.244.0.0/16",), service_cidr=("10.96.0.0/16",))
 BRIDGE = Address("10.244.0.1", CONFIG.bridge, "bridge")
 WIFI = Address("192.168.1.5", "wlan0")
-DEFAULT = Way(IPv4Network("0.0.0.0/0"), "wlan0")
+DEFAULT = Way(ip_network("0.0.0.0/0"), "wlan0")
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,19 @@ def test_the_network_is_told_in_a_line(found: Whereabouts, said: str) -> None:
         ("192.168.0.0/16", "tun0", True, []),
         ("0.0.0.0/0", "wlan0", True, []),
         ("0.0.0.0/1", "tun0", False, []),
+        ("fd00:10::/32", "tun0", True, ["fd00:10:244::/56", "fd00:10:96::/112"]),
+        ("fd00:10:96::/112", CONFIG.bridge, True, []),
+        ("::/0", "wlan0", True, []),
     ],
 )
 def test_the_clusters_ranges_meet_routes_of_others(
     network: str, interface: str, is_started: bool, met: list[str]  # noqa: FBT001
 ) -> None:  # fmt: skip
-    found = clashes([Way(IPv4Network(network), interface)], CONFIG, is_started=is_started)
+    config = CONFIG
+    if ":" in network:
+        config = replace(CONFIG, pod_cidr=("10.244.0.0/16", "fd00:10:244::/56"),
+                         service_cidr=("10.96.0.0/16", "fd00:10:96::/112"))  # fmt: skip
+    found = clashes([Way(ip_network(network), interface)], config, is_started=is_started)
     assert [clash.cidr for clash in found] == met
 
 
