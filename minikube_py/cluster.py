@@ -50,7 +50,6 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
         keepers += [group.create_task(loop_lag.watch()), group.create_task(memory.keep_trimmed())]
         async with _store(config, state) as store:
             base = await _foundation(config, store)
-            keepers += [group.create_task(body) for body in _watches(base)]
             parts = await _start(group, state, base)
             end_pods = await ending
             state.phase = "stopping"
@@ -60,9 +59,9 @@ async def run(config: Config, state: State, ending: asyncio.Future[bool]) -> Non
             await _ended([part for part in parts if part not in names])
             if end_pods and "kubelet" in config.components:
                 await _end_pods(group, config)
-            # Last, as pods ask on, those that end too.
-            await _ended(names)
             await base.server.stop()
+            # Last, as pods ask on, those that end too, and the next process answers soon.
+            await _ended(names)
         for keeper in keepers:
             keeper.cancel()
 
@@ -76,7 +75,7 @@ async def _ended(parts: Sequence[asyncio.Task[None]]) -> None:
 async def _foundation(config: Config, store: Store) -> Foundation:
     clock = SystemClock()
     machine = Machine(config.bridge, clock, families_of(config.pod_cidr))
-    if _follows_addresses(config):
+    if "kubelet" in config.components and not node.uses_bridge(config):
         await machine.look()
     keys = Keys(config, machine)
     keys.write_kubeconfig()
@@ -91,12 +90,14 @@ def _follows_addresses(config: Config) -> bool:
     return "kubelet" in config.components or not {"0.0.0.0", "::"}.isdisjoint(config.bind)
 
 
-def _watches(base: Foundation) -> Iterator[Coroutine[Any, Any, None]]:
-    """What follows the machine, and goes on until all has ended."""
-    yield base.machine.watch_time()
-    yield base.keys.renew_daily(base.clock)
+async def _watches(base: Foundation) -> list[Coroutine[Any, Any, None]]:
+    """What follows the machine, of which all is known when this returns."""
+    found = [base.machine.watch_time(), base.keys.renew_daily(base.clock)]
     if _follows_addresses(base.config):
-        yield base.machine.watch_addresses()
+        # Without a network the node is known by the bridge, which the runtime has made.
+        await base.machine.look()
+        found.append(base.machine.watch_addresses())
+    return found
 
 
 async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> list[asyncio.Task[None]]:
@@ -117,20 +118,20 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
 
         # Before anything runs that a mistake in the file would end.
         scheduling = scheduler_config.load(config.scheduler_config)
-    runtime_ready, settled = asyncio.Event(), asyncio.Event()
-    if config.has_runtime:
-        start("runtime", node.serve_runtime(config, runtime_ready, settled))
-        # The server listens on the pods' bridge too, which the runtime makes.
-        await runtime_ready.wait()
-        # Without a network the node is known by the bridge.
-        await base.machine.look()
+    ready, answering, settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     scraper = Scraper(server.cache, server.node_summary, base.clock)
     server.serve_metrics(scraper)
     say("apiserver", "starting")
     await _listen(base)
     start("apiserver", server.run())
     if "kubelet" in config.components:
-        start("dns", node.dns(base, settled))
+        # Before all else: pods that outlived the last process ask on meanwhile.
+        start("dns", node.dns(base, answering, settled))
+        await answering.wait()
+    if config.has_runtime:
+        start("runtime", node.serve_runtime(config, ready, settled))
+        await ready.wait()
+    parts += [group.create_task(body) for body in await _watches(base)]
     # Controllers act under roles that the server makes by itself after its start.
     await server.ready.wait()
     if "controllers" in config.components:

@@ -104,14 +104,18 @@ async def kubelet(base: Foundation) -> None:
     await made.run()
 
 
-async def dns(base: Foundation, settled: asyncio.Event) -> None:
-    """The cluster's DNS, behind its Service; where pods reach this machine by another address it is there."""
+async def dns(base: Foundation, answering: asyncio.Event, settled: asyncio.Event) -> None:
+    """The cluster's DNS, behind its Service; where pods reach this machine by another address it is there.
+
+    Sets `answering` once those are answered who may ask already.
+    """
     from minikube_py.addons.dns import service
 
     config, server, machine = base.config, base.server, base.machine
     port = service.published_port(server.cache)
     if not port:
-        # Pods that outlived the last process ask on; the first start of all need not wait for the library.
+        # Nobody can: the first start of all need not wait for the library.
+        answering.set()
         await settled.wait()
     from minikube_py.addons.dns.server import DnsServer
 
@@ -119,21 +123,25 @@ async def dns(base: Foundation, settled: asyncio.Event) -> None:
     moved = asyncio.Event()
     serving: DnsServer | None = None
 
-    async def look() -> None:
+    async def move() -> None:
         if serving is not None and serving.address != pods_way(config, machine):
             moved.set()
+        elif serving is not None:
+            serving.ask_anew()
 
-    machine.follow(look)
+    machine.follow(move)
+    machine.follow_time(move)
     while True:
         moved.clear()
         serving = DnsServer(server.cache, CLUSTER_DOMAIN, pods_way(config, machine), port=port)
         async with asyncio.TaskGroup() as group:
-            answering = group.create_task(serving.run())
+            running = group.create_task(serving.run())
             await serving.ready.wait()
+            answering.set()
             await server.ready.wait()
             await service.publish(client, config.cluster_dns, serving.address, serving.port)
             await moved.wait()
-            answering.cancel()
+            running.cancel()
 
 
 async def ingress(base: Foundation) -> None:

@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from apiserver.http.connection import Server
+from machinery.linux.listeners import bind_freely
 
 _HEAD_SECONDS = 32.0
 _KEEP_ALIVE = 180.0
 _GRACE = 2.0
 _ALL = {False: "0.0.0.0", True: "::"}  # noqa: S104 - which of them is asked for is the user's choice
 """Whether of IPv6 -> all addresses of the machine."""
-# linux/in.h and linux/in6.h; Python has no names for them.
-_FREEBIND = {socket.AF_INET: (socket.SOL_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 
 
 class Listener:
@@ -73,7 +72,7 @@ def _bind(address: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # A laptop may be away from the network that has the address, and come back.
-        bound.setsockopt(*_FREEBIND[family], 1)
+        bind_freely(bound)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address, port))

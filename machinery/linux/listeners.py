@@ -1,4 +1,4 @@
-"""Who listens on which port of this machine, from /proc/net. Blocks: use a thread."""
+"""Who listens on which port of this machine, from /proc/net (that blocks: use a thread), and how to listen oneself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FILES = {"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"}
+# linux/in.h and linux/in6.h; Python has no names for them.
+_FREEBIND = {socket.AF_INET: (socket.SOL_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 # A UDP socket that no one has connected is in the state that TCP calls closed.
 _LISTENS = {"tcp": "0A", "udp": "07"}
 
@@ -66,3 +68,8 @@ def holder(inode: int, proc: Path = Path("/proc")) -> str:
                     if os.readlink(descriptor) == wanted:
                         return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
+
+
+def bind_freely(unbound: socket.socket) -> None:
+    """Lets it be bound to an address that the machine does not have yet, or for a while not (ip(7), IP_FREEBIND)."""
+    unbound.setsockopt(*_FREEBIND[socket.AddressFamily(unbound.family)], 1)

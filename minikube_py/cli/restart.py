@@ -6,11 +6,13 @@ import argparse
 
 from minikube_py.cli.options import starting_config
 from minikube_py.cli.output import Output
-from minikube_py.cli.start import start_in_background
+from minikube_py.cli.start import launch, prepare
 from minikube_py.cli.stop import stop
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = starting_config(arguments)
+    # First, as nobody answers in between.
+    prepare(config)
     stop(config, keep_pods=True)
-    return start_in_background(config, Output.of(arguments))
+    return launch(config, Output.of(arguments))

@@ -40,9 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def start_in_background(config: Config, output: Output) -> int:
     """Starts the cluster and follows what it says until the node is Ready; raises InstanceError if it can't be."""
+    prepare(config)
+    return launch(config, output)
+
+
+def prepare(config: Config) -> None:
+    """What comes before the cluster's process; raises InstanceError where it could not run."""
     preflight.refuse_hopeless(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     remember(config)
+
+
+def launch(config: Config, output: Output) -> int:
+    """As `start_in_background`, where all is prepared."""
     begun = time.monotonic()
     config.state_file.unlink(missing_ok=True)
     if systemd.runs() and config.is_default:
@@ -65,9 +75,7 @@ def start_in_background(config: Config, output: Output) -> int:
 
 
 def _foreground(config: Config) -> int:
-    preflight.refuse_hopeless(config)
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    remember(config)
+    prepare(config)
     from minikube_py import process
 
     return process.run(config)

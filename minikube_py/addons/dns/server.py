@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dnslib import QTYPE, DNSRecord
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from machinery.client.cache import Cache, Change
 from machinery.contain import contain
+from machinery.linux import listeners
 from minikube_py.addons.dns import upstream, wire
 from minikube_py.addons.dns.upstream import NoAnswerError, Upstream
 from minikube_py.addons.dns.zone import Addresses, Found, Zone
@@ -85,15 +87,17 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         for wished in (self.port, *[0] * _ATTEMPTS):
             try:
-                tcp = await asyncio.start_server(self._connected, self.address, wished)
+                bound = _bind(self.address, wished, socket.SOCK_STREAM)
             except OSError:
                 continue
-            port = tcp.sockets[0].getsockname()[1]
+            port = bound.getsockname()[1]
             try:
-                udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self._asked), local_addr=(self.address, port))
+                datagrams = _bind(self.address, port, socket.SOCK_DGRAM)
             except OSError:
-                tcp.close()
+                bound.close()
                 continue
+            tcp = await asyncio.start_server(self._connected, sock=bound)
+            udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self._asked), sock=datagrams)
             self.port = port
             return tcp, udp
         raise OSError(f"no port of {self.address} is free for the DNS")
@@ -108,6 +112,10 @@ class DnsServer:
     def _slice_changed(self, change: Change) -> None:
         self._kept.clear()
         self.addresses.follow_slice(change.before, change.after)
+
+    def ask_anew(self) -> None:
+        """Forgets what was said outside: in another network, or after a night, it may be otherwise."""
+        self._upstream = Upstream(self._outside(), self._outside_port)
 
     async def _follow_resolvers(self) -> None:
         """A laptop changes its network, and with it whom to ask."""
@@ -229,6 +237,22 @@ class _Udp(asyncio.DatagramProtocol):
         transport = self._transport
         assert transport is not None
         self._asked(data, lambda said: transport.sendto(said, addr))
+
+
+def _bind(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """Also to an address that the machine does not have yet; raises OSError where the port is taken."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, kind)
+    try:
+        listeners.bind_freely(bound)
+        if kind == socket.SOCK_STREAM:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+        bound.setblocking(False)  # noqa: FBT003
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _stamp() -> tuple[float, ...]:
