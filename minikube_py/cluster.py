@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.config import ApiServerConfig
 from apiserver.server import ApiServer
@@ -34,9 +34,6 @@ from minikube_py.foundation import Foundation
 from minikube_py.instance import InstanceError, State
 from minikube_py.keys import Keys
 from minikube_py.whereabouts import LOOPBACK, Machine
-
-if TYPE_CHECKING:
-    from scheduler.configuration import Configuration
 
 LOG = logging.getLogger("cluster")
 CONTROLLERS = "system:kube-controller-manager"
@@ -78,7 +75,6 @@ async def _foundation(config: Config, store: Store) -> Foundation:
     if "kubelet" in config.components and not node.uses_bridge(config):
         await machine.look()
     keys = Keys(config, machine)
-    keys.write_kubeconfig()
     server = ApiServer(_api_config(config, keys.pki, machine), store, clock)
     machine.follow(keys.move)
     machine.follow_time(keys.renew)
@@ -91,7 +87,8 @@ def _follows_addresses(config: Config) -> bool:
 
 
 async def _watches(base: Foundation) -> list[Coroutine[Any, Any, None]]:
-    """What follows the machine, of which all is known when this returns."""
+    """What follows the machine, of which all is known when this returns; the kubeconfig is there then, too."""
+    base.keys.write_kubeconfig()
     found = [base.machine.watch_time(), base.keys.renew_daily(base.clock)]
     if _follows_addresses(base.config):
         # Without a network the node is known by the bridge, which the runtime has made.
@@ -113,11 +110,11 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
         state.components[name] = what
         state.write(config.state_file)
 
-    if "scheduler" in config.components:
+    if "scheduler" in config.components and config.scheduler_config:
         from minikube_py import scheduler_config
 
         # Before anything runs that a mistake in the file would end.
-        scheduling = scheduler_config.load(config.scheduler_config)
+        scheduler_config.load(config.scheduler_config)
     ready, answering, settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     scraper = Scraper(server.cache, server.node_summary, base.clock)
     server.serve_metrics(scraper)
@@ -137,7 +134,7 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
     if "controllers" in config.components:
         start("controllers", _controllers(base, scraper, settled))
     if "scheduler" in config.components:
-        start("scheduler", _scheduler(base, scheduling))
+        start("scheduler", _scheduler(base))
     # From here on it may take as long as another runtime takes to come up.
     gc.enable()
     if "kubelet" in config.components:
@@ -183,8 +180,11 @@ def _say_ready(config: Config, state: State) -> None:
     systemd.notify("READY=1")
 
 
-async def _scheduler(base: Foundation, scheduling: Configuration) -> None:
+async def _scheduler(base: Foundation) -> None:
+    from minikube_py import scheduler_config
     from scheduler.loop import run as run_scheduler
+
+    scheduling = scheduler_config.load(base.config.scheduler_config)
 
     client = base.server.client("system:kube-scheduler", ("system:authenticated",))
     await run_scheduler(client, base.server.cache, base.clock, scheduling)
