@@ -15,6 +15,7 @@ class CacheView:
 
     def __init__(self, cache: WatchCache) -> None:
         self._cache = cache
+        self._told: tuple[CacheEvent, Change] | None = None
 
     @property
     def revision(self) -> int:
@@ -42,11 +43,18 @@ class CacheView:
 
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
         def tell(event: CacheEvent) -> None:
-            before = event.previous.object if event.previous is not None else None
-            after = event.entry.object if event.type != "DELETED" else None
-            handler(Change(resource, before, after))
+            handler(self._change(resource, event))
 
         return self._cache.subscribe(resource, tell)
+
+    def _change(self, resource: Resource, event: CacheEvent) -> Change:
+        """The event as components know it: one value for all that are told of it, one after the other."""
+        if self._told is not None and self._told[0] is event and self._told[1].resource == resource:
+            return self._told[1]
+        before = event.previous.object if event.previous is not None else None
+        change = Change(resource, before, event.entry.object if event.type != "DELETED" else None)
+        self._told = (event, change)
+        return change
 
     async def wait_for(self, revision: int) -> None:
         await self._cache.wait_for(revision)

@@ -104,16 +104,17 @@ class Runner:
             cache.subscribe(resource, self._woken(wakes))
 
     def _woken(self, wakes: Callable[[Object], Iterable[Key]]) -> Callable[[Change], None]:
+        settles, related, cache, queue = self._controller.settles, self._controller.related, self._cache, self._queue
+
         def on_change(change: Change) -> None:
-            with contain("controller wake", about=self._controller.name):
-                settles = self._controller.settles
-                delay = settles(change) if settles is not None else 0.0
-                for obj in (change.before, change.after):
-                    for key in wakes(obj) if obj is not None else ():
-                        self._queue.add_after(key, delay)
-                if self._controller.related is not None:
-                    for key in self._controller.related(self._cache, change):
-                        self._queue.add_after(key, delay)
+            """The cache contains what fails in it. Every controller hears of each pod, so most have nothing to do."""
+            delay = settles(change) if settles is not None else 0.0
+            states = [obj for obj in (change.before, change.after) if obj is not None]
+            for key in dict.fromkeys(key for obj in states for key in wakes(obj)):
+                queue.add_after(key, delay)
+            if related is not None:
+                for key in related(cache, change):
+                    queue.add_after(key, delay)
 
         return on_change
 
