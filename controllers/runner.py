@@ -24,6 +24,7 @@ from controllers.plan import (
     Update,
     UpdateStatus,
 )
+from controllers.service_load_balancer import Listening, nothing_listens
 from controllers.table import controllers
 from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
 from machinery.api.resource import Object, Resource
@@ -50,12 +51,14 @@ async def run(
     root_ca: str,
     usages: Callable[[], Usages] = Usages,
     features: Mapping[str, bool] = FEATURES,
+    listening: Listening = nothing_listens,
 ) -> None:
     """Runs all controllers until cancelled; `client_for` gives a client of a ServiceAccount in kube-system.
 
-    `usages` gives what pods were last seen to use: nothing, where nobody looks. `features` says which are on.
+    `usages` gives what pods were last seen to use: nothing, where nobody looks. `features` says which are on, and
+    `listening` which ports programs of the machine have.
     """
-    await run_each(controllers(root_ca, usages, features), client_for, cache, clock)
+    await run_each(controllers(root_ca, usages, features, listening), client_for, cache, clock)
 
 
 async def run_each(
