@@ -60,6 +60,18 @@ class Laptop:
         done = subprocess.run([*where, "curl", "-sS", "--max-time", "5", *options, url], capture_output=True, text=True)
         return done.stdout
 
+    @contextmanager
+    def listening(self, port: int, page: str) -> Iterator[None]:
+        """A program of the machine serves a page meanwhile."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "index.html").write_text(f"{page}\n")
+            served = ["busybox", "httpd", "-f", "-p", str(port), "-h", folder]
+            with subprocess.Popen([*entering(self._pid), *served]) as program:
+                try:
+                    yield
+                finally:
+                    program.kill()
+
     def in_pod(self, *command: str) -> str:
         return self.cluster.kubectl("exec", "client", "--", *command, check=False)
 

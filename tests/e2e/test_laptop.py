@@ -113,6 +113,21 @@ def test_a_vpn_whose_routes_meet_the_clusters_ranges_takes_nothing_from_it(machi
     assert "by vpn" in said
 
 
+def test_a_load_balancer_leaves_a_port_to_the_program_that_has_it(machine: Laptop) -> None:
+    with machine.listening(9000, "mine"):
+        machine.cluster.kubectl("create", "service", "loadbalancer", "waiting", "--tcp=9000:8080")
+        machine.cluster.kubectl("set", "selector", "service/waiting", "app=web")
+        said = "port 9000/TCP is taken by busybox"
+        until(lambda: said in machine.cluster.kubectl("events", "--for", "service/waiting"), machine.cluster.log)
+        assert machine.cluster.get("service/waiting")["status"]["loadBalancer"] == {}
+        assert machine.fetched(f"http://{machine.bridge_address}:9000") == "mine\n"
+    path = "{.status.loadBalancer.ingress[0].ip}"
+    ours = f"--for=jsonpath={path}={machine.bridge_address}"
+    machine.cluster.kubectl("wait", ours, "service/waiting", "--timeout=120s")
+    until(lambda: machine.fetched(f"http://{machine.bridge_address}:9000") == "page\n", machine.cluster.log)
+    machine.cluster.kubectl("delete", "service/waiting")
+
+
 def node(machine: Laptop) -> str:
     name: str = machine.cluster.get("nodes")["items"][0]["metadata"]["name"]
     return name
