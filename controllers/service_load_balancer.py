@@ -1,27 +1,45 @@
-"""Services of type LoadBalancer get the machine's own addresses, unless something has their ports there already."""
+"""Services of type LoadBalancer get the machine's own addresses, unless something has their ports there already.
+
+A program of the machine that listens there keeps its port, as nobody would find out by himself why it gets no packets;
+one that comes later finds the Service's rules before it, of which the proxy's ShadowWatch tells.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Controller, Key, Patch, Plan, Record, itself, key_of, nobody
-from controllers.service_port_claims import Port, PortClaims, is_balanced
+from controllers.service_port_claims import Port, PortClaims, balanced, is_balanced
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS, NODES, PODS, SERVICES
 from machinery.api.views import Node, Service
 from machinery.client.cache import Cache, Change
 
+Listening = Callable[[Collection[Port], Collection[str]], Mapping[Port, str] | None]
+"""Those of the ports that programs of the machine have at one of the addresses, each with its program; None where that
+is being looked at."""
+_LOOKED_AT, _LOOKS_AGAIN = 0.2, 10.0
+
+
+def nothing_listens(ports: Collection[Port], addresses: Collection[str]) -> Mapping[Port, str]:
+    """Where this machine is nobody's node."""
+    return {}
+
 
 @dataclass(frozen=True)
 class State:
-    """`addresses` are the machine's; `refusals` the ports that are taken there, each with who has it."""
+    """`addresses` are the machine's; `refusals` the ports that are taken there, each with who has it.
+
+    `listeners` are those that programs have, None where that is not known yet.
+    """
 
     service: Service
     addresses: tuple[str, ...]
     refusals: tuple[tuple[Port, str], ...]
+    listeners: tuple[tuple[Port, str], ...] | None = ()
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -33,10 +51,14 @@ def plan(state: State, now: datetime) -> Plan:
     if service.deleted:
         return Plan()
     wanted = [{"ip": address, "ipMode": "VIP"} for address in _of_families(service, state.addresses)]
-    if state.refusals:
-        taken = ", ".join(f"port {port} is taken by {holder}" for port, holder in state.refusals)
+    if state.listeners is None:
+        return Plan(requeue_after=_LOOKED_AT)
+    if refusals := (*state.refusals, *state.listeners):
+        taken = ", ".join(f"port {port} is taken by {holder}" for port, holder in refusals)
         said = f"Error syncing load balancer: failed to ensure load balancer: {taken}"
-        return Plan([*_taken_back(service), Record(service.obj, "Warning", "SyncLoadBalancerFailed", said)])
+        failed = Record(service.obj, "Warning", "SyncLoadBalancerFailed", said)
+        # Of a program that ends nothing tells.
+        return Plan([*_taken_back(service), failed], _LOOKS_AGAIN if state.listeners else None)
     if not wanted:
         said = "There are no available nodes for LoadBalancer"
         return Plan([*_taken_back(service), Record(service.obj, "Warning", "UnAvailableLoadBalancer", said)])
@@ -65,18 +87,23 @@ def _told(service: Service, ingress: list[Object]) -> Patch:
     return Patch(SERVICES, key_of(service.obj), {"metadata": {"uid": service.uid}, "status": status}, "status")
 
 
-def load_balancer() -> Controller:
-    """Its memory is of the ports that it has seen taken."""
+def load_balancer(listening: Listening = nothing_listens) -> Controller:
+    """Its memory is of the ports that it has seen taken; `listening` tells of those that are no object's."""
     claims = PortClaims()
 
     def observe(cache: Cache, key: Key) -> State | None:
-        found = cache.get(SERVICES, key.namespace, key.name)
-        if found is None:
+        there = cache.get(SERVICES, key.namespace, key.name)
+        if there is None:
             return None
-        service = Service(found)
+        service = Service(there)
         nodes = map(Node, cache.list(NODES))
         internal = [each["address"] for node in nodes for each in node.addresses if each["type"] == "InternalIP"]
-        return State(service, tuple(dict.fromkeys(internal)), tuple(claims.refusals(service)))
+        addresses, refusals = tuple(dict.fromkeys(internal)), tuple(claims.refusals(service))
+        if not is_balanced(service) or service.ingress or refusals:
+            # What it has it keeps.
+            return State(service, addresses, refusals)
+        found = listening(balanced(service).ports, addresses)
+        return State(service, addresses, refusals, tuple(sorted(found.items())) if found is not None else None)
 
     def related(cache: Cache, change: Change) -> Iterator[Key]:
         yield from claims.see(change)

@@ -25,7 +25,7 @@ from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
 from controllers.resource_quota import RESOURCE_QUOTA
 from controllers.root_ca import root_ca_publisher
 from controllers.service_cidrs import SERVICE_CIDRS
-from controllers.service_load_balancer import load_balancer
+from controllers.service_load_balancer import Listening, load_balancer
 from controllers.serviceaccount import SERVICE_ACCOUNT
 from controllers.stale_disruption import STALE_DISRUPTION
 from controllers.statefulset import stateful_sets
@@ -38,10 +38,12 @@ from machinery.features import MAX_UNAVAILABLE_STATEFUL_SET
 from machinery.usage import Usages
 
 
-def controllers(root_ca: str, usages: Callable[[], Usages], features: Mapping[str, bool]) -> tuple[Controller, ...]:
+def controllers(
+    root_ca: str, usages: Callable[[], Usages], features: Mapping[str, bool], listening: Listening
+) -> tuple[Controller, ...]:
     """`root_ca` is the cluster's certificate authority (PEM), published to every namespace.
 
-    `usages` gives what pods were last seen to use, `features` says which are on.
+    `usages` gives what pods were last seen to use, `features` says which are on, `listening` which ports programs have.
     """
     return (
         daemon_sets(),
@@ -63,7 +65,7 @@ def controllers(root_ca: str, usages: Callable[[], Usages], features: Mapping[st
         NODE_LIFECYCLE,
         NODE_TTL,
         taint_eviction(),
-        load_balancer(),
+        load_balancer(listening),
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,
         stateful_sets(several_unavailable=features[MAX_UNAVAILABLE_STATEFUL_SET]),

@@ -196,13 +196,17 @@ async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Even
     from controllers.node_ipam import node_ipam
     from controllers.runner import run as run_controllers
     from controllers.runner import run_each
+    from controllers.service_load_balancer import nothing_listens
     from controllers.token_secrets import token_secrets
     from machinery.signing import signed
+    from minikube_py.host_listeners import HostListeners
 
     config, server, pki, clock = base.config, base.server, base.keys.pki, base.clock
     certificates = certificate_controllers(partial(signed, pki.authority), server.may_request_certificate)
     own = (*certificates, node_ipam(config.pod_cidr, NODE_PREFIXES))
+    heard = HostListeners(clock)
     async with asyncio.TaskGroup() as group:
+        group.create_task(heard.run())
         group.create_task(
             run_controllers(
                 server.controller_client,
@@ -211,6 +215,7 @@ async def _controllers(base: Foundation, scraper: Scraper, settled: asyncio.Even
                 root_ca=pki.ca_pem.decode(),
                 usages=lambda: scraper.latest,
                 features=features(config.feature_gates),
+                listening=heard.taken if "kubelet" in config.components else nothing_listens,
             )
         )
         group.create_task(run_each(own, server.controller_client, server.cache, clock))

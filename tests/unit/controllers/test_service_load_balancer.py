@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
 
+from controllers.plan import Key
 from controllers.service_load_balancer import load_balancer
+from controllers.service_port_claims import Port
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS, NODES, PODS, SERVICES
 from tests.endpoint_world import Acting, World, pod, service
@@ -155,5 +158,34 @@ def test_a_host_port_that_comes_later_takes_the_address_away_until_it_goes() -> 
     acting.settle()
     assert ingress(world) == []
     world.remove(PODS, "n", "p")
+    acting.settle()
+    assert ingress(world) == MINE
+
+
+def test_a_port_that_a_program_listens_on_is_not_taken_from_it() -> None:
+    heard: list[Mapping[Port, str] | None] = [None, {Port("TCP", 80): "nginx (process 7)"}, {}]
+    asked: list[tuple[set[Port], tuple[str, ...]]] = []
+
+    def listening(ports: Collection[Port], addresses: Collection[str]) -> Mapping[Port, str] | None:
+        asked.append((set(ports), tuple(addresses)))
+        return heard[0]
+
+    world = World((NODES, machine(ADDRESS)), (SERVICES, balanced()))
+    acting = Acting(load_balancer(listening), world)
+    acting.settle()
+    assert (ingress(world), told(world)) == ([], []), "it is being looked at"
+    assert asked[0] == ({Port("TCP", 80)}, (ADDRESS,))
+    del heard[0]
+    acting.waiting[Key("n", "s")] = None
+    acting.settle()
+    assert ingress(world) == []
+    assert told(world)[-1].endswith("failed to ensure load balancer: port 80/TCP is taken by nginx (process 7)")
+    del heard[0]
+    acting.waiting[Key("n", "s")] = None
+    acting.settle()
+    assert ingress(world) == MINE
+    # What comes later is told of by the proxy; the address stays.
+    heard.insert(0, {Port("TCP", 80): "late (process 9)"})
+    world.put(NODES, machine(ADDRESS, kubelet=10251))
     acting.settle()
     assert ingress(world) == MINE
