@@ -185,7 +185,7 @@ def _network(config: Config) -> Iterator[Finding]:
     from machinery.linux import addresses
 
     found = addresses.read()
-    yield Finding("network", OK, described(found, config.bridge))
+    yield Finding("network", OK, described(found, config.bridge, families_of(config.pod_cidr)))
     for address in strange(config.bind, found):
         said = f"--bind {address} is no address of this machine now: nobody reaches the API by it until it is"
         yield Finding("network", WARNING, said)

@@ -106,13 +106,16 @@ def node_address(found: Whereabouts, own: str, family: Family = IPV4) -> str:
     return address.ip if address is not None else family.loopback
 
 
-def described(found: Whereabouts, own: str) -> str:
+def described(found: Whereabouts, own: str, families: Sequence[Family] = (IPV4,)) -> str:
     """How the machine is connected, in a line."""
-    address = chosen(found, own)
+    if len(families) > 1:
+        return "; ".join(f"{family.name}: {described(found, own, (family,))}" for family in families)
+    (family,) = families
+    address = chosen(found, own, family)
     if address is None or address.interface == own:
-        here = address.ip if address is not None else LOOPBACK
+        here = address.ip if address is not None else family.loopback
         return f"none: the node is known by {here}, which this machine alone reaches"
-    has_default = any(str(way.network) == IPV4.everywhere for way in found.ways)
+    has_default = any(str(way.network) == family.everywhere for way in found.ways)
     return f"{address.ip} ({address.interface}){'' if has_default else ', without a default route'}"
 
 

@@ -187,7 +187,8 @@ def _policies(port: ServicePort, observed: Observed) -> Iterator[str]:
             continue
         packets = live.dropped.get(group_chain(INGRESS, found.policies), 0)
         what = f"port {endpoint.port}/{port.protocol} of {pod.name}"
-        yield f"{found.said(what)}; dropped so far: {packets} packet(s)"
+        by = "" if port.family is IPV4 else f" by {port.family.name}"
+        yield f"{found.said(what)}; dropped so far{by}: {packets} packet(s)"
 
 
 def _unknown(port: ServicePort, live: LiveTable) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from machinery.ip_families import families_of
 from machinery.linux import addresses
 from minikube_py.api import Api, ApiError
 from minikube_py.cli.options import existing_config
@@ -93,7 +94,8 @@ def _node(node: dict[str, Any]) -> dict[str, str]:
 def _network(config: Config) -> list[str]:
     """How the machine is connected, and each range of the cluster's that meets another's."""
     found = addresses.read()
-    return [described(found, config.bridge), *map(str, clashes(found.ways, config, is_started=True))]
+    told = described(found, config.bridge, families_of(config.pod_cidr))
+    return [told, *map(str, clashes(found.ways, config, is_started=True))]
 
 
 def _memory(pid: int) -> int:

@@ -131,6 +131,7 @@ class BridgeNetwork:
 
     def _configure(self, route: Any, addresses: Collection[str]) -> None:
         link, gateways = netlink.index(route, INTERFACE), self._config.gateways
+        forwarding.hear_no_router(INTERFACE)
         # Neighbours are reached by the gateway too: what passes between sandboxes must pass the host's rules.
         for address in addresses:
             _add_address(route, link, address, family_of(address).bits)

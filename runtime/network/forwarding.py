@@ -24,7 +24,17 @@ def pass_on(family: Family, bridge: str, net: Path = _NET) -> None:
 def prepare(bridge: str, net: Path = _NET) -> None:
     """Lets the bridge, which is not up yet, have addresses of IPv6, and hear of no router among the sandboxes."""
     _switch(net / f"ipv6/conf/{bridge}/disable_ipv6", "0")
-    _switch(net / f"ipv6/conf/{bridge}/accept_ra", "0")
+    hear_no_router(bridge, net)
+
+
+def hear_no_router(interface: str, net: Path = _NET) -> None:
+    """In this thread's network namespace: on a link of sandboxes whoever announces a router is one of them.
+
+    Nothing where the kernel has no IPv6.
+    """
+    listens = net / f"ipv6/conf/{interface}/accept_ra"
+    if listens.exists():
+        _switch(listens, "0")
 
 
 def _keep_listening(interfaces: Path) -> None:

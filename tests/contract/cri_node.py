@@ -11,13 +11,14 @@ import subprocess
 import sys
 import tarfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
+from machinery.ip_families import IPV4, IPV6, Family
 from machinery.linux.mount import mount_points
 from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
@@ -163,8 +164,12 @@ class Node:
         await self.runtime.RemovePodSandbox(make("RemovePodSandboxRequest", pod_sandbox_id=sandbox))
 
     async def address(self, sandbox: str) -> str:
+        return (await self.addresses(sandbox))[0]
+
+    async def addresses(self, sandbox: str) -> list[str]:
         answer = await self.runtime.PodSandboxStatus(make("PodSandboxStatusRequest", pod_sandbox_id=sandbox))
-        return str(answer.status.network.ip)
+        network = answer.status.network
+        return [network.ip, *(other.ip for other in network.additional_ips)]
 
     def logged(self, sandbox: str, name: str = "c") -> list[list[str]]:
         """The container's log as [stream, tag, text] a line."""
@@ -238,10 +243,14 @@ def busybox_archive(directory: Path) -> Path:
 
 
 @asynccontextmanager
-async def serving(directory: Path, archive: Path) -> AsyncIterator[Node]:
+async def serving(directory: Path, archive: Path, families: Sequence[Family] = (IPV4,)) -> AsyncIterator[Node]:
     instance = uuid.uuid4().hex[:6]
     number = int(instance, 16)
-    config = serving_config(str(directory), instance, f"10.{128 + number % 100}.{number // 100 % 256}.0/24")
+    ranges = {
+        IPV4: f"10.{128 + number % 100}.{number // 100 % 256}.0/24",
+        IPV6: f"fd00:{instance[:2]}:{instance[2:]}::/64",
+    }
+    config = serving_config(str(directory), instance, *(ranges[family] for family in families))
     config.root.mkdir(parents=True)
     images = ImageService(config.root, open_snapshotter(config.root / "snapshots"), {})
     await images.import_archive(archive)

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from machinery.client.clock import SystemClock
+from machinery.ip_families import FAMILIES
 from machinery.linux.addresses import Address, Way, Whereabouts
 from minikube_py.config import Config
 from minikube_py.keys import server_names
@@ -30,6 +31,12 @@ DEFAULT = Way(ip_network("0.0.0.0/0"), "wlan0")
 )
 def test_the_network_is_told_in_a_line(found: Whereabouts, said: str) -> None:
     assert described(found, CONFIG.bridge) == said
+
+
+def test_the_network_of_each_family_is_told() -> None:
+    found = Whereabouts((BRIDGE, WIFI, Address("fd00:10:244::1", CONFIG.bridge)), (DEFAULT,))
+    alone = "none: the node is known by fd00:10:244::1, which this machine alone reaches"
+    assert described(found, CONFIG.bridge, FAMILIES) == f"IPv4: 192.168.1.5 (wlan0); IPv6: {alone}"
 
 
 @pytest.mark.parametrize(
