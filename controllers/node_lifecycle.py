@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,11 +35,13 @@ class State:
     renewed: datetime | None
     is_any_ready: bool = True
     """Whether some node of the cluster is."""
+    awake_since: datetime | None = None
+    """From when on somebody is there to see its signs: this process' start, or the machine's last sleep."""
 
 
 def plan(state: State, now: datetime) -> Plan:
     node = state.node
-    silent = (now - state.renewed).total_seconds() if state.renewed is not None else 0.0
+    silent = _silent(state, now)
     actions: list[Action] = []
     if silent > GRACE and not _is_unknown(node):
         conditions = _unknown(node, rfc3339(now))
@@ -51,6 +53,13 @@ def plan(state: State, now: datetime) -> Plan:
         patch = {"metadata": metadata, "spec": {"taints": wanted or None}}
         actions.append(Patch(NODES, key_of(node.obj), patch))
     return Plan(actions, requeue_after=max(GRACE - silent, 1.0) if not _is_unknown(node) else None)
+
+
+def _silent(state: State, now: datetime) -> float:
+    """For how many seconds it gave no sign though it could have been seen."""
+    if state.renewed is None:
+        return 0.0
+    return (now - max(state.renewed, state.awake_since or state.renewed)).total_seconds()
 
 
 def _taints(node: Node, now: str, *, drives_out: bool) -> list[Object]:
@@ -85,17 +94,6 @@ def _unknown(node: Node, now: str) -> list[Object]:
     return [{**condition, **said, "lastTransitionTime": now} for condition in node.conditions]
 
 
-def observe(cache: Cache, key: Key) -> State | None:
-    found = cache.get(NODES, "", key.name)
-    if found is None:
-        return None
-    lease = cache.get(LEASES, "kube-node-lease", key.name)
-    renewed = ((lease or {}).get("spec") or {}).get("renewTime")
-    # Mostly the node itself is: then nobody looks at a thousand others.
-    is_any_ready = Node(found).is_true("Ready") or any(Node(each).is_true("Ready") for each in cache.list(NODES))
-    return State(Node(found), parse_time(renewed) if renewed else None, is_any_ready)
-
-
 def _others(cache: Cache, change: Change) -> Iterable[Key]:
     """The first node that is ready again, or the last one that was, matters to all; any other to nobody else."""
     before, after = (obj is not None and Node(obj).is_true("Ready") for obj in (change.before, change.after))
@@ -106,11 +104,24 @@ def _others(cache: Cache, change: Change) -> Iterable[Key]:
         yield from map(key_of, nodes)
 
 
-NODE_LIFECYCLE = Controller(
-    "node-lifecycle",
-    wakes={NODES: itself},
-    related=_others,
-    observe=observe,
-    plan=plan,
-    identity="node-controller",
-)
+def node_lifecycle(awake_since: Callable[[], datetime | None] = lambda: None) -> Controller:
+    """`awake_since` tells from when on this machine has been awake."""
+
+    def observe(cache: Cache, key: Key) -> State | None:
+        found = cache.get(NODES, "", key.name)
+        if found is None:
+            return None
+        lease = cache.get(LEASES, "kube-node-lease", key.name)
+        renewed = ((lease or {}).get("spec") or {}).get("renewTime")
+        # Mostly the node itself is: then nobody looks at a thousand others.
+        is_any_ready = Node(found).is_true("Ready") or any(Node(each).is_true("Ready") for each in cache.list(NODES))
+        return State(Node(found), parse_time(renewed) if renewed else None, is_any_ready, awake_since())
+
+    return Controller(
+        "node-lifecycle",
+        wakes={NODES: itself},
+        related=_others,
+        observe=observe,
+        plan=plan,
+        identity="node-controller",
+    )

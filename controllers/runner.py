@@ -58,7 +58,8 @@ async def run(
     `usages` gives what pods were last seen to use: nothing, where nobody looks. `features` says which are on, and
     `listening` which ports programs of the machine have.
     """
-    await run_each(controllers(root_ca, usages, features, listening), client_for, cache, clock)
+    table = controllers(root_ca, usages, features, listening=listening, awake_since=clock.awake_since)
+    await run_each(table, client_for, cache, clock)
 
 
 async def run_each(

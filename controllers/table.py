@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from controllers.cronjob import CRON_JOB
 from controllers.daemonset import daemon_sets
@@ -17,7 +18,7 @@ from controllers.hpa import horizontal_pod_autoscaler
 from controllers.job import job
 from controllers.job_orphans import JOB_ORPHANS
 from controllers.namespace import NAMESPACE
-from controllers.node_lifecycle import NODE_LIFECYCLE
+from controllers.node_lifecycle import node_lifecycle
 from controllers.node_ttl import NODE_TTL
 from controllers.plan import Controller
 from controllers.pod_garbage import POD_GARBAGE
@@ -39,11 +40,17 @@ from machinery.usage import Usages
 
 
 def controllers(
-    root_ca: str, usages: Callable[[], Usages], features: Mapping[str, bool], listening: Listening
+    root_ca: str,
+    usages: Callable[[], Usages],
+    features: Mapping[str, bool],
+    *,
+    listening: Listening,
+    awake_since: Callable[[], datetime | None],
 ) -> tuple[Controller, ...]:
     """`root_ca` is the cluster's certificate authority (PEM), published to every namespace.
 
-    `usages` gives what pods were last seen to use, `features` says which are on, `listening` which ports programs have.
+    `usages` gives what pods were last seen to use, `features` says which are on, `listening` which ports programs have,
+    `awake_since` from when on this machine has not slept.
     """
     return (
         daemon_sets(),
@@ -62,7 +69,7 @@ def controllers(
         horizontal_pod_autoscaler(usages),
         TTL_AFTER_FINISHED,
         NAMESPACE,
-        NODE_LIFECYCLE,
+        node_lifecycle(awake_since),
         NODE_TTL,
         taint_eviction(),
         load_balancer(listening),

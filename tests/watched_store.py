@@ -55,5 +55,8 @@ class SetClock:
     async def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
 
+    def awake_since(self) -> datetime:
+        return self.time
+
     def wake_on_jump(self, event: asyncio.Event) -> None:
         """Nobody waits for it."""

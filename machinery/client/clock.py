@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 from weakref import WeakSet
 
+_STEP = 1.0
+"""Seconds; what NTP corrects in one step is less."""
+
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -17,6 +20,9 @@ class Clock(Protocol):
         """Seconds that never go back."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+    def awake_since(self) -> datetime:
+        """The moment of `now` from which on it has been told without a jump."""
 
     def wake_on_jump(self, event: asyncio.Event) -> None:
         """Sets the event whenever `monotonic` has gone on at once, for whoever waits until a moment of it."""
@@ -31,6 +37,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._ahead = 0.0
         self._offset = _offset()
+        self._awake_since = datetime.now(UTC)
         self._waiting: WeakSet[asyncio.Event] = WeakSet()
 
     def now(self) -> datetime:
@@ -51,6 +58,9 @@ class SystemClock:
                 return
             left = due - self.monotonic()
 
+    def awake_since(self) -> datetime:
+        return self._awake_since
+
     def wake_on_jump(self, event: asyncio.Event) -> None:
         self._waiting.add(event)
 
@@ -61,6 +71,8 @@ class SystemClock:
         """
         offset = _offset() if offset is None else offset
         jumped, self._offset = offset - self._offset, offset
+        if abs(jumped) > _STEP:
+            self._awake_since = self.now()
         if jumped > 0:
             self._ahead += jumped
             for event in list(self._waiting):

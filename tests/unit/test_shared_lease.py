@@ -22,6 +22,9 @@ class SetClock:
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
+    def awake_since(self) -> datetime:
+        return self.now()
+
     def wake_on_jump(self, event: asyncio.Event) -> None:
         """Nobody waits for it."""
 

@@ -158,7 +158,7 @@ def test_the_first_ready_node_and_the_last_one_concern_all(
 
     changed = made("changed", now)
     world = World((NODES, changed), *((NODES, made(f"other-{at}", ready)) for at, ready in enumerate(others)))
-    related = node_lifecycle.NODE_LIFECYCLE.related
+    related = node_lifecycle.node_lifecycle().related
     assert related is not None
     found = related(world, Change(NODES, made("changed", was), changed))
     assert sorted(key.name for key in found) == woken
@@ -169,6 +169,15 @@ def test_a_silent_node_is_unknown() -> None:
     (update,) = node_lifecycle.plan(silent, NOW).actions
     assert isinstance(update, UpdateStatus)
     assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
+
+
+@pytest.mark.parametrize(("awake", "is_unknown"), [(5, False), (49, False), (51, True), (4000, True)])
+def test_a_node_that_nobody_could_see_is_not_silent(awake: int, is_unknown: bool) -> None:  # noqa: FBT001
+    since = NOW - timedelta(seconds=awake)
+    plan = node_lifecycle.plan(node_lifecycle.State(Node(node()), NOW - timedelta(hours=8), awake_since=since), NOW)
+    assert any(isinstance(action, UpdateStatus) for action in plan.actions) == is_unknown
+    if not is_unknown:
+        assert plan.requeue_after == max(node_lifecycle.GRACE - awake, 1)
 
 
 PREFIXES = {IPV4: 24, IPV6: 64}

@@ -122,6 +122,9 @@ class Cluster:
         if self._round >= self._rounds:
             raise asyncio.CancelledError
 
+    def awake_since(self) -> datetime:
+        return NOW
+
     def wake_on_jump(self, event: asyncio.Event) -> None:
         """Nobody waits for it."""
 

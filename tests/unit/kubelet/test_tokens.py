@@ -29,6 +29,9 @@ class Time:
     async def sleep(self, seconds: float) -> None:
         self.moment += timedelta(seconds=seconds)
 
+    def awake_since(self) -> datetime:
+        return self.moment
+
     def wake_on_jump(self, event: asyncio.Event) -> None:
         """Nobody waits for it."""
 
