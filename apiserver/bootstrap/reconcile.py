@@ -70,6 +70,13 @@ def _service(wanted: Object, there: Object) -> Object:
     return changes
 
 
+def _ranges(wanted: Object, there: Object) -> Object:
+    """A cluster of one family that is started with both gets the second range; others are somebody's own."""
+    has, wants = (there.get("spec") or {}).get("cidrs") or [], wanted["spec"]["cidrs"]
+    is_second = len(has) == 1 and len(wants) == 2 and has == wants[:1]
+    return {"spec": {**there["spec"], "cidrs": wants}} if is_second else {}
+
+
 def _whole(*fields: str) -> Callable[[Object, Object], Object]:
     def reconcile(wanted: Object, there: Object) -> Object:
         changes = _metadata(wanted, there)
@@ -94,6 +101,7 @@ _RECONCILE: Mapping[str, Callable[[Object, Object], Object]] = {
     "flowschemas": _priority,
     "prioritylevelconfigurations": _priority,
     "services": _service,
+    "servicecidrs": _ranges,
     "endpoints": _whole("subsets"),
     "endpointslices": _whole("endpoints", "ports"),
     "configmaps": _authentication,

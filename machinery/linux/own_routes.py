@@ -35,7 +35,11 @@ def lead(route: Any, instance: str, cidr: str, link: int) -> None:
 def forget(route: Any, instance: str) -> None:
     """Takes the instance's rules away; its routes go with their links."""
     for family in (socket.AF_INET, socket.AF_INET6):
-        for address, length in _led(route, family, instance):
+        # A kernel without IPv6 can't tell rules of it.
+        led: set[tuple[str, int]] = set()
+        with contextlib.suppress(netlink.errors()):
+            led = _led(route, family, instance)
+        for address, length in led:
             with contextlib.suppress(netlink.errors()):
                 route.rule("del", **_rule(family, address, length, instance))
 

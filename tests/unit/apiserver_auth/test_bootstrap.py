@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 import apiserver.bootstrap
 from apiserver.bootstrap.aggregation import changed_roles
-from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, objects
+from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, objects, service_cidr
 from apiserver.bootstrap.reconcile import reconciled
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS
@@ -75,6 +78,23 @@ def test_another_address_and_port_are_told() -> None:
     assert service is not None
     assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.0.2.9"}]
     assert service["spec"]["ports"][0]["targetPort"] == 7443
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "after"),
+    [
+        (["10.96.0.0/16"], ["10.96.0.0/16", "fd00:1::/112"], ["10.96.0.0/16", "fd00:1::/112"]),
+        (["10.96.0.0/16"], ["10.96.0.0/16"], None),
+        (["10.96.0.0/16", "fd00:1::/112"], ["10.96.0.0/16"], None),
+        (["10.97.0.0/16"], ["10.96.0.0/16", "fd00:1::/112"], None),
+    ],
+)
+def test_a_cluster_of_one_family_gets_the_second_range(
+    there: list[str], wanted: list[str], after: list[str] | None
+) -> None:
+    stored, asked = (service_cidr(replace(CONFIG, service_cidrs=tuple(each))) for each in (there, wanted))
+    mended = reconciled(asked, stored.object)
+    assert (mended["spec"]["cidrs"] if mended is not None else None) == after
 
 
 def summed(name: str, label: str, *rules: Object, labels: Object | None = None) -> Object:
