@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.server import ApiServer
+from apiserver.storage.store import StoreUnavailableError
 from minikube_py import containerd_link
 from minikube_py.addons.metrics.scraper import Scraper
 from minikube_py.config import CLUSTER_DOMAIN, Config, duration
@@ -139,7 +141,9 @@ async def dns(base: Foundation, answering: asyncio.Event, settled: asyncio.Event
             await serving.ready.wait()
             answering.set()
             await server.ready.wait()
-            await service.publish(client, config.cluster_dns, serving.address, serving.port)
+            # A cluster that ends meanwhile has nobody to tell, and its pods ask on until they have ended.
+            with contextlib.suppress(StoreUnavailableError):
+                await service.publish(client, config.cluster_dns, serving.address, serving.port)
             await moved.wait()
             running.cancel()
 
