@@ -49,7 +49,7 @@ class CacheView:
 
     def _change(self, resource: Resource, event: CacheEvent) -> Change:
         """The event as components know it: one value for all that are told of it, one after the other."""
-        if self._told is not None and self._told[0] is event and self._told[1].resource == resource:
+        if self._told is not None and self._told[0] is event and self._told[1].resource is resource:
             return self._told[1]
         before = event.previous.object if event.previous is not None else None
         change = Change(resource, before, event.entry.object if event.type != "DELETED" else None)
