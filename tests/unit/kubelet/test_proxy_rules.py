@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from kubelet.nftables import Ruleset, changed
 from kubelet.proxy.composition import Composition, Key
 from kubelet.proxy.conntrack import Flow, stale
-from kubelet.proxy.ruleset import ruleset
-from kubelet.proxy.services import Endpoint, ServicePort, service_ports
+from kubelet.proxy.ruleset import created, ruleset
+from kubelet.proxy.services import Endpoint, ServicePort, endpoints, local_endpoints, service_ports
+from machinery.ip_families import IPV4, IPV6
 from tests.nft_table import Table
 
+A_IPV6 = Endpoint("fd00::5", 8080)
 A, B, C = (Endpoint(f"10.244.0.{number}", 8080) for number in (5, 6, 7))
 
 
@@ -44,7 +46,7 @@ def internal(*endpoints: dict[str, Any], **spec: Any) -> tuple[Endpoint, ...]:
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "spec", "led"),
+    ("offered", "spec", "led"),
     [
         ([endpoint(B, ready=True), endpoint(A)], {}, (A, B)),
         ([endpoint(A, ready=False), endpoint(B, ready=True)], {}, (B,)),
@@ -55,9 +57,9 @@ def internal(*endpoints: dict[str, Any], **spec: Any) -> tuple[Endpoint, ...]:
     ],
 )
 def test_ready_endpoints_count_else_those_that_still_serve(
-    endpoints: list[dict[str, Any]], spec: dict[str, Any], led: tuple[Endpoint, ...]
+    offered: list[dict[str, Any]], spec: dict[str, Any], led: tuple[Endpoint, ...]
 ) -> None:
-    assert internal(*endpoints, **spec) == led
+    assert internal(*offered, **spec) == led
 
 
 @pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"clusterIP": ""}, {"type": "ExternalName"}])
@@ -68,6 +70,49 @@ def test_what_has_no_address_has_no_ports(spec: dict[str, Any]) -> None:
 def test_an_endpoint_of_another_port_is_none() -> None:
     (port,) = service_ports([service()], [endpoint_slice(endpoint(A), port="metrics")], "n")
     assert port.internal == ()
+
+
+BOTH = {"clusterIPs": ["10.96.0.9", "fd00:1::9"], "ipFamilies": ["IPv4", "IPv6"]}
+OF_IPV6 = {**endpoint_slice(endpoint(A_IPV6)), "addressType": "IPv6"}
+
+
+def test_a_service_of_both_families_is_led_in_each_by_its_own_slices() -> None:
+    outside = {"externalIPs": ["2001:DB8::7", "192.0.2.7"]}
+    found = service_ports([service(**BOTH, **outside)], [endpoint_slice(endpoint(A)), OF_IPV6], "n")
+    assert [(port.family, port.cluster_ip, port.internal, port.external_ips) for port in found] == [
+        (IPV4, "10.96.0.9", (A,), ("192.0.2.7",)),
+        (IPV6, "fd00:1::9", (A_IPV6,), ("2001:db8::7",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("families", "led"), [(["IPv4", "IPv6"], (A,)), (["IPv6", "IPv4"], (A_IPV6,)), (["IPv6"], (A_IPV6,)), (None, (A,))]
+)
+def test_who_asks_for_one_family_gets_the_services_first(families: list[str] | None, led: tuple[Endpoint, ...]) -> None:
+    found = service(**{**BOTH, "ipFamilies": families})
+    slices = [endpoint_slice(endpoint(A)), OF_IPV6]
+    assert endpoints(found, slices, "http") == led
+    # A pod with two addresses is one endpoint.
+    assert local_endpoints(found, slices, "n") == 1
+
+
+def test_rules_of_ipv6_say_what_those_of_ipv4_say() -> None:
+    def rules(first: Endpoint, address: str, source: str) -> str:
+        port = replace(PORT, cluster_ip=address, internal=(first,), external=(), affinity_seconds=60,
+                       load_balancer_ips=(address,), sources=("192.0.2.0/24", "2001:db8::/64"))  # fmt: skip
+        other = replace(port, service="api", external=(first,), affinity_seconds=0)
+        text = created("t", ruleset([port, other]), source)
+        return text.replace(address, "ADDRESS").replace(f"[{first.ip}]", first.ip).replace(first.ip, "ENDPOINT")
+
+    of_ipv4 = rules(A, "10.96.0.9", "10.244.0.0/16")
+    of_ipv6 = rules(A_IPV6, "fd00:1::9", "fd00:244::/56")
+    for there, here in (("192.0.2.0/24", "2001:db8::/64"), ("10.244.0.0/16", "fd00:244::/56"),
+                        ("ipv4_addr", "ipv6_addr"), ("fib daddr", "ip6 daddr != ::1 fib daddr")):  # fmt: skip
+        of_ipv4 = of_ipv4.replace(there, here)
+    # Chains of single endpoints are named by their addresses.
+    told = [re.sub(r"e-[0-9a-f]{12}", "e-X", re.sub(r"\bip\b", "ip6", each)) for each in (of_ipv4, of_ipv6)]
+    masqueraded = "fib daddr type != local masquerade"
+    assert told[0].replace(f"ip6 daddr != ::1 {masqueraded}", masqueraded) == told[1]
 
 
 def test_nothing_is_told_where_nothing_changes() -> None:
@@ -137,6 +182,7 @@ def test_flows_to_gone_endpoints_and_to_none_are_stale() -> None:
     def dns(*endpoints: Endpoint) -> ServicePort:
         return ServicePort("d", "dns", "", "udp", 53, "10.96.0.10", endpoints, endpoints)
 
+    assert stale([dns(A)], [dns(A), replace(dns(A_IPV6), cluster_ip="fd00:1::a")]) == {Flow("fd00:1::a", 53, "")}
     assert stale([dns(A, B)], [dns(B)]) == {Flow("10.96.0.10", 53, A.ip)}
     assert stale([dns()], [dns(A)]) == {Flow("10.96.0.10", 53, "")}
     assert stale([dns(A)], [dns(A, B)]) == set()
