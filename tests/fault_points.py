@@ -36,8 +36,12 @@ class FaultPoints:
         sys.addaudithook(self._hook)
 
     def begin(self, command: str, chosen: str = "") -> None:
-        """Does what `obey` says of the command; `names` begins anew."""
+        """Does what `obey` says of the command; `names` begins anew.
+
+        `kill-next` kills at the first point that is not among those in `chosen`, a list as JSON, and prints its name.
+        """
         self._command, self._chosen = command, chosen
+        self._known = frozenset(json.loads(chosen)) if command == "kill-next" else frozenset[str]()
         self.names, self._passed = list[str](), dict[str, int]()
 
     def obey(self) -> None:
@@ -65,6 +69,9 @@ class FaultPoints:
         name += f" ({passed})" if passed > 1 else ""
         self.names.append(name)
         number = str(len(self.names))
+        if self._command == "kill-next" and name not in self._known:
+            os.write(sys.stdout.fileno(), f"{json.dumps([name])}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
         if (self._command, self._chosen) in (("kill", name), ("kill-at", number)):
             os.kill(os.getpid(), signal.SIGKILL)
         if name == self._chosen and self._command == "fail":

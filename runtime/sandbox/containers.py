@@ -388,13 +388,15 @@ class Containers:
         """
         if record.pid and await self._conmon.state(record.id) != "created":
             record.state, record.started_at = "running", time.time_ns()
-        else:
-            await self._conmon.end(record.id)
-            await self._conmon.delete(record.id, record.cgroup_path)
-            for path in (self._conmon.exit_file(record.id), self._conmon.pid_file(record.id)):
-                path.unlink(missing_ok=True)
-            record.pid = record.pid_start = 0
+            await asyncio.to_thread(self.records.write, record)
+            return
+        # Written first: to the next start, if this one is killed, what is ended here must not seem to have run.
+        record.pid = record.pid_start = 0
         await asyncio.to_thread(self.records.write, record)
+        await self._conmon.end(record.id)
+        await self._conmon.delete(record.id, record.cgroup_path)
+        for path in (self._conmon.exit_file(record.id), self._conmon.pid_file(record.id)):
+            path.unlink(missing_ok=True)
 
 
 def _of_images(config: Any) -> list[Any]:

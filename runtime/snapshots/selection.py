@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from machinery.linux.durable import remove_folder
 from machinery.linux.mount import mount, unmount
 from runtime.errors import InvalidArgument
 from runtime.snapshots.native import NativeSnapshotter
 from runtime.snapshots.overlay import OverlaySnapshotter
 from runtime.snapshots.snapshot import Snapshotter, Usage
 
+_PROBE, _TARGET = "probe-", "target"
 SNAPSHOTTERS: dict[str, Callable[[Path], Snapshotter]] = {"overlay": OverlaySnapshotter, "native": NativeSnapshotter}
 
 
@@ -27,9 +29,13 @@ def open_snapshotter(root: Path, name: str = "auto") -> Snapshotter:
 def overlay_works(root: Path) -> bool:
     """Whether the kernel mounts overlayfs with layers in `root`; it refuses on some filesystems and without root."""
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=root) as directory:
+    for left in root.glob(f"{_PROBE}*"):
+        # A kill in the middle of this.
+        unmount(left / _TARGET, lazily=True)
+        remove_folder(left)
+    with tempfile.TemporaryDirectory(prefix=_PROBE, dir=root) as directory:
         snapshotter = OverlaySnapshotter(Path(directory) / "snapshots")
-        target = Path(directory) / "target"
+        target = Path(directory) / _TARGET
         target.mkdir()
         snapshotter.prepare("layer")
         snapshotter.commit("below", "layer", Usage())

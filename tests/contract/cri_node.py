@@ -58,11 +58,15 @@ class Node:
         self.environment: dict[str, str] = {}
         """What the server gets besides this process's own."""
 
+    @property
+    def arguments(self) -> list[str]:
+        """Those of `cri_serving.config`."""
+        return [str(self.directory), self.config.instance, *self.config.pod_cidrs]
+
     async def start(self) -> None:
-        arguments = [str(self.directory), self.config.instance, *self.config.pod_cidrs]
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(SERVING), *arguments],
+                [sys.executable, str(SERVING), *self.arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
