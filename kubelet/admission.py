@@ -91,7 +91,7 @@ def shortages(pod: Object, others: Iterable[Object], allocatable: Mapping[str, s
     wanted = requests(pod)
     found = []
     for name in sorted(wanted, key=_place):
-        if name not in allocatable and _is_extended(name):
+        if name not in allocatable and is_extended(name):
             continue
         value, taken, has = wanted[name], used.get(name, 0), _amount(name, allocatable.get(name, "0"))
         if value and taken + value > has:
@@ -106,7 +106,7 @@ def _place(name: str) -> tuple[int, str]:
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
     """Whether the resource is another's than Kubernetes' own: those of nodes alone are counted here."""
     domain, slash, _ = name.rpartition("/")
     return bool(slash) and not f".{domain}".endswith(".kubernetes.io")

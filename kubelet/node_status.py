@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from kubelet.admission import is_extended
 from kubelet.config import KUBELET_VERSION, KubeletConfig
 from kubelet.node_events import STARTING, Tell, node_events
 from kubelet.node_health import Health
@@ -121,14 +122,15 @@ def node_status(
     now: datetime,
     health: Health = Health(),  # noqa: B008 - frozen
 ) -> Object:
-    """The whole status; conditions keep the time of their last change."""
-    capacity = {
+    """The whole status; conditions keep the time of their last change. What others advertise of the node is theirs."""
+    capacity: dict[str, str] = {
         "cpu": str(found.cpus),
         "ephemeral-storage": f"{found.disk // 1024}Ki",
         **{f"hugepages-{_binary(size)}": _binary(size * count) for size, count in sorted(found.huge_pages.items())},
         "memory": f"{found.memory // 1024}Ki",
         "pods": str(config.max_pods),
     }
+    capacity |= {name: amount for name, amount in (old.get("capacity") or {}).items() if is_extended(name)}
     # Upstream's hard eviction thresholds are what pods can't have: 100Mi of memory, a tenth of the disk.
     huge = sum(size * count for size, count in found.huge_pages.items())
     allocatable = {
@@ -224,7 +226,7 @@ async def run(
             is_due = reported is None or clock.now() - reported >= timedelta(seconds=REPORT)
             address = reporter.address
             is_news = health != told or address != known_by or not is_known or reporter.is_given_up()
-            if is_due or is_news:
+            if is_due or is_news or reporter.has_advertised():
                 await reporter.report(health)
                 reported, told, known_by = clock.now(), health, address
             if not is_known:
@@ -271,6 +273,12 @@ class Reporter:
         conditions = ((node or {}).get("status") or {}).get("conditions") or ()
         return any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
 
+    def has_advertised(self) -> bool:
+        """Whether somebody has written into the capacity what is not allotted yet, or has taken it out again."""
+        status = (self._cache.get(NODES, "", self._config.node_name) or {}).get("status") or {}
+        has, allots = (set(filter(is_extended, status.get(field) or ())) for field in ("capacity", "allocatable"))
+        return has != allots
+
     async def report(self, health: Health) -> None:
         """The Node as it is now, made where there is none."""
         name = self._config.node_name
@@ -285,7 +293,9 @@ class Reporter:
         )
         if wanted.items() - (old["metadata"].get("labels") or {}).items():
             await self._client.patch(NODES, name, {"metadata": {"labels": wanted}})
-        await self._client.patch(NODES, name, {"status": status}, subresource="status")
+        allots = {**dict.fromkeys((old.get("status") or {}).get("allocatable") or ()), **status["allocatable"]}
+        patch = {"status": {**status, "allocatable": allots}}
+        await self._client.patch(NODES, name, patch, subresource="status")
         for event in node_events(name, told, status):
             self._tell(*event)
 

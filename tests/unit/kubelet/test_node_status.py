@@ -17,6 +17,7 @@ from kubelet.node_events import node_events
 from kubelet.node_health import Health
 from kubelet.node_status import Facts, Reporter, facts, huge_pages, node_labels, node_status, run
 from machinery.api.errors import AlreadyExists
+from machinery.api.patch import merge_patch
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import LEASES, NODES
 from machinery.client.cache import Change
@@ -45,6 +46,13 @@ def test_capacity_is_the_machine_s_and_allocatable_what_pods_may_have() -> None:
         "memory": f"{8388608 - 102400 - 16384}Ki",
         "ephemeral-storage": str((100 << 30) * 9 // 10),
     }
+
+
+def test_what_others_advertise_of_the_node_is_allotted_as_it_is() -> None:
+    status = status_of({"capacity": {"example.com/dongle": "4", "hugepages-32Mi": "0"}})
+    assert status["capacity"]["example.com/dongle"] == status["allocatable"]["example.com/dongle"] == "4"
+    assert "hugepages-32Mi" not in status["capacity"]
+    assert "example.com/dongle" not in status_of({"allocatable": {"example.com/dongle": "4"}})["allocatable"]
 
 
 def test_conditions_are_worded_as_upstream_s() -> None:
@@ -209,11 +217,7 @@ class Api:
         if subresource == "status":
             self._cluster.statuses += 1
             self._cluster.each_status()
-            new = {**old, "status": patch["status"]}
-        else:
-            labels = {**old["metadata"].get("labels", {}), **patch["metadata"]["labels"]}
-            new = {**old, "metadata": {**old["metadata"], "labels": labels}}
-        self._cluster.objects[resource, name] = new
+        new = self._cluster.objects[resource, name] = merge_patch(old, patch)
         return new
 
     async def delete(
@@ -293,6 +297,24 @@ async def test_a_node_that_was_given_up_is_told_ready_again_soon(tmp_path: Path)
     await keep(cluster, tmp_path)
     assert cluster.statuses == 2
     assert {c["type"]: c["status"] for c in cluster.objects[NODES, "n"]["status"]["conditions"]}["Ready"] == "True"
+
+
+async def test_a_resource_is_allotted_soon_after_somebody_has_advertised_it(tmp_path: Path) -> None:
+    cluster = ClusterCache(rounds=4)
+
+    def advertise(number: int) -> None:
+        node = cluster.objects[NODES, "n"]
+        capacity = {**node["status"]["capacity"], "example.com/dongle": "4"}
+        if number == 2:
+            assert node["status"]["allocatable"]["example.com/dongle"] == "4"
+            del capacity["example.com/dongle"]
+        if number in (1, 2):
+            cluster.objects[NODES, "n"] = {**node, "status": {**node["status"], "capacity": capacity}}
+
+    cluster.each_round = advertise
+    await keep(cluster, tmp_path)
+    assert cluster.statuses == 3
+    assert "example.com/dongle" not in cluster.objects[NODES, "n"]["status"]["allocatable"]
 
 
 async def test_a_deleted_node_comes_back(tmp_path: Path) -> None:
