@@ -11,6 +11,7 @@ import pytest
 
 from machinery.ip_families import host_port
 from minikube_py.config import for_profile
+from minikube_py.preflight import with_free_ranges
 
 from .conftest import Cluster, walk
 from .test_walk import until
@@ -43,7 +44,7 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
 def cluster(make_cluster: Callable[[], Cluster]) -> Cluster:
     made = make_cluster()
     number = int(made.profile[1:], 16)
-    site, defaults = f"fd{number >> 24:02x}:{number >> 8 & 0xFFFF:x}", for_profile(made.profile)
+    site, defaults = f"fd{number >> 24:02x}:{number >> 8 & 0xFFFF:x}", with_free_ranges(for_profile(made.profile))
     pods, services = f"{defaults.pod_cidr[0]},{site}:1::/56", f"{defaults.service_cidr[0]},{site}:2::/112"
     made.cli("start", "--pod-cidr", pods, "--service-cidr", services)
     # The walk starts it again, with images.
