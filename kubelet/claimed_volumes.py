@@ -27,6 +27,11 @@ def claimed(pod: Object, volume: Object, pod_dir: Path, sources: Sources, host_p
     `host_path` looks at (and makes, where its type says so) a hostPath.
     """
     bound = _volume_of(pod, volume, sources)
+    used_as = {"volumeMounts": "Filesystem", "volumeDevices": "Block"}
+    for field, mode in used_as.items():
+        if bound.volume_mode != mode and volume["name"] in _named(pod, field):
+            said = f"volume {volume['name']} has volumeMode {bound.volume_mode}, but is specified in {field}"
+            raise _unattached(volume, said)
     terms = bound.node_terms
     if terms is not None:
         name = pod["spec"].get("nodeName", "")
@@ -94,11 +99,20 @@ def _volume_of(pod: Object, volume: Object, sources: Sources) -> PersistentVolum
     return PersistentVolume(bound)
 
 
+def _named(pod: Object, field: str) -> set[str]:
+    """The volumes that containers name in `volumeMounts` or `volumeDevices`."""
+    return {each["name"] for container in podspec.all_containers(pod) for each in container.get(field) or ()}
+
+
 def _unprocessed(volume: Object, namespace: str, claim: str, why: str) -> MountFailed:
+    return _unattached(volume, f"error processing PVC {namespace}/{claim}: {why}")
+
+
+def _unattached(volume: Object, why: str) -> MountFailed:
     name = volume["name"]
     return MountFailed(
         f"Unable to attach or mount volumes: unmounted volumes=[{name}], unattached volumes=[], failed to process "
-        f"volumes=[{name}]: error processing PVC {namespace}/{claim}: {why}"
+        f"volumes=[{name}]: {why}"
     )
 
 

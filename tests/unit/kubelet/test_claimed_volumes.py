@@ -112,6 +112,27 @@ def test_what_is_in_the_way_is_told(tmp_path: Path, known: World, volume: Object
     assert failure(known, tmp_path, pod(volume)) == words
 
 
+@pytest.mark.parametrize(
+    ("mode", "field", "said"),
+    [
+        ("Block", "volumeMounts", "volume v has volumeMode Block, but is specified in volumeMounts"),
+        ("Filesystem", "volumeDevices", "volume v has volumeMode Filesystem, but is specified in volumeDevices"),
+    ],
+)
+def test_a_volume_of_another_mode_than_it_is_used_in_is_told(tmp_path: Path, mode: str, field: str, said: str) -> None:
+    wanted = pod()
+    wanted["spec"]["containers"] = [{"name": "c", field: [{"name": "v"}]}]
+    told = failure(world(local={"path": "/"}, volumeMode=mode), tmp_path, wanted)
+    assert told == unprocessed("").replace("error processing PVC ns/c: ", said)
+
+
+def test_a_block_volume_is_refused(tmp_path: Path) -> None:
+    wanted = pod()
+    wanted["spec"]["containers"] = [{"name": "c", "volumeDevices": [{"name": "v"}]}]
+    told = failure(world(local={"path": "/"}, volumeMode="Block"), tmp_path, wanted)
+    assert told == 'MountVolume.SetUp failed for volume "pv" : volumes of mode Block are not supported'
+
+
 def test_an_ephemeral_volume_is_not_had_by_anothers_claim(tmp_path: Path) -> None:
     known = world(owner="another", hostPath={"path": str(tmp_path)})
     wanted = pod({"ephemeral": {}})
