@@ -71,7 +71,7 @@ class BridgeNetwork:
         there = {dict(entry["attrs"]).get("IFA_ADDRESS") for entry in route.get_addr(index=link)}
         for address, length in self._own_addresses():
             if address not in there:
-                _add_address(route, link, address, length)
+                route.addr("add", index=link, address=address, prefixlen=length, **_at_once(address))
         route.link("set", index=link, state="up")
         for cidr in self._config.pod_cidrs:
             own_routes.lead(route, self._config.instance, cidr, link)
@@ -134,7 +134,8 @@ class BridgeNetwork:
         forwarding.hear_no_router(INTERFACE)
         # Neighbours are reached by the gateway too: what passes between sandboxes must pass the host's rules.
         for address in addresses:
-            _add_address(route, link, address, family_of(address).bits)
+            length = family_of(address).bits
+            route.addr("add", index=link, address=address, prefixlen=length, **_at_once(address))
         route.link("set", index=link, state="up")
         for family in map(family_of, addresses):
             route.route("add", dst=f"{gateways[family]}/{family.bits}", oif=link, scope=253)
@@ -177,9 +178,9 @@ class BridgeNetwork:
         nft.remove_tables(self._config.table)
 
 
-def _add_address(route: Any, link: int, address: str, length: int) -> None:
-    flags = {"flags": _NO_DAD} if family_of(address) is IPV6 else {}
-    route.addr("add", index=link, address=address, prefixlen=length, **flags)
+def _at_once(address: str) -> dict[str, int]:
+    """What has the kernel let an address be used as soon as it is there."""
+    return {"flags": _NO_DAD} if family_of(address) is IPV6 else {}
 
 
 def _listed(tables: Collection[Table] | None) -> list[dict[str, Any]]:
