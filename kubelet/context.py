@@ -19,6 +19,7 @@ from kubelet.images import ImagePuller
 from kubelet.policy.enforcer import Enforcer
 from kubelet.sandboxconfig import Dns, parse_resolv_conf
 from kubelet.tokens import Tokens
+from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import NODES
 from machinery.api.views import Node
@@ -76,8 +77,17 @@ class PodContext:
 
     def host(self) -> Host:
         """What admission asks of the node: as the API has it, with what the kubelet knows until it is registered."""
-        name = self.config.node_name
-        node = Node(self.cache.get(NODES, "", name) or {"metadata": {"labels": self.labels}})
+        return self._host(self.cache.get(NODES, "", self.config.node_name) or {"metadata": {"labels": self.labels}})
+
+    async def host_anew(self) -> Host:
+        """The same, asked of the API server: a cache may lag behind a label that has just come."""
+        try:
+            return self._host(await self.client.get(NODES, self.config.node_name))
+        except StatusError:
+            return self.host()
+
+    def _host(self, found: Object) -> Host:
+        name, node = self.config.node_name, Node(found)
         return Host(
             name,
             {**self.allocatable, **node.allocatable},

@@ -182,6 +182,9 @@ class PodWorker:
             return True
         context = self._context
         verdict = admission(pod, context.neighbours(), context.host())
+        if verdict.refused is not None and verdict.refused.reason == "NodeAffinity":
+            host = await context.host_anew()
+            verdict = admission(pod, context.neighbours(), host)
         # Nothing is awaited in between: of two pods that want the same, the first has it.
         self._is_taken = verdict.refused is None
         if verdict.refused is not None:

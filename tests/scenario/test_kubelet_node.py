@@ -97,6 +97,19 @@ async def test_of_two_pods_that_want_the_same_port_of_the_node_the_first_has_it(
         await found.until("c", phase_is("Running"))
 
 
+async def test_a_pod_whose_labels_the_node_has_not_is_refused(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.node()
+        await found.pod("there", nodeSelector={"kubernetes.io/hostname": "n"})
+        await found.until("there", phase_is("Running"))
+        await found.pod("not-there", nodeSelector={"disk": "ssd"})
+        pod = await found.until("not-there", phase_is("Failed"))
+        assert pod["status"]["reason"] == "NodeAffinity"
+        assert (await found.until_told("NodeAffinity"))["message"] == (
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        )
+
+
 async def test_a_critical_pod_begins_once_another_has_made_room(tmp_path: Path) -> None:
     runtime = FakeRuntime(images={IMAGE})
     async with world(tmp_path, runtime) as found:
