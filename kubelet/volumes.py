@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kubelet.atomicfiles import write_atomically
 from kubelet.claimed_volumes import claimed, is_claimed
+from kubelet.podcgroup import pod_limits
 from kubelet.resources import quantity, whole
 from kubelet.volumecontent import CONTENT_KINDS, MountFailed, Sources, VolumeFailure, volume_files
 from machinery.api.resource import Object
@@ -67,16 +68,27 @@ def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Pat
             _in_memory(directory, sources)
         write_atomically(directory, files, gid)
     else:
-        _empty_dir(directory, volume[kind] or {}, gid)
+        spec = volume[kind] or {}
+        size = memory_volume_size(pod, spec, whole((sources.allocatable or {}).get("memory", "0")))
+        _empty_dir(directory, spec, gid, size)
     return directory
 
 
-def _empty_dir(directory: Path, spec: Object, gid: int | None) -> None:
+def memory_volume_size(pod: Object, spec: Object, allocatable: int) -> int:
+    """Bytes that an emptyDir in memory may hold: what the node gives to pods, the pod, and the volume; 0 is no limit.
+
+    As upstream has it since KEP-1967; the kernel's own default would be half of the machine's memory.
+    """
+    limits = (allocatable, pod_limits(pod).memory, whole(spec.get("sizeLimit") or "0"))
+    return min(filter(None, limits), default=0)
+
+
+def _empty_dir(directory: Path, spec: Object, gid: int | None, size: int) -> None:
     if directory.is_dir() and (spec.get("medium") != "Memory" or os.path.ismount(directory)):
         return
     directory.mkdir(parents=True, exist_ok=True)
     if spec.get("medium") == "Memory":
-        limit = (f"size={whole(spec['sizeLimit'])}",) if spec.get("sizeLimit") else ()
+        limit = (f"size={size}",) if size else ()
         mount(Mount("tmpfs", "tmpfs", str(directory), ("relatime", "mode=0777", *limit)))
     directory.chmod(0o777)
     if gid is not None:

@@ -13,7 +13,7 @@ import pytest
 from kubelet.podfiles import container_mounts
 from kubelet.subpaths import sub_path
 from kubelet.volumecontent import MountFailed, Sources, VolumeFailure, tokens_of
-from kubelet.volumes import set_up, take_down
+from kubelet.volumes import memory_volume_size, set_up, take_down
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS
 from machinery.linux.mount import mount_points, unmount
@@ -232,6 +232,27 @@ def test_a_sub_path_is_what_it_was_whatever_a_container_makes_of_it(tmp_path: Pa
     (volume / "a").unlink()
     (volume / "a").write_text("a file now")
     assert sub_path(volume, "a", tmp_path / "places/0").read_text() == "a file now"
+
+
+@pytest.mark.parametrize(
+    ("limits", "size_limit", "size"),
+    [
+        ([], None, 8 << 30),
+        (["1Gi", "1Gi"], None, 2 << 30),
+        (["1Gi", ""], None, 8 << 30),
+        (["1Gi"], "64Mi", 64 << 20),
+        (["1Gi"], "2Gi", 1 << 30),
+        (["9Gi"], None, 8 << 30),
+        ([], "0", 8 << 30),
+    ],
+)
+def test_an_empty_dir_in_memory_holds_what_pod_node_and_volume_allow(
+    limits: list[str], size_limit: str | None, size: int
+) -> None:
+    resources = [{"limits": {"memory": limit}} if limit else {} for limit in limits or [""]]
+    pod = {"spec": {"containers": [{"name": f"c{i}", "resources": each} for i, each in enumerate(resources)]}}
+    spec = {"medium": "Memory", **({"sizeLimit": size_limit} if size_limit else {})}
+    assert memory_volume_size(pod, spec, 8 << 30) == size
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
