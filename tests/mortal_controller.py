@@ -79,6 +79,7 @@ class _Still(SystemClock):
     """One moment for all that is made, so that an example does the same each time that it is tried."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._now = datetime.now(UTC)
 
     def now(self) -> datetime:
