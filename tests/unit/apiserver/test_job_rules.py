@@ -80,7 +80,8 @@ FAILURE, SUCCESS = "spec.podFailurePolicy.rules[0]", "spec.successPolicy.rules[0
             f'{FAILURE}.action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"]',
             f'{FAILURE}.onExitCodes.operator: Required value: valid values: ["In" "NotIn"]',
             f"{FAILURE}.onExitCodes.values: Invalid value: []: at least one value is required",
-            f'{FAILURE}.onPodConditions[0].status: Unsupported value: "?": supported values: "False", "True", "Unknown"',
+            f'{FAILURE}.onPodConditions[0].status: Unsupported value: "?": supported values: "False", "True",'
+            ' "Unknown"',
             f"{FAILURE}: Invalid value: specifying both OnExitCodes and OnPodConditions is not supported"]),
         (failure(action="Ignore", onPodConditions=[{"type": "DisruptionTarget"}]), []),
         (failure(action="FailIndex"), [
