@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -111,6 +112,8 @@ class Pki:
         self.service_account_key = token_key
         self.ca_certificate = directory / "ca.crt"
         self._kept: dict[str, Identity] = {}
+        # One pair at a time: the start and a network that changes meanwhile ask for the kubelet's at once.
+        self._making = threading.Lock()
         self._server_context: ssl.SSLContext | None = None
 
     @classmethod
@@ -218,12 +221,13 @@ class Pki:
     def _keep(self, file: str, identity: Identity, now: datetime) -> bool:
         self._kept[file] = identity
         pair = self._paths(file)
-        if self._suffices(pair, identity, now):
-            return False
-        certificate, key = self.authority.issue(identity, now)
-        # A crash between the two leaves a pair that doesn't match; the next start sees that and issues both anew.
-        write_private(pair.key, key)
-        write_private(pair.certificate, certificate)
+        with self._making:
+            if self._suffices(pair, identity, now):
+                return False
+            certificate, key = self.authority.issue(identity, now)
+            # A crash between the two leaves a pair that doesn't match; the next start sees that and issues both anew.
+            write_private(pair.key, key)
+            write_private(pair.certificate, certificate)
         return True
 
     def _suffices(self, pair: KeyPair, identity: Identity, now: datetime) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -89,3 +91,16 @@ async def test_a_live_listener_follows_a_renewal(tmp_path: Path) -> None:
         before = await serial(port)
         assert pki.serve(["later.example.com"], [])
         assert await serial(port) != before
+
+
+def test_a_pair_that_many_ask_for_at_once_is_made_once(tmp_path: Path) -> None:
+    pki = Pki.load_or_create(tmp_path, names=["localhost"])
+    began = threading.Barrier(8)
+
+    def ask(_: int) -> tuple[str, str]:
+        began.wait()
+        pair = pki.server_for("kubelet", "system:node:n", ("n",), ("192.0.2.1",))
+        return Path(pair.key).read_text(), Path(pair.certificate).read_text()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
