@@ -102,8 +102,9 @@ def _target(metric: Object, current: Object) -> str:
         now_at = found.get("averageUtilization")
         return f"{name}: {UNKNOWN if now_at is None else f'{now_at}%'}/{target['averageUtilization']}%"
     key = "averageValue" if target.get("averageValue") is not None else "value"
-    average = " (avg)" if key == "averageValue" and source != "resource" else ""
-    return f"{name + ': ' if source == 'resource' else ''}{found.get(key, UNKNOWN)}/{target.get(key, '')}{average}"
+    average = " (avg)" if key == "averageValue" and source in ("object", "external") else ""
+    of_resource = f"{name}: " if source in ("resource", "containerResource") else ""
+    return f"{of_resource}{found.get(key, UNKNOWN)}/{target.get(key, '')}{average}"
 
 
 def _minimum(autoscaler: Object, now: datetime) -> str:

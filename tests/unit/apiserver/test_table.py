@@ -8,7 +8,7 @@ import pytest
 
 from apiserver.table import column_definitions, table
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import DEPLOYMENTS, NODES, PODS, RESOURCES
+from machinery.api.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, NODES, PODS, RESOURCES
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 
@@ -55,3 +55,28 @@ def test_a_pods_status_is_its_containers_reason_first(status: Object, said: str)
 def test_a_cordoned_node_says_so() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     assert cells(NODES, {"spec": {"unschedulable": True}, "status": ready})[1] == "Ready,SchedulingDisabled"
+
+
+def of_average(kind: str, **named: object) -> Object:
+    return {"type": kind, kind[0].lower() + kind[1:]: {**named, "target": {"averageValue": "10"}}}
+
+
+METRIC = {"metric": {"name": "m"}}
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (of_average("Resource", name="memory"), "memory: <unknown>/10"),
+        (of_average("ContainerResource", name="memory", container="c"), "memory: <unknown>/10"),
+        (of_average("Pods", **METRIC), "<unknown>/10"),
+        (of_average("Object", **METRIC), "<unknown>/10 (avg)"),
+        (of_average("External", **METRIC), "<unknown>/10 (avg)"),
+        ({"type": "External", "external": {**METRIC, "target": {"value": "10"}}}, "<unknown>/10"),
+    ],
+)
+def test_what_an_autoscaler_aims_at(metric: Object, said: str) -> None:
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, "metrics": [metric]}
+    # A metric that tells nothing has a bare entry.
+    shown = cells(HORIZONTAL_POD_AUTOSCALERS, {"spec": spec, "status": {"currentMetrics": [{"type": ""}]}})
+    assert said in shown
