@@ -52,7 +52,7 @@ class Machine:
         return self.addresses[0]
 
     def follow(self, follower: Follower) -> None:
-        """Calls it after each change of addresses and routes; who asked first is called first."""
+        """Calls it after each change of addresses and of the ways out; who asked first is called first."""
         self._followers.append(follower)
 
     def follow_time(self, follower: Follower) -> None:
@@ -63,7 +63,7 @@ class Machine:
         """Reads how it is, and tells the followers where it is otherwise than before."""
         before, was = self.found, self.addresses
         self.found = await asyncio.to_thread(read)
-        if self.found == before:
+        if self.addresses == was and is_same_place(before, self.found):
             return
         if before.addresses and self.addresses != was:
             LOG.info("the node is known by %s now, no longer by %s", ", ".join(self.addresses), ", ".join(was))
@@ -98,6 +98,19 @@ async def _tell(followers: Iterable[Follower]) -> None:
     for follower in followers:
         with contain("network"):
             await follower()
+
+
+def is_same_place(before: Whereabouts, after: Whereabouts) -> bool:
+    """Whether others reach the machine as before, and it them: routes and links of containers come and go."""
+    return _place(before) == _place(after)
+
+
+def _place(found: Whereabouts) -> tuple[set[str], set[Way]]:
+    """The addresses that are up, and the default routes."""
+    return (
+        {each.ip for each in found.addresses if each.is_up},
+        {way for way in found.ways if not way.network.prefixlen},
+    )
 
 
 def node_address(found: Whereabouts, own: str, family: Family = IPV4) -> str:

@@ -12,7 +12,7 @@ from machinery.ip_families import FAMILIES
 from machinery.linux.addresses import Address, Way, Whereabouts
 from minikube_py.config import Config
 from minikube_py.keys import server_names
-from minikube_py.whereabouts import Machine, clashes, described, strange
+from minikube_py.whereabouts import Machine, clashes, described, is_same_place, strange
 
 CONFIG = replace(Config(), pod_cidr=("10.244.0.0/16",), service_cidr=("10.96.0.0/16",))
 BRIDGE = Address("10.244.0.1", CONFIG.bridge, "bridge")
@@ -64,6 +64,21 @@ def test_the_clusters_ranges_meet_routes_of_others(
                          service_cidr=("10.96.0.0/16", "fd00:10:96::/112"))  # fmt: skip
     found = clashes([Way(ip_network(network), interface)], config, is_started=is_started)
     assert [clash.cidr for clash in found] == met
+
+
+@pytest.mark.parametrize(
+    ("after", "is_same"),
+    [
+        (Whereabouts((BRIDGE, WIFI), (DEFAULT,)), True),
+        (Whereabouts((BRIDGE, WIFI), (DEFAULT, Way(ip_network("172.17.0.0/16"), "docker0"))), True),
+        (Whereabouts((BRIDGE, WIFI, Address("10.244.0.1", "veth1", "veth")), (DEFAULT,)), True),
+        (Whereabouts((BRIDGE, WIFI)), False),
+        (Whereabouts((BRIDGE, WIFI, Address("2001:db8::5", "wlan0")), (DEFAULT,)), False),
+        (Whereabouts((BRIDGE, Address("192.168.1.5", "wlan0", is_up=False)), (DEFAULT,)), False),
+    ],
+)
+def test_what_containers_do_is_no_move(after: Whereabouts, is_same: bool) -> None:  # noqa: FBT001
+    assert is_same_place(Whereabouts((BRIDGE, WIFI), (DEFAULT,)), after) == is_same
 
 
 def test_an_address_to_listen_on_that_the_machine_lacks_is_told() -> None:
