@@ -6,20 +6,19 @@ import asyncio
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
 from apiserver.audience import Audience, Encode
 from apiserver.cache_entry import KEY_PREFIX, Entry
 from machinery.api.errors import Expired
+from machinery.structs import Struct
 
 RING = 1024
 SLOW_WATCHER = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class CacheEvent:
+class CacheEvent(Struct, frozen=True):
     """`previous` is the entry before (None: ADDED); a DELETED entry is the last state under the deletion's revision."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 KEY_PREFIX = "/registry/"
 
@@ -26,8 +26,7 @@ _SWEPT_AT_ONCE = 256
 """Letting go of many objects in one go would hold the loop."""
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How many entries keep their parsed form: `least` always, up to `most` those used within `seconds`."""
 
     least: int = 1024

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from machinery.features import FEATURES
 from machinery.pki import Pki
+from machinery.structs import Struct, field
 
 
-@dataclass(frozen=True)
-class ApiServerConfig:
+class ApiServerConfig(Struct, frozen=True):
     """`bind` and `port` are where it listens (port 0: any free one), `advertise_address` what the
     `kubernetes` Service points to. `service_cidrs` give Services their addresses, one a family, the default first."""
 

@@ -16,13 +16,13 @@ import orjson
 from machinery.api.errors import NotAcceptable
 from machinery.api.resource import Object, Resource, Subresource
 from machinery.api.resources import RESOURCES
+from machinery.structs import Struct
 
 _JSON_RANGES = ("application/json", "application/*", "*/*")
 _AGGREGATED = ("v2", "v2beta1")
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes = b""

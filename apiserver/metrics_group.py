@@ -6,7 +6,6 @@ Its two kinds are read only and nowhere stored: what is asked for is read then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import unquote
@@ -23,6 +22,7 @@ from machinery.api.resources import NODES, PODS
 from machinery.api.selectors import parse_fields, parse_labels
 from machinery.api.timestamps import rfc3339
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 from machinery.usage import Usage, Usages, UsageSource
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
@@ -31,8 +31,7 @@ POD_METRICS = Resource(GROUP, VERSION, "PodMetrics", "pods", verbs=("get", "list
 _ROOT = f"/apis/{GROUP}/{VERSION}/"
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     resource: Resource
     namespace: str = ""
     name: str = ""

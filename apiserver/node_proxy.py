@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.pod_logs import kubelet_error, log_container, log_options, log_path
@@ -15,6 +14,7 @@ from machinery.client.cache import Cache
 from machinery.ip_families import host_port
 from machinery.pki import Pki
 from machinery.streams.backend import Backend
+from machinery.structs import Struct
 
 if TYPE_CHECKING:
     import ssl
@@ -27,8 +27,7 @@ _CHUNK = 64 * 1024
 _ERROR_LENGTH = 50_000
 
 
-@dataclass(frozen=True)
-class Kubelet:
+class Kubelet(Struct, frozen=True):
     """Where a node's kubelet listens."""
 
     host: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from machinery.api.errors import BadRequest, Cause, InternalError, StatusError, invalid
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 _TRUE = ("", "true", "1", "True", "TRUE", "t", "T")
 
 
-@dataclass(frozen=True)
-class LogOptions:
+class LogOptions(Struct, frozen=True):
     """The query of `pods/log`; None where the client left it out."""
 
     container: str = ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from machinery.api.errors import forbidden
 from machinery.api.pod_resources import Amounts, minus, plus
@@ -18,10 +17,10 @@ from machinery.api.quota import ResourceQuota, covers, names_about, share, text,
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import PODS, RESOURCE_QUOTAS
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 
-@dataclass
-class _Sum:
+class _Sum(Struct):
     """What objects of one resource use of one quota: those that are there, and those that are on their way."""
 
     quota: ResourceQuota
@@ -33,8 +32,7 @@ class _Sum:
         return plus(self.there, self.coming)
 
 
-@dataclass(eq=False)
-class _Reservation:
+class _Reservation(Struct, eq=False):
     """One write. It can only succeed on what it was decided on, so any change of the object ends it."""
 
     new: Object
@@ -43,8 +41,7 @@ class _Reservation:
     """By the quota's uid."""
 
 
-@dataclass
-class Quotas:
+class Quotas(Struct):
     """Holds the quotas of all namespaces against what is written through one API server."""
 
     cache: Cache

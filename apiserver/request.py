@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from machinery.api.resource import Resource
+from machinery.structs import Struct, field
 
 
-@dataclass(frozen=True)
-class User:
+class User(Struct, frozen=True):
     """Whoever was authenticated; `extra` as in `authentication.k8s.io` UserInfo."""
 
     name: str
@@ -22,8 +21,7 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 LOOPBACK = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 
-@dataclass(frozen=True)
-class Attributes:
+class Attributes(Struct, frozen=True):
     """What authorization decides on. Either `resource_name`-style fields are set or `path` is.
 
     `api_group` and `resource` are plain words, as reviews may ask about resources that don't exist.
@@ -40,8 +38,7 @@ class Attributes:
     path: str = ""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """Which object or collection a request is about."""
 
     resource: Resource

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from ipaddress import ip_address
 
 from apiserver.admission.certificates import certificate_requester, certificate_rights, certificate_subject
@@ -40,6 +39,7 @@ from machinery.api.resources import CERTIFICATE_SIGNING_REQUESTS, RESOURCES
 from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
 from machinery.pki import Pki
+from machinery.structs import replace
 from machinery.usage import UsageSource
 
 _log = logging.getLogger(__name__)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from apiserver.stored_value import names_of, row_of
 from machinery.api.errors import Cause, StorageReadError
 from machinery.api.resource import Object
 from machinery.client.client import Client
 from machinery.client.recorder import EventRecorder
+from machinery.structs import Struct
 
 REASON = "StoredObjectUnreadable"
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """One such value, and why nobody can read it."""
 
     key: str

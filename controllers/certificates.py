@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -23,6 +22,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import CERTIFICATE_SIGNING_REQUESTS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 Sign = Callable[[x509.CertificateSigningRequest, Sequence[str], datetime, timedelta | None], bytes]
 """(request, usages, now, lifetime) -> a certificate in PEM; raises ValueError."""
@@ -33,8 +33,7 @@ _KEPT = timedelta(hours=1)
 _WAITED_FOR = timedelta(hours=24)
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     csr: CertificateSigningRequest
 
 

@@ -7,7 +7,6 @@ when it was due.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,6 +31,7 @@ from machinery.api.resources import CRON_JOBS, JOBS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import CronJob, Job
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
@@ -42,8 +42,7 @@ _LONGEST = 600.0
 """A machine that sleeps passes a time without having waited for it: the clock of waits stands still meanwhile."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The CronJob, the Jobs that it controls, and the names that other Jobs of the namespace have."""
 
     cron_job: CronJob
@@ -51,8 +50,7 @@ class State:
     taken: frozenset[str] = frozenset()
 
 
-@dataclass
-class Ledger:
+class Ledger(Struct):
     """The status as it will be, and what is told of the changes."""
 
     cron_job: CronJob

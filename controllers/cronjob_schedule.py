@@ -5,16 +5,15 @@ So an hour that the clocks skip has no run, and one that they repeat has two, as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from machinery.api.cron import Schedule
+from machinery.structs import Struct
 
 _MANY = 100
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(Struct, frozen=True):
     """The last time that has passed since the last look, and how many had in all (an estimate beyond two)."""
 
     latest: datetime | None = None

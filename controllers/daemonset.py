@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -36,13 +35,13 @@ from machinery.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PO
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import ControllerRevision, DaemonSet, Node, Pod, View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 BURST = 250
 SELECTING_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The DaemonSet, all nodes, its pods and revisions, pods that it could adopt, how often pods failed by node."""
 
     daemon_set: DaemonSet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.daemonset_nodes import Wants
@@ -11,13 +10,13 @@ from controllers.daemonset_rollout import split
 from controllers.plan import Record
 from machinery.api.timestamps import parse_time
 from machinery.api.views import DaemonSet, Pod
+from machinery.structs import Struct
 
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 900.0
 _FORGOTTEN_AFTER = 2 * _LONGEST_DELAY
 
 
-@dataclass(frozen=True)
-class Chore:
+class Chore(Struct, frozen=True):
     """One thing to do: a pod to delete, with what is told of it; or, where `pod` is None, one to make on `node`.
 
     With `wait` (seconds) it is for later.
@@ -29,8 +28,7 @@ class Chore:
     wait: float = 0.0
 
 
-@dataclass(frozen=True)
-class Tending:
+class Tending(Struct, frozen=True):
     """What chores are decided with: how often pods of a node have failed in a row, and which pods are available."""
 
     daemon_set: DaemonSet
@@ -118,8 +116,7 @@ class Failures:
         self._known = {uid: known for uid, known in self._known.items() if uid in kept}
 
 
-@dataclass(frozen=True)
-class _Failed:
+class _Failed(Struct, frozen=True):
     number: int
     uid: str
     created: datetime

@@ -7,15 +7,14 @@ the old one, which goes once the new one is available.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from controllers.history import POD_LABEL
 from controllers.rollout import share
 from machinery.api.views import DaemonSet, Pod
+from machinery.structs import Struct, field
 
 
-@dataclass(frozen=True)
-class NodePods:
+class NodePods(Struct, frozen=True):
     """The pods of one node that are not being deleted; `wanted` says whether a new one may come there."""
 
     node: str
@@ -29,8 +28,7 @@ class NodePods:
         return len(self.old) > 1 or len(self.new) > 1
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """Pods to delete, and nodes that get a new one."""
 
     deleted: list[Pod] = field(default_factory=list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.claiming import adopters, claims, controlled, is_selected, orphans, selecting
@@ -41,12 +40,12 @@ from machinery.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 SELECTING_ALL = "This deployment is selecting all pods. A non-empty selector is required."
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The Deployment, the ReplicaSets that it controls, and with Recreate, which must wait for them, their pods.
 
     `orphans` are sets that its selector matches and nobody controls; `namesake` has the name that the next set would

@@ -6,7 +6,6 @@ The status is written only where nobody was faster: an eviction that was granted
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controllers.plan import Action, Controller, Key, Plan, Record, itself, key_of, nobody, status_update
@@ -29,6 +28,7 @@ from machinery.api.selectors import stored_selector
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Pod, View, Workload
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 _DELETION_TIMEOUT = timedelta(minutes=2)
 _GATHERS_FOR = 0.05
@@ -36,8 +36,7 @@ _OWNERS = {row.kind: row for row in (REPLICA_SETS, REPLICATION_CONTROLLERS, STAT
 _WITHOUT_SCALE = {row.kind: row for row in (CRON_JOBS, DAEMON_SETS, JOBS)}
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """What a pod's owner wants: its replicas, or why that can't be known."""
 
     uid: str
@@ -45,8 +44,7 @@ class Scale:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`scales` is by the uid of the pod's controller."""
 
     budget: PodDisruptionBudget

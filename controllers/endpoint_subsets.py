@@ -6,11 +6,11 @@ Ports and subsets are sorted by a hash of a Go value's text, as upstream does; s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import ceil
 
 from controllers.endpoint_ports import by_hash, go_optional
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 MOST_ADDRESSES = 1000
 """In all subsets; the rest is left out, those not ready first."""
@@ -19,8 +19,7 @@ Port = tuple[str, int, str, str | None]
 AddressKey = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """One address, and the ports that it answers on: none for a headless Service without ports."""
 
     address: Object

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.endpoint_ports import target_port
@@ -25,14 +24,14 @@ from machinery.api.resources import ENDPOINTS, PODS, SERVICES
 from machinery.api.selectors import from_labels
 from machinery.api.views import Endpoints, Pod, Service, View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`service` is None where it is gone, `stored` where there are no Endpoints yet."""
 
     service: Service | None

@@ -6,7 +6,6 @@ A Service that nothing answers for keeps one empty slice, which tells clients th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.endpoint_hints import hinted
@@ -45,13 +44,13 @@ from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from machinery.api.selectors import from_labels
 from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 MANAGER = "endpointslice-controller.k8s.io"
 _RESERVED = (SERVICE_NAME, MANAGED_BY, HEADLESS)
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`zones` has the nodes that there are, each with its zone or ""; `trigger` is since when the change is due."""
 
     service: Service

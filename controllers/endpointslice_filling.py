@@ -6,11 +6,11 @@ All of it works on endpoints of one Service, address type and set of ports.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from controllers.plan import Key
 from machinery.api.resource import Object
 from machinery.api.views import EndpointSlice
+from machinery.structs import Struct, field, replace
 
 MOST_ENDPOINTS = 100
 """In one slice."""
@@ -19,8 +19,7 @@ Identity = tuple[tuple[str, ...], str, Key]
 """What makes an endpoint the same although its conditions change: addresses, hostname and target."""
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """A slice as it shall be; `was` is the stored one that becomes it, None for a new one."""
 
     endpoints: tuple[Object, ...]
@@ -29,8 +28,7 @@ class Slice:
     was: EndpointSlice | None = None
 
 
-@dataclass(frozen=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """Of slices: what to create, to update, to delete, and what stays as it is."""
 
     created: tuple[Slice, ...] = ()
@@ -47,8 +45,7 @@ class Changes:
         )
 
 
-@dataclass
-class _Room:
+class _Room(Struct):
     """A stored slice, with the endpoints that it keeps and gets."""
 
     stored: EndpointSlice

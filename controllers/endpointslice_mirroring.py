@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controllers.endpoint_ports import PortsKey, ports_key, slice_port, sorted_ports
@@ -28,6 +27,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from machinery.api.views import SERVICE_NAME, Endpoints, EndpointSlice, Service
 from machinery.client.cache import Cache
+from machinery.structs import Struct, field, replace
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 MOST_ADDRESSES = 1000
@@ -37,24 +37,21 @@ _LEADER = "control-plane.alpha.kubernetes.io/leader"
 _NOT_MIRRORED = (TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`endpoints` is None where there are none to mirror."""
 
     endpoints: Endpoints | None
     slices: tuple[EndpointSlice, ...]
 
 
-@dataclass
-class _Wanted:
+class _Wanted(Struct):
     """One slice to be: the endpoints of an address type and a set of ports."""
 
     ports: tuple[Object, ...]
     endpoints: dict[Identity, Object] = field(default_factory=dict)
 
 
-@dataclass
-class _Mirror:
+class _Mirror(Struct):
     wanted: dict[tuple[str, PortsKey], _Wanted] = field(default_factory=dict)
     invalid: int = 0
     skipped: int = 0

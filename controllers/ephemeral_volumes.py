@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from controllers.plan import Action, Controller, Create, Key, Plan, Record, controller_owner, key_of, owner_reference
@@ -12,10 +11,10 @@ from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from machinery.api.views import Pod, View
 from machinery.api.volumes import claim_names, ephemeral_claim, not_owned
 from machinery.client.cache import Cache
+from machinery.structs import Struct, field
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`claims` are by name those that exist, whoever's they are."""
 
     pod: Pod

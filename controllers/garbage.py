@@ -7,7 +7,6 @@ dependents that block it, one with `orphan` lets its dependents go first.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Controller, Delete, Key, Patch, Plan, key_of, nobody
@@ -15,6 +14,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_KIND, EVENTS, RESOURCES
 from machinery.api.views import View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 COLLECTED = tuple(
@@ -22,14 +22,12 @@ COLLECTED = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Dependent:
+class Dependent(Struct, frozen=True):
     resource: Resource
     view: View
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The object, its owners as they are now (None: gone), and what depends on it where that decides."""
 
     resource: Resource

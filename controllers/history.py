@@ -7,7 +7,6 @@ that comes back takes its old revision with it to the end of the row (apps/v1 Co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from controllers.claiming import controlled, orphans
 from controllers.plan import Action, Create, Delete, Update, key_of, owner_reference
@@ -16,13 +15,13 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONTROLLER_REVISIONS
 from machinery.api.views import ControllerRevision, View, Workload
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 POD_LABEL = "controller-revision-hash"
 _LONGEST_PREFIX = 223
 
 
-@dataclass(frozen=True)
-class History:
+class History(Struct, frozen=True):
     """An owner's revisions, oldest first; `orphans` are such as it could adopt.
 
     `name` and `collisions` are what a new revision of the present template is called, and the collision count that the

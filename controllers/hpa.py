@@ -7,7 +7,6 @@ recommended, so that nothing shrinks before a window has passed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controllers.hpa_limits import Memory, limit
@@ -23,6 +22,7 @@ from machinery.api.selectors import parse_labels
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import HorizontalPodAutoscaler, Pod
 from machinery.client.cache import Cache
+from machinery.structs import Struct, field
 from machinery.usage import PodUsage, Usages
 
 PERIOD = timedelta(seconds=15)
@@ -32,8 +32,7 @@ _NO_SELECTOR = "the HPA target's scale is missing a selector"
 _GOT_SCALE = ("True", "SucceededGetScale", "the HPA controller was able to get the target's current scale")
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`missing` is why there is no target; `rivals` are all autoscalers that control the pods, itself among them."""
 
     autoscaler: HorizontalPodAutoscaler
@@ -45,8 +44,7 @@ class State:
     rivals: tuple[str, ...] = ()
 
 
-@dataclass
-class Draft:
+class Draft(Struct):
     """The status as it becomes, and what is told of it."""
 
     autoscaler: HorizontalPodAutoscaler
@@ -78,8 +76,7 @@ class Draft:
         }
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`memory` is what is remembered, `unscaled` what is where the change of size fails."""
 
     plan: Plan
@@ -230,8 +227,7 @@ def observer(latest: Callable[[], Usages]) -> Callable[[Cache, Key], State | Non
     return observe
 
 
-@dataclass
-class _Remembered:
+class _Remembered(Struct):
     """What the autoscaler of a uid has done, and when it decides again; a change of its spec does not hurry it."""
 
     uid: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from machinery.api.resource import Object
 from machinery.api.views import HorizontalPodAutoscaler
+from machinery.structs import Struct
 
 _DOWN_WINDOW = 300
 _FACTOR, _LEAST = 2, 4
@@ -17,8 +17,7 @@ _MEMORY = timedelta(hours=1)
 """The longest window and period that the API takes."""
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What an autoscaler has recommended and changed of late, each with its time; negative changes are down."""
 
     recommendations: tuple[tuple[datetime, int], ...] = ()
@@ -35,8 +34,7 @@ def _recent(entries: Iterable[tuple[datetime, int]], now: datetime) -> Iterable[
     return (entry for entry in entries if entry[0] > now - _MEMORY)
 
 
-@dataclass(frozen=True)
-class Limited:
+class Limited(Struct, frozen=True):
     """What is left of a recommendation, and the conditions that tell of it: (status, reason, message)."""
 
     replicas: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from controllers.selection import go_text
 from machinery.api import quantity
 from machinery.api.resource import Object
 from machinery.api.views import HorizontalPodAutoscaler, Pod
+from machinery.structs import Struct
 from machinery.usage import PodUsage
 
 T = TypeVar("T")
@@ -31,8 +31,7 @@ _NO_TARGET = (
 )
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What the metrics are about: the pods that the target's selector matches, and what they use by name.
 
     `replicas` are wanted, `there` are so many by the target's status; `answers` tells what other servers measure.
@@ -48,8 +47,7 @@ class Scene:
     answers: Answers = nobody
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`status` is the entry of `currentMetrics`, bare where `error` says why the metric tells nothing.
 
     `reason` and `said` are what an Event and the condition then tell; `error` is worded for the whole of the metrics.

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from controllers.hpa_replicas import MetricError, Sample
@@ -15,13 +14,13 @@ from machinery.api.resource import Object
 from machinery.api.resources import RESOURCES
 from machinery.api.selectors import stored_selector
 from machinery.api.timestamps import parse_time
+from machinery.structs import Struct
 
 _WINDOW = timedelta(minutes=1)
 _PLAIN = "the server could not find the requested resource"
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Struct, frozen=True):
     """A list of values in one of the two APIs: below which path, and of what has which labels."""
 
     group: str

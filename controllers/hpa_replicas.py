@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from machinery.api import quantity
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
 from machinery.api.views import Pod
+from machinery.structs import Struct
 
 _INITIALIZATION = timedelta(minutes=5)
 _READINESS_DELAY = timedelta(seconds=30)
@@ -24,8 +24,7 @@ class MetricError(Exception):
     """Why a metric tells nothing, as Events and conditions word it."""
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """What a pod uses, seen over `window` until `at`."""
 
     value: int
@@ -33,8 +32,7 @@ class Sample:
     window: timedelta
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """Which ratios of usage to target are near enough to 1: down to 1 - `down`, up to 1 + `up`."""
 
     up: float = 0.1
@@ -44,8 +42,7 @@ class Tolerance:
         return 1.0 - self.down <= ratio <= 1.0 + self.up
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """`utilization` is the percentage of the requests, None where the target is a plain value."""
 
     replicas: int
@@ -53,8 +50,7 @@ class Proposal:
     utilization: int | None = None
 
 
-@dataclass(frozen=True)
-class _Groups:
+class _Groups(Struct, frozen=True):
     ready: Mapping[str, int]
     unready: frozenset[str]
     missing: frozenset[str]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from machinery.api import selectors
 from machinery.api.resource import Resource
 from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS, RESOURCES
 from machinery.api.views import HorizontalPodAutoscaler, Pod, Workload
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """What is scaled: a resource with the scale sub-resource."""
 
     resource: Resource

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controllers.job_pods import finished_at, is_failed, is_tracked
 from machinery.api.views import Job, Pod
+from machinery.structs import Struct, field
 
 _FIRST, _LONGEST = 10.0, 600.0
 
 
-@dataclass(frozen=True)
-class Failures:
+class Failures(Struct, frozen=True):
     """The pods (uid: when) that failed since one last succeeded."""
 
     succeeded: datetime | None = None

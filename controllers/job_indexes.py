@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Indexes:
+class Indexes(Struct, frozen=True):
     """A set of indexes as ordered ranges that neither meet nor overlap."""
 
     ranges: tuple[range, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from controllers.job_pods import is_ours, is_tracked, untracked
@@ -11,6 +10,7 @@ from controllers.plan import Controller, Key, Plan, key_of, nobody
 from machinery.api.resources import JOBS, PODS
 from machinery.api.views import Job, Pod
 from machinery.client.cache import Cache, Change
+from machinery.structs import replace
 
 
 def plan(pod: Pod, now: datetime) -> Plan:

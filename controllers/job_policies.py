@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from controllers.job_indexes import Indexes
 from machinery.api.resource import Object
 from machinery.api.views import Job, Pod
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """What the policy makes of a failed pod: the rule's action, empty where none matched, and FailJob's message."""
 
     action: str = ""

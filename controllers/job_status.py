@@ -7,7 +7,6 @@ seen without it: wherever the process dies in between, the next look goes on fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from controllers.job_indexes import Indexes
 from controllers.job_pods import has_index_of, index_of, is_failed, is_tracked
@@ -15,13 +14,13 @@ from controllers.job_policies import failure_of
 from controllers.job_tally import State, Tally, Verdict
 from machinery.api.resource import Object
 from machinery.api.views import Job, Pod
+from machinery.structs import Struct
 
 MOST_UNCOUNTED = 500
 """So the lists of uids stay below 20 KB, and one big Job lets others have their turn."""
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """What is at work once the plan's actions are done."""
 
     active: int
@@ -29,8 +28,7 @@ class Work:
     terminating: int
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """The status to write, and the pods that may go once it is written."""
 
     status: Object

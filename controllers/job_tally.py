@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controllers.job_backoff import Failures
@@ -21,12 +20,12 @@ from controllers.job_pods import (
 from controllers.job_policies import failure_of, success_of
 from machinery.api.timestamps import parse_time
 from machinery.api.views import Job, Pod
+from machinery.structs import Struct, field
 
 POD_FAILURE_POLICY = "PodFailurePolicy"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The Job, the pods that it controls, and pods that its selector matches and nobody controls."""
 
     job: Job
@@ -35,8 +34,7 @@ class State:
     failures: Failures = Failures()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """That the Job ends, and why: `interim` is the condition that says so before all is counted."""
 
     interim: str
@@ -52,8 +50,7 @@ class Verdict:
         return "Complete" if self.is_success else "Failed"
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """`succeeded` and `failed` include what is not yet counted in the status.
 
     `lost` are the indexes that failed for good, None where they are not told apart; `awaited` are failed pods, by

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import (
@@ -25,6 +24,7 @@ from machinery.api.resources import NAMESPACES, PODS, RESOURCES
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Namespace, View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 CONTENT = tuple(row for row in RESOURCES if row.namespaced and row.is_stored and row.stored_as is None)
 _WORDS = {
@@ -39,8 +39,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     namespace: Namespace
     content: tuple[tuple[Resource, View], ...]
 

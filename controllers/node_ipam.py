@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_network
@@ -13,6 +12,7 @@ from machinery.api.resources import NODES
 from machinery.api.views import Node, field
 from machinery.client.cache import Cache
 from machinery.ip_families import Family, Network, family_of, networks
+from machinery.structs import Struct
 
 _RETRY = 60.0
 
@@ -21,8 +21,7 @@ class RangedNode(Node):
     pod_cidrs: field[list[str]] = field("spec.podCIDRs", [])
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`taken` are the ranges of all other nodes."""
 
     node: RangedNode

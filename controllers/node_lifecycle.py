@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Controller, Key, Patch, Plan, UpdateStatus, itself, key_of, with_status
@@ -12,6 +11,7 @@ from machinery.api.resources import LEASES, NODES
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Node
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 GRACE = 50.0
 _PREFIX = "node.kubernetes.io/"
@@ -27,8 +27,7 @@ _EVICTING = ("not-ready", "unreachable")
 _OWN = {f"{_PREFIX}{name}" for name in (*_BY_CONDITION.values(), "unschedulable")}
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`renewed` is when the node last gave a sign of life, None where it never has."""
 
     node: Node

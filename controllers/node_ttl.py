@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Key, Patch, Plan, itself, key_of
 from machinery.api.resources import NODES
 from machinery.api.views import Node
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 ANNOTATION = "node.alpha.kubernetes.io/ttl"
 _STEPS = ((0, 100, 0), (90, 500, 15), (450, 1000, 30), (900, 2000, 60), (1800, 1 << 62, 300))
 """(fewest nodes, most nodes, seconds); they overlap, so that one node more or less changes nothing to and fro."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     node: Node
     count: int
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.selectors import LabelSelector
 from machinery.api.views import View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 
 class Key(NamedTuple):
@@ -23,8 +23,7 @@ class Key(NamedTuple):
     """For controllers of many resources; the others know which theirs is."""
 
 
-@dataclass(frozen=True)
-class Create:
+class Create(Struct, frozen=True):
     resource: Resource
     obj: Object
     about: Object | None = None
@@ -35,21 +34,18 @@ class Create:
     """The Event of its success, where that has words of its own."""
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(Struct, frozen=True):
     resource: Resource
     obj: Object
     subresource: str = ""
 
 
-@dataclass(frozen=True)
-class UpdateStatus:
+class UpdateStatus(Struct, frozen=True):
     resource: Resource
     obj: Object
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """A merge patch, or a strategic one."""
 
     resource: Resource
@@ -59,8 +55,7 @@ class Patch:
     is_strategic: bool = False
 
 
-@dataclass(frozen=True)
-class Delete:
+class Delete(Struct, frozen=True):
     resource: Resource
     key: Key
     uid: str = ""
@@ -72,15 +67,13 @@ class Delete:
     success: Record | None = None
 
 
-@dataclass(frozen=True)
-class Finalize:
+class Finalize(Struct, frozen=True):
     """Takes the finalizer `kubernetes` out of a namespace's spec."""
 
     namespace: Object
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Struct, frozen=True):
     """An Event about an object."""
 
     obj: Object
@@ -96,8 +89,7 @@ def _nothing(action: Action, error: StatusError) -> Sequence[Action]:
     return ()
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The actions in order; `requeue_after` (seconds) looks again although nothing may have changed.
 
     Where an action fails, the rest is left and `on_failure` says what to do instead, as telling it in the status.
@@ -108,8 +100,7 @@ class Plan:
     on_failure: Callable[[Action, StatusError], Sequence[Action]] = _nothing
 
 
-@dataclass(frozen=True)
-class Controller:
+class Controller(Struct, frozen=True):
     """`wakes` maps a resource to the keys that a change of one of its objects concerns.
 
     `observe(cache, key)` gives the state that `plan(state, now)` decides on, None where the key is gone.

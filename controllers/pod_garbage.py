@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Delete, Key, Plan, itself, key_of, nobody
@@ -12,10 +11,10 @@ from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     pod: Pod
     node_exists: bool
 

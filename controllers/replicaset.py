@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -31,14 +30,14 @@ from machinery.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod, ReplicaSet, View
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 Observe = Callable[[Cache, Key], "State | None"]
 BURST = 500
 FAILURE = "ReplicaFailure"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The set, its pods, and orphans that its selector matches.
 
     `related` are the pods of all sets of the same owner, where some of its own are to go.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from controllers.plan import Controller, Key, Plan, itself, key_of, nobody, status_update
@@ -12,12 +11,12 @@ from machinery.api.quota import ResourceQuota, counted, names_about, subject, to
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import RESOURCE_QUOTAS
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 _GATHERS_FOR = 0.05
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`objects` are those of the namespace, of each resource that the quota is about."""
 
     quota: ResourceQuota

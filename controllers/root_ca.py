@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Create, Key, Plan, Update, itself
@@ -11,6 +10,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import CONFIG_MAPS, NAMESPACES
 from machinery.api.views import Namespace
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 NAME = "kube-root-ca.crt"
 _ABOUT = {
@@ -22,8 +22,7 @@ _ABOUT = {
 }
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     namespace: Namespace
     published: Object | None
 

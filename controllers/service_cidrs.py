@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -13,6 +12,7 @@ from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import View, field
 from machinery.client.cache import Cache, Change
 from machinery.ip_families import Network, networks
+from machinery.structs import Struct
 
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 ALLOCATED = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io")
@@ -30,8 +30,7 @@ class ServiceCidr(View):
         return networks(self.cidrs)
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`others` are the other ServiceCIDRs, `addresses` those that Services have."""
 
     cidr: ServiceCidr

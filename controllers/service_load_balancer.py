@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Controller, Key, Patch, Plan, Record, itself, key_of, nobody
@@ -17,6 +16,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS, NODES, PODS, SERVICES
 from machinery.api.views import Node, Service
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 Listening = Callable[[Collection[Port], Collection[str]], Mapping[Port, str] | None]
 """Those of the ports that programs of the machine have at one of the addresses, each with its program; None where that
@@ -29,8 +29,7 @@ def nothing_listens(ports: Collection[Port], addresses: Collection[str]) -> Mapp
     return {}
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`addresses` are the machine's; `refusals` the ports that are taken there, each with who has it.
 
     `listeners` are those that programs have, None where that is not known yet.

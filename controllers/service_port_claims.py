@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from controllers.plan import Key, key_of
@@ -11,6 +10,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import ENDPOINTS, NODES, PODS, SERVICES
 from machinery.api.views import Endpoints, Node, Pod, Service
 from machinery.client.cache import Change
+from machinery.structs import Struct
 
 KUBERNETES = Key("default", "kubernetes")
 
@@ -23,8 +23,7 @@ class Port(NamedTuple):
         return f"{self.number}/{self.protocol}"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What `holder` has; where two claim a port the lesser `rank` keeps it."""
 
     holder: str

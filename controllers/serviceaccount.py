@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Create, Key, Plan, itself
@@ -11,12 +10,12 @@ from machinery.api.resource import Object
 from machinery.api.resources import NAMESPACES, SERVICE_ACCOUNTS
 from machinery.api.views import Namespace
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 NAME = "default"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     namespace: Namespace
     exists: bool
 

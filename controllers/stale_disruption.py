@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Key, Patch, Plan, key_of
@@ -13,12 +12,12 @@ from machinery.api.resources import PODS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Pod
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 _STALE_AFTER = timedelta(minutes=2)
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     pod: Pod
 
 

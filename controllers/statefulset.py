@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -37,12 +36,12 @@ from machinery.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAI
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod, StatefulSet, View
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct, field
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """The StatefulSet, its pods, pods that it could adopt, its revisions, and the claims of its pods by their names."""
 
     stateful_set: StatefulSet

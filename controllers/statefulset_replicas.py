@@ -6,7 +6,6 @@ With ordered management (OrderedReady) whatever is not up holds up all that come
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from controllers.plan import Action, Create, Delete, Record, Update, key_of
 from controllers.statefulset_claims import has_other_controller, is_stale, new_claim, owned_anew
@@ -15,10 +14,10 @@ from controllers.statefulset_rollout import Replica, is_healthy, is_running, nex
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from machinery.api.views import Pod, StatefulSet, View
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """A StatefulSet sorted out: `replicas` by their ordinals, `condemned` (ordinal, pod) beyond them, highest first.
 
     `current` and `update` name the revisions that pods have and get; `templates` are theirs.

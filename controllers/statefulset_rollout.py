@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from controllers.history import POD_LABEL
 from controllers.rollout import share
 from machinery.api.views import Pod, StatefulSet
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Replica:
+class Replica(Struct, frozen=True):
     """An ordinal's pod, None as long as it is to be made, and its revision."""
 
     ordinal: int

@@ -7,7 +7,6 @@ was first seen here: then a restart gives the pod its whole time again, as upstr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Delete, Key, Plan, Record, key_of, nobody
@@ -18,12 +17,12 @@ from machinery.api.taints import tolerates
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.api.views import Node, Pod
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 _MESSAGE = "Taint manager: deleting due to NoExecute taint"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`taints` are the NoExecute ones of the pod's node."""
 
     pod: Pod

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Delete, Key, Plan, Update, key_of, nobody
@@ -15,13 +14,13 @@ from machinery.api.resource import Object
 from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
 from machinery.api.service_account_secrets import ACCOUNT, ACCOUNT_UID, TYPE
 from machinery.client.cache import Cache, Change
+from machinery.structs import Struct
 
 Sign = Callable[[Object, Object], str]
 """(secret, account) -> the token that is good while both are there."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`account` is the ServiceAccount that the Secret names, None where there is none, or another of that name."""
 
     secret: Object

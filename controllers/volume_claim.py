@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Plan, Record, Update, UpdateStatus, status_update, with_status
@@ -24,6 +23,7 @@ from machinery.api.volumes import (
     is_bound_to,
     misfit,
 )
+from machinery.structs import Struct
 
 _NO_CLASS = "no persistent volumes available for this claim and no storage class is set"
 _EXTERNAL = (
@@ -36,8 +36,7 @@ _NO_VOLUME = "Bound claim has lost its PersistentVolume. Data on the volume is l
 _MISBOUND = "Two claims are bound to the same volume, this one is bound incorrectly"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`named` is the volume of `spec.volumeName`; `volumes` are those that an unbound claim may choose from."""
 
     claim: PersistentVolumeClaim

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Key, Plan, Record, key_of
@@ -12,12 +11,12 @@ from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS
 from machinery.api.volumes import PersistentVolumeClaim
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 _WAITING = "waiting for an external controller to expand this PVC"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     claim: PersistentVolumeClaim
 
 

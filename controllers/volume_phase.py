@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Action, Plan, Record, Update, UpdateStatus, with_status
@@ -21,14 +20,14 @@ from machinery.api.volumes import (
     PersistentVolumeClaim,
     annotated,
 )
+from machinery.structs import Struct
 
 _UNKNOWN = "Volume has unrecognized PersistentVolumeReclaimPolicy"
 _OF_THE_NODE = re.compile(r"/tmp/.+")
 """The hostPaths that upstream deletes with their volume, and no others."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """`claim` is the one of the name in the volume's claimRef."""
 
     volume: PersistentVolume

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from controllers.plan import Controller, Key, Plan, Update, itself
@@ -12,10 +11,10 @@ from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from machinery.api.views import Pod, View
 from machinery.api.volumes import PersistentVolume, claim_names
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     obj: View
     is_used: bool
 

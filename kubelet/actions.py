@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kubelet import podspec
 from kubelet.podstate import ContainerPhase, ContainerState, PodState
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 
 
-@dataclass(frozen=True)
-class Verdicts:
+class Verdicts(Struct, frozen=True):
     """What probes say of running containers, by container id; no entry: not asked yet, or there is no probe."""
 
     started: Mapping[str, bool] = field(default_factory=dict)
@@ -29,8 +28,7 @@ class Verdicts:
         return self.is_started(spec, state) and self.ready.get(state.id, "readinessProbe" not in spec)
 
 
-@dataclass(frozen=True)
-class Kill:
+class Kill(Struct, frozen=True):
     """`message` becomes the Killing event's."""
 
     container: ContainerState
@@ -39,16 +37,14 @@ class Kill:
     """Where it is not the pod's own."""
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(Struct, frozen=True):
     name: str
     attempt: int
     ended: ContainerState | None = None
     """The container that it replaces; back-off counts from its end."""
 
 
-@dataclass(frozen=True)
-class PodActions:
+class PodActions(Struct, frozen=True):
     """In this order: stop sandboxes, kill containers, create a sandbox, start containers."""
 
     stop_sandboxes: tuple[str, ...] = ()

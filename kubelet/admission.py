@@ -7,7 +7,6 @@ as the first reason is the one that is told.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from kubelet import podspec
 from kubelet.preemption import NoVictims, victims
@@ -18,6 +17,7 @@ from machinery.api.node_affinity import takes
 from machinery.api.resource import Object
 from machinery.api.taints import untolerated
 from machinery.api.views import Pod
+from machinery.structs import Struct, field
 
 _CRITICAL = 2_000_000_000
 SAFE_SYSCTLS = frozenset(
@@ -39,8 +39,7 @@ SAFE_SYSCTLS = frozenset(
 """Those that belong to a pod's own namespaces and harm no other; all others would be the host's."""
 
 
-@dataclass(frozen=True)
-class Shortage:
+class Shortage(Struct, frozen=True):
     """One resource of which the node has too little left; CPU in thousandths."""
 
     resource: str
@@ -55,8 +54,7 @@ class Shortage:
         )
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """What of the node decides: `labels` and `taints` as the API has them, `pressures` by their conditions' names."""
 
     name: str
@@ -67,8 +65,7 @@ class Host:
     has_apparmor: bool = True
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`refused` says why the node does not take the pod; where it does, `preempted` have to end first."""
 
     refused: Trouble | None = None

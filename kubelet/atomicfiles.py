@@ -10,14 +10,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from machinery.structs import Struct
 
 _DATA = "..data"
 
 
-@dataclass(frozen=True)
-class File:
+class File(Struct, frozen=True):
     content: bytes
     mode: int = 0o644
     uid: int = -1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from machinery.structs import Struct
 
 INITIAL = timedelta(seconds=10)
 LONGEST = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     delay: timedelta
     since: datetime
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet.image_gc import ImageGcPolicy
 from kubelet.proxy.proxy import ProxyConfig
+from machinery.structs import Struct
 
 KUBELET_VERSION = "v1.36.2"
 
 
-@dataclass(frozen=True)
-class KubeletConfig:
+class KubeletConfig(Struct, frozen=True):
     """`pod_logs_dir` is the runtime's view too: CRI is told paths below it. No certificate: no HTTPS server."""
 
     node_name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from kubelet.sandboxconfig import ContainerPlan, container_config
 from kubelet.statusinput import Trouble
 from kubelet.volumecontent import VolumeFailure
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 _RETRY = timedelta(seconds=10)
 
@@ -38,8 +38,7 @@ class NotStarted(Exception):
         self.trouble, self.retry_at, self.has_touched = trouble, retry_at, has_touched
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where containers of one pod are started: its sandbox, its volumes, its directory."""
 
     state: PodState

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from asyncio import Queue, TaskGroup
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelet import podspec
@@ -27,6 +25,7 @@ from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
+from machinery.structs import Struct, field, replace
 
 
 class EventQueue:
@@ -46,8 +45,7 @@ class EventQueue:
             await self._recorder.record(obj, type_, reason, message, field_path=path)
 
 
-@dataclass(frozen=True)
-class PodContext:
+class PodContext(Struct, frozen=True):
     config: KubeletConfig
     client: Client
     cache: Cache
@@ -105,4 +103,4 @@ def host_resolver(path: Path = Path("/etc/resolv.conf")) -> Dns:
         found = parse_resolv_conf((behind_stub if behind_stub.exists() else path).read_text())
     except OSError:
         return Dns()
-    return dataclasses.replace(found, servers=tuple(each for each in found.servers if not each.startswith("127.")))
+    return replace(found, servers=tuple(each for each in found.servers if not each.startswith("127.")))

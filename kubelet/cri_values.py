@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from kubelet import podstate
 from kubelet.podstate import ContainerPhase, ContainerState, SandboxState
 from machinery.rpc.wire import CRI
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class RuntimeVersion:
+class RuntimeVersion(Struct, frozen=True):
     name: str
     version: str
 
 
-@dataclass(frozen=True)
-class RuntimeHandler:
+class RuntimeHandler(Struct, frozen=True):
     """One way in which the runtime runs containers, and what it can do; the empty name is the usual one."""
 
     name: str
@@ -26,8 +24,7 @@ class RuntimeHandler:
     user_namespaces: bool = False
 
 
-@dataclass(frozen=True)
-class RuntimeStatus:
+class RuntimeStatus(Struct, frozen=True):
     """`not_ready` says why the runtime can't run pods yet; nothing where it can."""
 
     not_ready: tuple[str, ...] = ()
@@ -35,8 +32,7 @@ class RuntimeStatus:
     supplemental_groups_policy: bool = False
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True):
     id: str
     tags: tuple[str, ...]
     digests: tuple[str, ...]
@@ -46,15 +42,13 @@ class Image:
     pinned: bool
 
 
-@dataclass(frozen=True)
-class ExecResult:
+class ExecResult(Struct, frozen=True):
     stdout: bytes
     stderr: bytes
     exit_code: int
 
 
-@dataclass(frozen=True)
-class ContainerStats:
+class ContainerStats(Struct, frozen=True):
     """What a running container uses: bytes of memory that can't be taken back, bytes of its writable layer.
 
     `cpu` are the nanoseconds of all cores since it began, as they were at `cpu_at` (nanoseconds of Unix time).

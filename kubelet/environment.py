@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelet import podspec
@@ -15,13 +14,13 @@ from machinery.api.resources import CONFIG_MAPS, SECRETS, SERVICES
 from machinery.client.cache import Cache
 from machinery.ip_families import host_port
 from machinery.linux.rooted import read_text
+from machinery.structs import Struct, field
 
 _ASSIGNMENT = re.compile(r"^[ \t]*(?P<key>[^#=\s][^=\n]*?)=(?:'(?P<quoted>[^']*)'|(?P<plain>[^#\n]*))", re.MULTILINE)
 _REFERENCE = re.compile(r"\$(\$|\([^)]*\))?")
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What of the node and the sandbox a container's environment may name."""
 
     pod_ips: tuple[str, ...] = ()

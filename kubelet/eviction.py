@@ -6,7 +6,6 @@ Thresholds, order and wording are upstream's: https://kubernetes.io/docs/concept
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ from kubelet.admission import is_critical
 from kubelet.resources import format_quantity, quantity, whole
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 
 TRANSITION = timedelta(minutes=5)
 """So long a condition stays after the pressure was last seen, lest it flaps."""
@@ -29,14 +29,12 @@ class Signal(StrEnum):
     PIDS = "pid.available"
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(Struct, frozen=True):
     available: int
     capacity: int
 
 
-@dataclass(frozen=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """Met when less is available than `quantity`, or than `percent` of the capacity."""
 
     signal: Signal
@@ -61,15 +59,13 @@ THRESHOLDS = (
 """In the order in which they are dealt with."""
 
 
-@dataclass(frozen=True)
-class ContainerUsage:
+class ContainerUsage(Struct, frozen=True):
     name: str
     memory: int = 0
     disk: int = 0
 
 
-@dataclass(frozen=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True):
     """What a pod uses; `disk` counts layers, logs and local volumes, `pids` processes."""
 
     pod: Object
@@ -89,8 +85,7 @@ class PodUsage:
         return sum(whole(_request(spec, resource)) for spec in podspec.containers(self.pod))
 
 
-@dataclass(frozen=True)
-class Pressure:
+class Pressure(Struct, frozen=True):
     """The conditions that hold, and when each was last seen."""
 
     seen: Mapping[str, datetime] = field(default_factory=dict)

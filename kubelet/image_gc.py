@@ -6,16 +6,15 @@ An image in use, pinned or loaded by hand (which the runtime tells as pinned) is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from kubelet.cri_values import Image
+from machinery.structs import Struct, replace
 
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True)
-class ImageGcPolicy:
+class ImageGcPolicy(Struct, frozen=True):
     """Percents of the disk: above `high` images go until `low` is reached (100 never). No `maximum_age`: any age."""
 
     high: int = 85
@@ -24,8 +23,7 @@ class ImageGcPolicy:
     maximum_age: timedelta = timedelta()
 
 
-@dataclass(frozen=True)
-class ImageUse:
+class ImageUse(Struct, frozen=True):
     """What is known of an image: `last_used` is when a container was last seen that has it."""
 
     id: str
@@ -35,16 +33,14 @@ class ImageUse:
     last_used: datetime = NEVER
 
 
-@dataclass(frozen=True)
-class Disk:
+class Disk(Struct, frozen=True):
     """Bytes of the file system that holds the images."""
 
     capacity: int
     available: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """`remove` in this order, images too old first; `wanted` bytes are to be free, of which `eligible` can be."""
 
     remove: tuple[ImageUse, ...] = ()

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
 from machinery.client.clock import Clock
+from machinery.structs import Struct
 
 Tell = Callable[[str, str, str], None]
 """Records an event about the container: type, reason, message."""
@@ -45,8 +45,7 @@ class ImageUnavailable(Exception):
         self.retry_at = retry_at
 
 
-@dataclass(frozen=True)
-class Pulled:
+class Pulled(Struct, frozen=True):
     image: Image
     name: str
 

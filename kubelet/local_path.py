@@ -19,6 +19,7 @@ from machinery.api.volumes import (
     PersistentVolumeClaim,
     reference,
 )
+from machinery.structs import Struct
 
 PROVISIONER = "minikube-py.io/local-path"
 FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
@@ -28,8 +29,7 @@ _GIVEN_BACK = re.compile(r"/tmp/[^/]+(/[^/]+)*/?")
 """What upstream removes of hostPaths: nothing but what is below /tmp."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """`storage` is the directory below which this node makes volumes."""
 
     name: str

@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet import podspec
@@ -22,14 +21,14 @@ from kubelet.sandboxconfig import log_directory
 from machinery.api.resource import Object
 from machinery.client.clock import Clock
 from machinery.contain import contain
+from machinery.structs import Struct
 
 LOG = logging.getLogger("kubelet")
 _PERIOD = 10.0
 _COMPRESSED, _UNFINISHED = ".gz", ".tmp"
 
 
-@dataclass(frozen=True)
-class Tidying:
+class Tidying(Struct, frozen=True):
     """What becomes of a log's older files before it is rotated once more, by name."""
 
     remove: tuple[str, ...] = ()

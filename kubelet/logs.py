@@ -6,15 +6,15 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from machinery.structs import Struct
 
 BLOCK = 1 << 16
 
 
-@dataclass(frozen=True)
-class LogOptions:
+class LogOptions(Struct, frozen=True):
     """`tail` is None for all lines; `limit` bytes at most are given, None for no limit."""
 
     follow: bool = False

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from machinery.structs import Struct, field
 
 Elements = Mapping[str, str]
 """Key of a map or set -> what it leads to ("" in a set)."""
 
 
-@dataclass(frozen=True)
-class Ruleset:
+class Ruleset(Struct, frozen=True):
     """`chains` have their rules in order; `sets` are those of their own that chains need, with their declaration."""
 
     elements: Mapping[str, Elements] = field(default_factory=dict)

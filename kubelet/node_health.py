@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kubelet.cri import Cri, RuntimeFailure
 from kubelet.cri_values import Image, RuntimeStatus
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 _MOST_IMAGES, _MOST_NAMES = 50, 5
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """`short` names the conditions that are True."""
 
     short: frozenset[str] = frozenset()

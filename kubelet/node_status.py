@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from machinery.client.cache import Cache
 from machinery.client.client import Client
 from machinery.client.clock import Clock, sleep_unless
 from machinery.contain import contain
+from machinery.structs import Struct, field
 
 LEASE_SECONDS, RENEW, REPORT = 40, 10.0, 300.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
@@ -43,8 +43,7 @@ _PRESSURES = {
 """Condition -> (reason, message) where all is well, and where it isn't."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What this machine is; memory and disk in bytes."""
 
     hostname: str

@@ -6,18 +6,17 @@ As upstream lays it out: pods that asked for nothing share what the others leave
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kubelet import podspec
 from kubelet.resources import CPU_PERIOD, cgroup_parent, milli, pod_requests_and_limits, quota, shares, whole
 from machinery.api.resource import Object
 from machinery.linux import cgroup
+from machinery.structs import Struct
 
 _LEAST_SHARES = 2
 
 
-@dataclass(frozen=True)
-class PodLimits:
+class PodLimits(Struct, frozen=True):
     """Zero means: no limit."""
 
     cpu_shares: int = _LEAST_SHARES

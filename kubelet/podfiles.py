@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from kubelet.subpaths import sub_path
 from kubelet.volumecontent import VolumeFailure
 from machinery.api.resource import Object
 from machinery.rpc.wire import CRI
+from machinery.structs import replace
 
 _MESSAGE_LIMIT = 4096
 _LOG_MESSAGE_BYTES, _LOG_MESSAGE_LINES = 2048, 80
@@ -127,14 +127,12 @@ def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str,
 def with_messages(state: PodState, pod_dir: Path) -> PodState:
     """The state with each ended container's message complete; reads small files, so it belongs into a thread."""
     containers = tuple(
-        dataclasses.replace(
-            each, message=termination_message(pod_dir, each, each.annotations.get(TERMINATION_POLICY, "File"))
-        )
+        replace(each, message=termination_message(pod_dir, each, each.annotations.get(TERMINATION_POLICY, "File")))
         if each.has_ended
         else each
         for each in state.containers
     )
-    return dataclasses.replace(state, containers=containers)
+    return replace(state, containers=containers)
 
 
 def termination_message(pod_dir: Path, state: ContainerState, policy: str) -> str:

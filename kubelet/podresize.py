@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -19,6 +18,7 @@ from kubelet.sandboxconfig import container_resources
 from kubelet.statusinput import Resizing, Trouble
 from kubelet.statuswriter import StatusWriter
 from machinery.api.resource import Object
+from machinery.structs import replace
 
 _RETRY = timedelta(seconds=10)
 _RETRY_DEFERRED = timedelta(seconds=30)
@@ -88,7 +88,7 @@ class PodResize:
         if not self._writer.resizing.before:
             self._tell_completed(pod)
             left = tuple(each for each in self._writer.resizing.conditions if each["type"] != "PodResizeInProgress")
-            self._writer.resizing = dataclasses.replace(self._writer.resizing, conditions=left)
+            self._writer.resizing = replace(self._writer.resizing, conditions=left)
         return await self._writer.tell(pod, state, verdicts)
 
     def _tell_failed(self, pod: Object, failure: RuntimeFailure) -> None:
@@ -105,7 +105,7 @@ class PodResize:
     def _forget(self, names: Iterable[str]) -> None:
         gone = set(names)
         before = {name: had for name, had in self._writer.resizing.before.items() if name not in gone}
-        self._writer.resizing = dataclasses.replace(self._writer.resizing, before=before)
+        self._writer.resizing = replace(self._writer.resizing, before=before)
 
 
 def _told_conditions(pod: Object) -> dict[str, Object]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from machinery.structs import Struct
+
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
@@ -25,8 +27,7 @@ class ContainerPhase(StrEnum):
     UNKNOWN = "CONTAINER_UNKNOWN"
 
 
-@dataclass(frozen=True)
-class SandboxState:
+class SandboxState(Struct, frozen=True):
     id: str
     is_ready: bool
     attempt: int
@@ -69,8 +70,7 @@ class ContainerState:
         return self.phase is ContainerPhase.EXITED and self.exit_code == 0
 
 
-@dataclass(frozen=True)
-class PodState:
+class PodState(Struct, frozen=True):
     """Sandboxes and containers of one pod, the newest first."""
 
     uid: str

@@ -7,7 +7,6 @@ the runtime or the API does not know too, but for troubles and back-off, whose l
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +33,7 @@ from kubelet.statuswriter import StatusWriter
 from machinery.api.resource import Object
 from machinery.contain import contain
 from machinery.linux.nft import NftError
+from machinery.structs import replace
 
 _DEADLINE = Trouble("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 _PREEMPTED = Trouble("Preempting", "Preempted in order to admit critical pod")
@@ -154,9 +154,7 @@ class PodWorker:
             return
         self._probes.follow(pod, state)
         pod, must_restart = self._resize.plan(pod, state)
-        verdicts = dataclasses.replace(
-            self._probes.verdicts, unhealthy={**must_restart, **self._probes.verdicts.unhealthy}
-        )
+        verdicts = replace(self._probes.verdicts, unhealthy={**must_restart, **self._probes.verdicts.unhealthy})
         actions = compute_pod_actions(pod, state, self._now(), verdicts)
         if actions.finished:
             await self._finish(await self._tell(pod, state), state)
@@ -316,10 +314,10 @@ def _as_begun(state: PodState, names: set[str]) -> PodState:
     """The state in which what was just started runs, even if it has ended since: its end is told by the next pass."""
     newest = {state.newest(name) for name in names}
     containers = tuple(
-        dataclasses.replace(each, phase=ContainerPhase.RUNNING) if each in newest and each.has_ended else each
+        replace(each, phase=ContainerPhase.RUNNING) if each in newest and each.has_ended else each
         for each in state.containers
     )
-    return dataclasses.replace(state, containers=containers)
+    return replace(state, containers=containers)
 
 
 def _told_facts(pod: Object) -> tuple[object, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +16,7 @@ from kubelet.podstate import ContainerState, PodState
 from machinery.api.resource import Object
 from machinery.contain import contain
 from machinery.ip_families import host_port
+from machinery.structs import Struct
 
 _KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 _FIRST_PAUSE = 0.1
@@ -24,8 +24,7 @@ _BODY_LIMIT = 10 * 1024
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
-@dataclass(frozen=True)
-class _Result:
+class _Result(Struct, frozen=True):
     is_success: bool
     output: str = ""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from kubelet import podspec
 from kubelet.admission import Shortage, shortage
@@ -15,20 +14,19 @@ from kubelet.podstate import ContainerState, PodState
 from kubelet.resources import quantity, with_resources
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 
 _RESIZABLE = ("cpu", "memory")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """A running container that is to have other limits, with or without a restart."""
 
     container: ContainerState
     needs_restart: bool
 
 
-@dataclass(frozen=True)
-class Resize:
+class Resize(Struct, frozen=True):
     """`pod` has the resources that its containers are to have now: while a resize waits, those from before it."""
 
     pod: Object

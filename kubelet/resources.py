@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from kubelet import podspec
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 CPU_PERIOD = 100_000
 _MIN_SHARES, _MAX_SHARES, _MIN_QUOTA = 2, 262_144, 1000
@@ -33,8 +33,7 @@ def milli(text: object) -> int:
     return int((quantity(text) * 1000).to_integral_value(rounding=ROUND_CEILING))
 
 
-@dataclass(frozen=True)
-class LinuxResources:
+class LinuxResources(Struct, frozen=True):
     """Zero means: not set."""
 
     cpu_shares: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import RUNTIME_CLASSES
 from machinery.client.cache import Cache
 from machinery.rpc.wire import CRI
+from machinery.structs import Struct
 
 _MASKED = (
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -27,8 +27,7 @@ _MOST_HOSTNAME = 64
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-@dataclass(frozen=True)
-class Dns:
+class Dns(Struct, frozen=True):
     """A resolv.conf's three parts."""
 
     servers: tuple[str, ...] = ()
@@ -200,8 +199,7 @@ def _set_int(message: dict[str, Any], field: str, value: int | None) -> None:
         message[field] = {"value": int(value)}
 
 
-@dataclass(frozen=True)
-class ContainerPlan:
+class ContainerPlan(Struct, frozen=True):
     """What a container needs beside its spec: all of it known before the runtime is asked for anything."""
 
     attempt: int

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from kubelet import podspec
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339_micro
+from machinery.structs import Struct
 
 _HASH, _MIRROR = "kubernetes.io/config.hash", "kubernetes.io/config.mirror"
 _SEEN, _SOURCE = "kubernetes.io/config.seen", "kubernetes.io/config.source"
@@ -89,8 +89,7 @@ def mirror_of(pod: Object, node: Object) -> Object:
     }
 
 
-@dataclass(frozen=True)
-class MirrorPlan:
+class MirrorPlan(Struct, frozen=True):
     """Mirrors to delete, then those to create; as `mirror_of` takes them."""
 
     delete: tuple[Object, ...] = ()

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from kubelet.actions import Verdicts
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 
 EPOCH = "1970-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """Why a container waits: the reason and message of its `waiting` state."""
 
     reason: str
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Resizing:
+class Resizing(Struct, frozen=True):
     """A resize under way: its conditions, and what containers have that is not yet what their spec says."""
 
     conditions: tuple[Object, ...] = ()
     before: Mapping[str, Object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class StatusInput:
+class StatusInput(Struct, frozen=True):
     """`troubles` by container name; `unbounded_memory` is the pod cgroup's limit where the host states one anyway."""
 
     now: datetime

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from kubelet import podspec
 from kubelet.actions import Verdicts
@@ -17,6 +16,7 @@ from machinery.api.errors import Conflict, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import PODS
 from machinery.linux import cgroup
+from machinery.structs import replace
 
 
 class StatusWriter:

@@ -7,7 +7,6 @@ translated for the others, here as they are nobody else's neighbours (KEP-4006).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +19,7 @@ from machinery.streams.channels import TUNNEL
 from machinery.streams.relay import relay
 from machinery.streams.takeover import is_upgrade, wants_websocket
 from machinery.streams.translation import is_translatable, translate
+from machinery.structs import Struct, replace
 
 _UNKNOWN_PROTOCOL = (400, 403)
 _HTTP = {"NotFound": 404, "ResourceExhausted": 429}
@@ -31,8 +31,7 @@ class _Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class StreamOptions:
+class StreamOptions(Struct, frozen=True):
     stdin: bool
     stdout: bool
     stderr: bool
@@ -45,8 +44,7 @@ class StreamOptions:
         return [name for name, is_used in used.items() if is_used]
 
 
-@dataclass(frozen=True)
-class _Served:
+class _Served(Struct, frozen=True):
     """The runtime's URL, good for one request, and the streams that it expects of a command's client."""
 
     url: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kubelet.cri_values import ContainerStats
 from kubelet.pressure_signals import memory
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339_micro
+from machinery.structs import Struct
 
 _PROC = Path("/proc")
 _IDLE, _WAITING_FOR_DISKS, _GUESTS = 3, 4, 8
@@ -23,8 +23,7 @@ _IDLE, _WAITING_FOR_DISKS, _GUESTS = 3, 4, 8
 _BILLION = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class NodeUsage:
+class NodeUsage(Struct, frozen=True):
     """`cpu` are nanoseconds of all cores since the boot, as they were at `at` (nanoseconds of Unix time); bytes."""
 
     at: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kubelet import podspec
@@ -10,10 +9,10 @@ from machinery.api.resource import Object
 from machinery.api.resources import SERVICE_ACCOUNTS
 from machinery.client.client import Client
 from machinery.client.clock import Clock
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(Struct, frozen=True):
     text: str
     renew_at: datetime
 

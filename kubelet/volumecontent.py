@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from kubelet import podspec
@@ -13,6 +12,7 @@ from kubelet.fieldrefs import field_value, resource_value
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 
 class VolumeFailure(Exception):
@@ -27,8 +27,7 @@ class MountFailed(Exception):
         return cls(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """`token` gives a service account token by (audience, seconds), obtained beforehand."""
 
     cache: Cache

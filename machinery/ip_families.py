@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from machinery.structs import Struct
 
 Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(Struct, frozen=True):
     """`name` is the API's; `word` stands in nftables before a table's name and `saddr`, `type` is that of an address.
 
     `everywhere` is the range of all addresses, `loopback` the machine's way to itself.

@@ -11,7 +11,6 @@ import os
 import ssl
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
@@ -22,6 +21,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from machinery.structs import Struct
 
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=365)
@@ -34,16 +35,14 @@ class PkiError(Exception):
     """A key file can't be used; the message names it and what to do."""
 
 
-@dataclass(frozen=True)
-class KeyPair:
+class KeyPair(Struct, frozen=True):
     """Paths of a certificate and its key, both PEM."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Whom a certificate speaks for: a user (CN) with groups (O), or a server under `names` and `ips`."""
 
     name: str
@@ -56,8 +55,7 @@ class Identity:
         return bool(self.names or self.ips)
 
 
-@dataclass(frozen=True)
-class Authority:
+class Authority(Struct, frozen=True, dict=True):
     """The CA: signs for whoever holds its key."""
 
     certificate: x509.Certificate

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
+from machinery.structs import Struct, field
 
 
 class Subject(NamedTuple):
@@ -20,8 +20,7 @@ class Subject(NamedTuple):
     node: str = ""
 
 
-@dataclass(frozen=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """Nanoseconds of all cores until `at`, and bytes of memory that can't be taken back."""
 
     at: datetime
@@ -29,23 +28,20 @@ class Counters:
     memory: int
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """`cpu` in billionths of a core, `memory` in bytes."""
 
     cpu: int
     memory: int
 
 
-@dataclass(frozen=True)
-class NodeUsage:
+class NodeUsage(Struct, frozen=True):
     at: datetime
     window: timedelta
     usage: Usage
 
 
-@dataclass(frozen=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True):
     """`containers` by their names; `window` is how long was looked at, until `at`."""
 
     at: datetime
@@ -53,8 +49,7 @@ class PodUsage:
     containers: Mapping[str, Usage]
 
 
-@dataclass(frozen=True)
-class Usages:
+class Usages(Struct, frozen=True):
     """`pods` by namespace and name."""
 
     nodes: Mapping[str, NodeUsage] = field(default_factory=dict)

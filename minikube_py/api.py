@@ -9,9 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from dataclasses import dataclass
 from typing import Any
 
+from machinery.structs import Struct
 from minikube_py.config import Config
 
 
@@ -23,8 +23,7 @@ class ApiError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True)
-class Listable:
+class Listable(Struct, frozen=True):
     """A resource as discovery tells of it, with the path of its version and its group ("" for the core)."""
 
     version_path: str

@@ -14,18 +14,17 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from machinery.structs import Struct
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError
 
 LOG = logging.getLogger("children")
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(Struct, frozen=True):
     """`argv` gives the command for (config, port), after writing what it needs; `data` is its folder's name."""
 
     name: str

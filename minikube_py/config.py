@@ -11,13 +11,14 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from machinery.features import features
 from machinery.ip_families import IPV4, IPV6, families_of, family_of, networks
+from machinery.structs import replace
 
 DEFAULT_PROFILE = "minikube-py"
 CLUSTER_DOMAIN = "cluster.local"

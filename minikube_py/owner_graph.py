@@ -6,15 +6,15 @@ The everyday index of owners is the watch cache's; this answers a person's quest
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from machinery.structs import Struct
 
 if TYPE_CHECKING:
     import networkx
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """An object in the graph; `kind` is empty for an owner that is referred to and not there."""
 
     uid: str
@@ -26,8 +26,7 @@ class Member:
         return f"{self.kind}/{self.name}"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A member at its depth below the root; one that was shown further up already is `again`."""
 
     depth: int

@@ -14,12 +14,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from machinery.ip_families import IPV4, IPV6, Family, Network, families_of, family_of, networks
 from machinery.linux import listeners
 from machinery.linux.addresses import ipv6_ways, ways
+from machinery.structs import replace
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, running_pid
 from minikube_py.whereabouts import clashes, described, foreign, strange

@@ -5,9 +5,9 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from machinery.structs import Struct
 from minikube_py.api import Api, ApiError
 from minikube_py.instance import InstanceError
 
@@ -16,8 +16,7 @@ _HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigErro
 _LOOK_EVERY = 0.5
 
 
-@dataclass(frozen=True)
-class Waited:
+class Waited(Struct, frozen=True):
     """A pod that is not as it should be; `is_hopeless` if it will not be by waiting."""
 
     namespace: str

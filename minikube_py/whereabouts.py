@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from machinery.client.clock import SystemClock
@@ -18,6 +17,7 @@ from machinery.contain import contain
 from machinery.ip_families import IPV4, Family, networks
 from machinery.linux.addresses import Way, Whereabouts, changes, chosen, read
 from machinery.linux.clock_jumps import jumps
+from machinery.structs import Struct
 from minikube_py.config import Config
 
 LOG = logging.getLogger("network")
@@ -142,8 +142,7 @@ def strange(binds: Iterable[str], found: Whereabouts) -> Iterator[str]:
                 yield bind
 
 
-@dataclass(frozen=True)
-class Clash:
+class Clash(Struct, frozen=True):
     """Another's route that leads to addresses of the cluster."""
 
     cidr: str

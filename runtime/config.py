@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from machinery.ip_families import Family, Network, family_of, networks
+from machinery.structs import Struct, field
 from runtime.errors import FailedPrecondition
 
 VERSION = "0.1.0"
 NAME = "minikube-py"
 
 
-@dataclass(frozen=True)
-class RuntimeConfig:
+class RuntimeConfig(Struct, frozen=True):
     """`root` outlives a reboot, `run` does not; both are this instance's own. `mirrors`: host -> URLs asked first.
 
     Images in the files `*.tar*` of the folder `archives` are imported at the start.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from machinery.api.resource import Object
@@ -15,6 +14,7 @@ from machinery.api.resources import (
     STORAGE_CLASSES,
 )
 from machinery.client.cache import Change
+from machinery.structs import Struct
 
 
 class Happened(Enum):
@@ -35,8 +35,7 @@ class Happened(Enum):
     STORAGE_CLASS = auto()
 
 
-@dataclass(frozen=True)
-class ClusterEvent:
+class ClusterEvent(Struct, frozen=True):
     """`before` is None where the object is new."""
 
     happened: Happened

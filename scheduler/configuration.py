@@ -6,11 +6,11 @@ What it can't do here is refused by name, never passed over: extenders, and argu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector
+from machinery.structs import Struct, replace
 from scheduler.framework import Plugin, Profile
 from scheduler.plugins.pod_affinity import OF_REQUIRED, inter_pod_affinity
 from scheduler.plugins.resources import Strategy, by_shape, least_allocated, most_allocated, resources_fit
@@ -38,8 +38,7 @@ class ConfigurationError(ValueError):
     """What is wrong, with its place in the file."""
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """Back-offs are in seconds."""
 
     profiles: tuple[Profile, ...] = (DEFAULT,)
@@ -114,7 +113,7 @@ def _disable(point: str, name: str, plugins: dict[str, Plugin]) -> None:
     if point == "multiPoint":
         del plugins[name]
     else:
-        plugins[name] = replace(plugins[name], **dict.fromkeys(_POINTS[point]))  # type: ignore[arg-type]
+        plugins[name] = replace(plugins[name], **dict.fromkeys(_POINTS[point]))
 
 
 def _enable(point: str, whole: Plugin, plugins: dict[str, Plugin]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from machinery.api.host_ports import conflict
 from machinery.api.node_affinity import required_terms
 from machinery.api.quantity import from_integer, from_milli
 from machinery.api.resource import Object
 from machinery.api.views import Pod
+from machinery.structs import Struct, replace
 from scheduler.cluster import Cluster
 from scheduler.filtering import Check
 from scheduler.framework import Outcome, Profile, Refusal
@@ -21,8 +21,7 @@ from scheduler.schedule import post_filter, schedule
 from scheduler.snapshot import Snapshot
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """One filter's refusal, and what would change its mind."""
 
     plugin: str
@@ -30,8 +29,7 @@ class Verdict:
     helps: str
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """`summary` first; `nodes` is empty where no node was looked at. A node without verdicts takes the pod."""
 
     summary: str

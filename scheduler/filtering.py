@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
 
+from machinery.structs import Struct
 from scheduler.framework import OnlyNodes, Plugin, Profile, Refusal
 from scheduler.memo import Answers, Nodes
 from scheduler.node_info import NodeInfo
@@ -18,8 +18,7 @@ from scheduler.snapshot import Snapshot
 _FEWEST, _LEAST_PERCENT = 100, 5
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """The filters that have something to say about a pod, with what each found out about it beforehand."""
 
     pod: PodInfo
@@ -75,8 +74,7 @@ def _first(filters: Sequence[tuple[Plugin, Any]], pod: PodInfo, info: NodeInfo) 
     return None
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(Struct, frozen=True):
     """Nodes that every filter lets pass, with the points that they have whatever the others are."""
 
     infos: Sequence[NodeInfo]

@@ -7,11 +7,11 @@ get for each node; None says that the plugin has nothing to say about this pod, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.node_info import NodeInfo
 from scheduler.pod_info import PodInfo
@@ -21,8 +21,7 @@ BEST = 100
 """The score of the best node, after normalizing."""
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a node can't take the pod; `is_final` where no eviction could change that."""
 
     reasons: tuple[str, ...]
@@ -30,16 +29,14 @@ class Refusal:
     plugin: str = ""
 
 
-@dataclass(frozen=True)
-class OnlyNodes:
+class OnlyNodes(Struct, frozen=True):
     """`pre_filter` may narrow the nodes that are looked at."""
 
     names: frozenset[str]
     state: Any = True
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`node` is empty where no node fits; `refused` then tells why, node by node, and `message` as upstream does."""
 
     node: str
@@ -56,8 +53,7 @@ class Decision:
         return frozenset(refusal.plugin for refusal in refusals)
 
 
-@dataclass(frozen=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What to do before the pod is bound: claims that take a volume there is, and those for which one is to be made."""
 
     bindings: tuple[tuple[Object, Object], ...] = ()
@@ -69,8 +65,7 @@ class Reservation:
         return (*(claim for claim, _ in self.bindings), *self.provisions)
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """Evicting the victims, the most important first, would let the pod fit on the node."""
 
     node: str
@@ -79,8 +74,7 @@ class Candidate:
     """How many of them a PodDisruptionBudget protects."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of a pod that fits nowhere. `nominated` is the node to wait for: "" for none, None for as before."""
 
     message: str
@@ -102,8 +96,7 @@ Permit = Callable[[PodInfo, NodeInfo], Refusal | None]
 """The last word on the node that was chosen."""
 
 
-@dataclass(frozen=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """A queueing hint: which sorts of events may help a pod that was refused, and whether one of them does."""
 
     events: frozenset[Happened]
@@ -129,8 +122,7 @@ def as_is(state: Any, found: Sequence[int]) -> Sequence[int]:
     return found
 
 
-@dataclass(frozen=True)
-class Plugin:
+class Plugin(Struct, frozen=True):
     """`is_local`: all it says follows from the pod's shape and the NodeInfo alone, and is remembered.
 
     `scores` is `score` for many nodes at once, where that is quicker. `topology_keys` names, for a state, the labels of
@@ -156,8 +148,7 @@ class Plugin:
         return self.is_local and self.normalize is as_is
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Struct, frozen=True, dict=True):
     """A scheduler's name, and its plugins in order; `weights` by the name of the plugin."""
 
     name: str

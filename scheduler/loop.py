@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 
 from machinery.api.errors import StatusError
@@ -20,6 +19,7 @@ from machinery.client.client import Client
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
+from machinery.structs import replace
 from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable, withdraw_nomination
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.cluster_events import ClusterEvent, Happened, events_of

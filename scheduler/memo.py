@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from machinery.structs import Struct, replace
 from scheduler.node_info import NodeInfo
 
 _TABLES = 256
@@ -41,8 +41,7 @@ class ChangeLog:
         return None if least < self._first else self._names[least - self._first : most - self._first]
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """A state of the nodes: a version of their log, and those that are taken to be otherwise than they are."""
 
     log: ChangeLog

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from machinery.api.host_ports import Port
 from machinery.api.resource import Object
 from machinery.api.views import Node
+from machinery.structs import Struct, field, replace
 from scheduler.keys import PodKey
 from scheduler.pod_info import PodInfo, amounts
 
 
-@dataclass(frozen=True, eq=False)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True, eq=False, dict=True):
     """What of a Node object decides about pods, parsed once for each of its states."""
 
     obj: Object
@@ -71,8 +70,7 @@ def _decides(node: Object) -> tuple[object, ...]:
     return node.get("spec"), node["metadata"].get("labels"), status.get("allocatable"), status.get("images")
 
 
-@dataclass(frozen=True, eq=False)
-class NodeInfo:
+class NodeInfo(Struct, frozen=True, eq=False):
     """The sums are kept, not counted anew; `generation` grows with every replacement."""
 
     node: NodeFacts
@@ -135,8 +133,7 @@ def _without(pods: Mapping[PodKey, PodInfo], key: PodKey) -> dict[PodKey, PodInf
     return {other: pod for other, pod in pods.items() if other != key}
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """The names of nodes that have what few have."""
 
     affine: frozenset[str] = frozenset()

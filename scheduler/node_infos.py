@@ -7,17 +7,16 @@ ended or is forgotten. Pods may be seen before their node is, and outlive it her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from machinery.api.resource import Object
+from machinery.structs import Struct
 from scheduler.keys import PodKey
 from scheduler.memo import ChangeLog, Stamp
 from scheduler.node_info import Marks, NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo, Shapes
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Struct, frozen=True):
     node: str
     pod: PodInfo
     is_assumed: bool

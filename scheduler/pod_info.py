@@ -6,7 +6,6 @@ Pods made from one template share one `PodShape` value, so what was found out fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,6 +17,7 @@ from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.host_ports import Port, host_ports
 from machinery.api.resource import Object
 from machinery.api.views import Pod
+from machinery.structs import Struct
 from scheduler.keys import PodKey
 from scheduler.pod_terms import PodTerms, SpreadConstraint, pod_terms, spread_constraints
 
@@ -109,8 +109,7 @@ def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
         total[name] = total.get(name, 0) + value
 
 
-@dataclass(frozen=True, eq=False)
-class PodShape:
+class PodShape(Struct, frozen=True, eq=False, dict=True, weakref=True):
     """What scheduling looks at, of a pod taken as an example of all that are alike. Equal shapes are one object."""
 
     example: Pod
@@ -160,8 +159,7 @@ class PodShape:
         return any(self.example.affinity.get(name) for name in ("podAffinity", "podAntiAffinity"))
 
 
-@dataclass(frozen=True)
-class PodInfo:
+class PodInfo(Struct, frozen=True):
     """One pod: its name, its shape, and what of its state matters to others. The object itself is not kept."""
 
     key: PodKey

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector, Requirement, stored_selector
 from machinery.api.views import Pod
+from machinery.structs import Struct, replace
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(Struct, frozen=True):
     """Pods of these labels and namespaces, near or far by the node's label `topology_key`."""
 
     selector: LabelSelector
@@ -38,8 +37,7 @@ class Term:
         return replace(self, namespaces=self.namespaces | named, namespace_selector=None)
 
 
-@dataclass(frozen=True)
-class PodTerms:
+class PodTerms(Struct, frozen=True):
     """Required terms, and preferred ones with their weights, negative for anti-affinity."""
 
     near: tuple[Term, ...] = ()
@@ -92,8 +90,7 @@ def _by_own_labels(
     return replace(selector, requirements=selector.requirements + more) if more else selector
 
 
-@dataclass(frozen=True)
-class SpreadConstraint:
+class SpreadConstraint(Struct, frozen=True):
     """Pods of the pod's namespace that are selected, spread evenly over the values of a label of nodes."""
 
     selector: LabelSelector

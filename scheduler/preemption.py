@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.api.selectors import stored_selector
+from machinery.structs import Struct
 from scheduler.diagnosis import NO_VICTIMS, after_preemption, preemption_message
 from scheduler.filtering import Check, refuse_beside_nominated
 from scheduler.framework import Candidate, Decision, Outcome, Plugin, Profile, Refusal
@@ -84,8 +84,7 @@ def conclude(snapshot: Snapshot, decision: Decision, found: Mapping[str, Candida
     return Outcome(after_preemption(decision.message, preemption_message(len(snapshot.nodes), refusals)), "")
 
 
-@dataclass(frozen=True)
-class _Trial:
+class _Trial(Struct, frozen=True):
     check: Check
     snapshot: Snapshot
     profile: Profile
@@ -172,8 +171,7 @@ def _harm(candidate: Candidate) -> tuple[int, int, int, int, _Reversed]:
     return candidate.violations, highest, total, len(priorities), _Reversed(earliest)
 
 
-@dataclass(frozen=True)
-class _Reversed:
+class _Reversed(Struct, frozen=True):
     text: str
 
     def __lt__(self, other: _Reversed) -> bool:

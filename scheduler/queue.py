@@ -10,11 +10,11 @@ import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from machinery.client.clock import Clock
 from machinery.client.work_queue import WorkQueue
 from machinery.contain import contain
+from machinery.structs import Struct
 from scheduler.cluster_events import ClusterEvent
 from scheduler.framework import Hint
 from scheduler.keys import PodKey
@@ -29,8 +29,7 @@ _Entry = tuple[int, str, int, PodKey]
 """Less important ones later, then younger ones, then what came later; the number is also what tells entries apart."""
 
 
-@dataclass
-class _Waiting:
+class _Waiting(Struct):
     pod: PodInfo
     created: str
     attempts: int = 0

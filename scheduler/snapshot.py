@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector
 from machinery.api.views import Pod
+from machinery.structs import Struct, replace
 from scheduler.memo import Memo, Stamp
 from scheduler.node_info import Marks, NodeFacts, NodeInfo
 from scheduler.pod_info import PodInfo, Shapes
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A PersistentVolumeClaim with what decides where its volume can be used."""
 
     obj: Object

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
+from machinery.structs import Struct
 from scheduler.pod_info import PodInfo
 
 LOG = logging.getLogger("scheduler")
@@ -20,8 +20,7 @@ AT_ONCE = 16
 MOST = 10_000
 
 
-@dataclass(frozen=True)
-class _Event:
+class _Event(Struct, frozen=True):
     recorder: EventRecorder
     about: Object
     type: str

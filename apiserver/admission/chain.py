@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from apiserver.registry.call import Call
 from machinery.api.resource import Object, Resource
+from machinery.structs import Struct
 
 Operation = Literal["CREATE", "UPDATE", "DELETE"]
 
 
-@dataclass(frozen=True)
-class Review:
+class Review(Struct, frozen=True):
     """What is asked of admission. `obj` may be changed in place; it is None for a delete, `old` for a create."""
 
     operation: Operation

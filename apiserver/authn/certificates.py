@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 
 from apiserver.request import User
 from machinery.api.errors import Unauthorized
+from machinery.structs import Struct
 
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 _KEPT = 1024
 
 
-@dataclass(frozen=True)
-class _Verified:
+class _Verified(Struct, frozen=True):
     user: User
     begins: datetime
     ends: datetime

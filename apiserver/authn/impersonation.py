@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from apiserver.authn.tokens import service_account
 from apiserver.authz.rbac import Rbac, forbidden
 from apiserver.request import ANONYMOUS, Attributes, User
 from machinery.api.errors import InternalError
+from machinery.structs import Struct, field
 
 _EXTRA = "impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
 
 
-@dataclass
-class _Asked:
+class _Asked(Struct):
     user: str = ""
     uid: str = ""
     groups: list[str] = field(default_factory=list)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from machinery.api.resource import Object
 from machinery.api.resources import SECRETS
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,8 +21,7 @@ ISSUER = "kubernetes/serviceaccount"
 _PREFIX = "kubernetes.io/serviceaccount/"
 
 
-@dataclass(frozen=True)
-class SecretToken:
+class SecretToken(Struct, frozen=True):
     """What such a token says."""
 
     namespace: str

@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from machinery.api.errors import Unauthorized
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,16 +34,14 @@ _KEPT = 4096
 _BOUND: Mapping[str, Resource] = {"pod": PODS, "secret": SECRETS, "node": NODES}
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """An object as a token names it."""
 
     name: str
     uid: str
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What a token is asked to say. `bound` may hold `pod`, `secret` and `node`."""
 
     namespace: str
@@ -53,8 +51,7 @@ class Grant:
     bound: Mapping[str, Reference]
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """A genuine token. It may have ended, and what it is bound to may be gone: resource, namespace, reference, word."""
 
     not_before: float

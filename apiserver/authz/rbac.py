@@ -7,7 +7,6 @@ forgotten at the next change, so that a request costs a few set lookups.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from apiserver.authz.node import ROLE as NODE_ROLE
 from apiserver.authz.node import node_allows
@@ -18,6 +17,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from machinery.client.cache import Cache, Change
 from machinery.contain import contain
+from machinery.structs import Struct
 
 MASTERS = "system:masters"
 _KEPT_DECISIONS = 8192
@@ -26,14 +26,12 @@ Subject = tuple[str, str]
 """("User" | "Group", name); a ServiceAccount is the user as whom it acts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     allowed: bool
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """One binding's rules for one user; `error` instead of rules where the role isn't there."""
 
     rules: tuple[Rule, ...]
@@ -41,8 +39,7 @@ class Grant:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
+class _Bound(Struct, frozen=True):
     namespace: str
     name: str
     role_kind: str

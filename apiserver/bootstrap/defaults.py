@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from ipaddress import ip_address, ip_network
@@ -29,6 +28,7 @@ from machinery.api.resources import (
     SERVICES,
 )
 from machinery.api.views import SERVICE_NAME
+from machinery.structs import Struct
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -38,8 +38,7 @@ _FROM_DATA = {
 }
 
 
-@dataclass(frozen=True)
-class BootstrapConfig:
+class BootstrapConfig(Struct, frozen=True):
     """`advertise_address` is where pods reach the API; `service_cidrs` are one a family, the first one preferred."""
 
     service_cidrs: tuple[str, ...]
@@ -52,8 +51,7 @@ class BootstrapConfig:
         return cls(tuple(config.service_cidrs), config.advertise_address, config.port, config.pki.ca_pem.decode())
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     resource: Resource
     object: Object
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from machinery.api.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -19,6 +18,7 @@ from machinery.client.client import Client
 from machinery.client.clock import Clock, SystemClock
 from machinery.client.work_queue import WorkQueue
 from machinery.contain import contain
+from machinery.structs import Struct
 
 FAMILY = "ipaddress.kubernetes.io/ip-family"
 MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
@@ -27,8 +27,7 @@ MANAGER = "ipallocator.k8s.io"
 Name = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """What to do about one address: take the notice down, put one up, or both."""
 
     delete: Object | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
+
+from machinery.structs import Struct
 
 SMALLEST = 128 * 1024
 HEADERS = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -21,8 +22,7 @@ _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _LEVEL = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(Struct, frozen=True):
     """Raw deflate blocks that end at a byte's boundary, and the bytes that they hold."""
 
     plain: bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from aiohttp import ClientConnectionResetError, web
 
@@ -20,6 +19,7 @@ from apiserver.request import Attributes, User
 from apiserver.storage.store import CompactedError, StoreUnavailableError
 from machinery.api.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from machinery.contain import contain
+from machinery.structs import replace
 
 Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
 """A handler of paths that are no resources; None where the path is not its own."""

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from apiserver.http.compression import SMALLEST, Packed, joined, packed
 from apiserver.registry.lists import Whole
+from machinery.structs import Struct
 
 _WORTH_KEEPING = 16 * 1024
 _MOST_BYTES = 16 * 1024 * 1024
 _TAIL = b"]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     data: bytes
     is_packed: bool
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     items: bytes
     packed: Packed | None = None
     head: bytes = b""

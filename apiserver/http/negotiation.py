@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from machinery.api.errors import NotAcceptable
+from machinery.structs import Struct
 
 Form = Literal["object", "table", "partial"]
 
@@ -14,8 +14,7 @@ _ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.prot
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
-@dataclass(frozen=True)
-class Media:
+class Media(Struct, frozen=True):
     """`version` is that of the Table or metadata, "" for the object itself."""
 
     form: Form = "object"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -25,6 +24,7 @@ from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
 from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
+from machinery.structs import replace
 
 _WRONG_NAMES = {".": "may not be '.'", "..": "may not be '..'"}
 _DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions")

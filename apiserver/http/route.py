@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 from apiserver.request import Target
 from machinery.api.resource import Resource
 from machinery.api.resources import RESOURCES
+from machinery.structs import Struct
 
 _ROWS = {(row.group, row.version, row.plural): row for row in RESOURCES}
 _VERSIONS = {(row.group, row.version) for row in RESOURCES}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
-@dataclass(frozen=True)
-class ResourcePath:
+class ResourcePath(Struct, frozen=True):
     """A path below a known group and version; `target` is None where no row answers to it.
 
     The words are those of the path, for authorization comes before the question whether they name anything.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 from apiserver.kinds.rules import Rules
@@ -11,6 +10,7 @@ from apiserver.rules.defaulting import default_values, drop_status, keep_status
 from apiserver.rules.workloads.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
 from machinery.api.resource import Object
 from machinery.features import HPA_SCALE_TO_ZERO
+from machinery.structs import replace
 
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
 _UP = [

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from machinery.api.errors import Cause
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_PATH
+from machinery.structs import Struct, field
 
 
 def _nothing(obj: Object) -> None:
@@ -41,8 +41,7 @@ def _no_update_warnings(new: Object, old: Object) -> list[str]:
     return []
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """All functions are pure but for changing the object handed to them, which is theirs.
 
     `default` fills in what upstream's defaulting does. `prepare_create` and `prepare_update(new, old)` are upstream's

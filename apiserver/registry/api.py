@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from apiserver.authz.escalation import check_escalation
@@ -24,10 +23,10 @@ from machinery.api.errors import MethodNotAllowed, NotFound
 from machinery.api.resource import Object
 from machinery.api.resources import BINDINGS, COMPONENT_STATUSES, JOBS
 from machinery.client.client import PatchType
+from machinery.structs import Struct, replace
 
 
-@dataclass(frozen=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """`object` as it was last; `is_gone` says that nothing is left of it, `is_shown` that the answer is the object."""
 
     object: Object

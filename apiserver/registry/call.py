@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apiserver.request import Attributes, Target, User
 from apiserver.rules.field_errors import invalid_value, not_supported
 from machinery.api.errors import Cause, Invalid
 from machinery.api.resource import Object, Resource
+from machinery.structs import Struct, field, replace
 
 POLICIES = ("Foreground", "Background", "Orphan")
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """`field_validation` is Strict, Warn or Ignore; what is to be warned of is collected in `warnings`.
 
     `is_canonical`: the object that comes with it is already, and the callee's to change.
@@ -50,8 +49,7 @@ class Call:
             self.warnings.append(text)
 
 
-@dataclass(frozen=True)
-class DeleteOptions:
+class DeleteOptions(Struct, frozen=True):
     """`grace_period_seconds` None leaves it to the object, `propagation_policy` "" to the kind."""
 
     uid: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from apiserver.registry.call import DeleteOptions
@@ -10,6 +9,7 @@ from machinery.api.errors import Conflict
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import JOBS, NAMESPACES, PODS, REPLICATION_CONTROLLERS
 from machinery.api.timestamps import parse_time, rfc3339
+from machinery.structs import Struct
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -28,8 +28,7 @@ _ANSWERED_BY_OBJECT = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """`marked` is the object to write first, or to answer; `is_removed` says that it goes from the store now."""
 
     marked: Object

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
 
@@ -17,6 +16,7 @@ from apiserver.rules.field_errors import forbidden, not_supported
 from apiserver.watchcache import WatchCache
 from machinery.api.errors import BadRequest, Cause, Expired, Timeout
 from machinery.api.resource import Resource
+from machinery.structs import Struct
 
 _PATIENCE = 3.0
 _EXPIRED = (
@@ -28,8 +28,7 @@ _EXPIRED = (
 _FORBIDDEN = "resourceVersionMatch is forbidden "
 
 
-@dataclass(frozen=True)
-class ListOptions:
+class ListOptions(Struct, frozen=True):
     """The query of a list or watch."""
 
     limit: int = 0
@@ -41,8 +40,7 @@ class ListOptions:
     allow_bookmarks: bool = False
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """All objects of a resource, or of a namespace, as they are since the revision `changed`."""
 
     resource: Resource
@@ -53,8 +51,7 @@ class Whole:
         return self.resource == other.resource and self.namespace == other.namespace and self.changed < other.changed
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Struct, frozen=True):
     """`remaining` is None where upstream leaves it out; `whole` tells what else would be the very same items."""
 
     entries: Sequence[Entry]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -22,6 +21,7 @@ from machinery.api.canonical import canonical
 from machinery.api.resource import Object, Resource
 from machinery.api.schema import Definition, definition
 from machinery.api.timestamps import rfc3339
+from machinery.structs import Struct, replace
 
 _SYSTEM = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
            "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds")  # fmt: skip
@@ -30,8 +30,7 @@ _MOST_UPDATERS = 10
 ANCIENT = "ancient-changes"
 
 
-@dataclass(frozen=True)
-class Manager:
+class Manager(Struct, frozen=True):
     """Whom an entry belongs to; the time is not part of that."""
 
     name: str
@@ -40,8 +39,7 @@ class Manager:
     subresource: str = ""
 
 
-@dataclass(frozen=True)
-class Managed:
+class Managed(Struct, frozen=True):
     """What one manager has; `time` is empty for an apply that changed nothing."""
 
     fields: Trie

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from apiserver.cache_entry import Entry
@@ -11,12 +10,12 @@ from apiserver.registry.conversion import stored_resource
 from machinery.api.errors import BadRequest
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
+from machinery.structs import Struct
 
 _METADATA = ("metadata.name", "metadata.namespace")
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """`labels` and `fields` are None where all objects match; `resource` is the stored row."""
 
     resource: Resource

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from apiserver.registry import deletion, pods
@@ -20,6 +19,7 @@ from machinery.api.resource import Object
 from machinery.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from machinery.client.client import PatchType
 from machinery.client.clock import Clock
+from machinery.structs import replace
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 

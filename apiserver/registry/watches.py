@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from apiserver.audience import Audience, Encode, Listener
@@ -13,13 +12,13 @@ from apiserver.cache_entry import Entry
 from apiserver.registry.lists import ListOptions, check_options, reach, revision_of
 from apiserver.registry.selection import Selection
 from apiserver.watchcache import CacheEvent, WatchCache
+from machinery.structs import Struct
 
 _BOOKMARK_EVERY = 60.0
 _SHORTEST, _LONGEST = 1800, 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One event of a watcher; a BOOKMARK has a revision and no entry."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ import grpc.aio
 
 from apiserver.storage.store import FutureRevisionError, LeaseExpiredError, StoreUnavailableError
 from machinery.rpc.wire import ETCD
+from machinery.structs import Struct
 
 T = TypeVar("T")
 _STATUS = ETCD.message("etcdserverpb.StatusRequest")
@@ -43,8 +43,7 @@ class CompactedReadError(Exception):
     """A read asked for a revision that etcd has compacted; etcd doesn't say up to where."""
 
 
-@dataclass(frozen=True)
-class EtcdAccess:
+class EtcdAccess(Struct, frozen=True):
     """Where etcd is and how to be let in; paths of PEM files, "" where not used."""
 
     servers: tuple[str, ...]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from apiserver.storage.etcd_channel import EtcdAccess
 from apiserver.storage.store import StoreUnavailableError
+from machinery.structs import Struct
 
 T = TypeVar("T")
 
@@ -19,8 +19,7 @@ _SECONDS = 5
 _DEFRAGMENT_SECONDS = 120
 
 
-@dataclass(frozen=True)
-class MemberStatus:
+class MemberStatus(Struct, frozen=True):
     """One server as it tells of itself; identifiers in hexadecimal, as etcdctl prints them."""
 
     server: str

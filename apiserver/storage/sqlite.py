@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from apiserver.storage.feed import Feed, Subscription
 from apiserver.storage.sqlite_file import FileLock, open_file, open_memory
 from apiserver.storage.sqlite_log import History, SqliteLog
 from apiserver.storage.store import RangeResult, StoreEvent, StoreUnavailableError, TxnResult
+from machinery.structs import Struct
 
 T = TypeVar("T")
 
@@ -40,8 +40,7 @@ class _Need(Enum):
     FSYNC = auto()
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(Struct):
     work: Callable[[SqliteLog], Any]
     need: _Need
     answer: asyncio.Future[Any]

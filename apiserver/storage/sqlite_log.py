@@ -7,7 +7,6 @@ what has changed, not what is there. Whoever calls `transact` owns the connectio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -22,6 +21,7 @@ from apiserver.storage.store import (
     StoreUnavailableError,
     TxnResult,
 )
+from machinery.structs import Struct
 
 REVISION_BLOCK = 1000
 """Revisions are reserved durably by this many: a start after a power loss goes on behind the block."""
@@ -42,8 +42,7 @@ _LEASED = """SELECT key, revision FROM log AS l WHERE lease = ? AND lease != 0 A
     AND revision = (SELECT max(revision) FROM log WHERE key = l.key)"""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Events in order; `next_revision` is where to read on, `complete` says that nothing is left to read now."""
 
     events: Sequence[StoreEvent]

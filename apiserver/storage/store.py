@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from machinery.structs import Struct
 
 
 class CompactedError(Exception):
@@ -32,8 +33,7 @@ class LeaseExpiredError(StoreUnavailableError):
     """The lease that a put names has ended: grant another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(Struct, frozen=True):
     key: str
     value: bytes
     create_revision: int
@@ -41,8 +41,7 @@ class KeyValue:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RangeResult:
+class RangeResult(Struct, frozen=True):
     """`revision` is the store's at the read; `more` says that `limit` cut the range, `count` is the whole range's."""
 
     items: Sequence[KeyValue]
@@ -51,8 +50,7 @@ class RangeResult:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TxnResult:
+class TxnResult(Struct, frozen=True):
     """`current` is what the key held when the compare failed (None: absent), else None."""
 
     succeeded: bool
@@ -60,8 +58,7 @@ class TxnResult:
     current: KeyValue | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvent:
+class StoreEvent(Struct, frozen=True):
     """`value` is the new value of a put and b"" for a delete; `previous` is what the key held before."""
 
     type: Literal["put", "delete"]

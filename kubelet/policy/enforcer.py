@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from kubelet import podspec
 from kubelet.following import follow
@@ -22,6 +21,7 @@ from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.ip_families import IPV4, Family, family_of
 from machinery.linux import nft
+from machinery.structs import Struct, field
 
 _NAMES = ("kube-system", "kube-dns")
 
@@ -30,8 +30,7 @@ Held = Mapping[str, tuple[Object, Sequence[str]]]
 Tables = Mapping[Family, Ruleset]
 
 
-@dataclass(frozen=True)
-class _Observed:
+class _Observed(Struct, frozen=True):
     """What the table follows from; without policies nothing else matters."""
 
     policies: Sequence[Object] = ()

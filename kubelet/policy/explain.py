@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from kubelet.policy.policies import Block, Policy, Resident, Rule, Selected
 from machinery.api.selectors import LabelSelector
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """The policies that isolate a pod, and whom they let reach one of its ports; everyone where `is_open`."""
 
     policies: tuple[Policy, ...]

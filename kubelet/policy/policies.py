@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from machinery.api.resource import Object
 from machinery.api.selectors import LabelSelector, stored_selector
 from machinery.api.views import Namespace, Pod, View
 from machinery.ip_families import Family, Network, family_of
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class NamedPort:
+class NamedPort(Struct, frozen=True):
     name: str
     protocol: str
     number: int
 
 
-@dataclass(frozen=True)
-class Resident:
+class Resident(Struct, frozen=True):
     """Whoever has an address on the pod network, with all by which a policy may mean it; who has two is there twice."""
 
     namespace: str
@@ -38,8 +36,7 @@ class Resident:
         return family_of(self.ip)
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """Addresses, but for some of them."""
 
     network: Network
@@ -50,8 +47,7 @@ class Block:
         return address in self.network and not any(address in each for each in self.excepts)
 
 
-@dataclass(frozen=True)
-class Selected:
+class Selected(Struct, frozen=True):
     """Pods by their labels and their namespaces' (None: of the policy's own namespace)."""
 
     pods: LabelSelector
@@ -63,8 +59,7 @@ class Selected:
         return self.namespaces.matches(resident.namespace_labels) and self.pods.matches(resident.labels)
 
 
-@dataclass(frozen=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """`first` to `last` of a protocol (both 0: all of them), or those that pods call `name`."""
 
     protocol: str
@@ -79,8 +74,7 @@ class Ports:
         return protocol == self.protocol and (not self.first or self.first <= number <= self.last)
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """Who may, at which ports; without peers everyone, without ports every port and protocol."""
 
     peers: tuple[Block | Selected, ...] = ()
@@ -99,8 +93,7 @@ class Rule:
         return any(isinstance(peer, Selected) and peer.holds(resident, home) for peer in self.peers)
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """`ingress` and `egress` are what is let through, None where the policy is not about that direction."""
 
     namespace: str

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from kubelet.nftables import Ruleset, anew, base_chain, changed, digest
 from kubelet.policy.policies import Block, Policy, Ports, Resident, Rule
 from machinery.ip_families import IPV4, Family, Network, family_of
+from machinery.structs import Struct
 
 _ADDRESSES = "type {type};"
 _ADDRESS_PORTS = "type {type} . inet_proto . inet_service;"
@@ -28,8 +28,7 @@ _SETS = {
 }
 
 
-@dataclass(frozen=True)
-class Direction:
+class Direction(Struct, frozen=True):
     """`prefix` begins its chains' names; `mine` is the selected pod's address in a packet, `theirs` the other's."""
 
     prefix: str

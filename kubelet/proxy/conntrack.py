@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from socket import AF_INET, AF_INET6
 from typing import Any
 
 from kubelet.proxy.services import ServicePort
 from machinery.ip_families import IPV4, IPV6, family_of
+from machinery.structs import Struct
 
 _UDP = 17
 
 
-@dataclass(frozen=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """What was asked for, and the endpoint that answered; an empty endpoint stands for the address unchanged."""
 
     address: str

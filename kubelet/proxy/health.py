@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 from kubelet.following import follow
@@ -21,14 +20,14 @@ from machinery.api.views import SERVICE_NAME
 from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
+from machinery.structs import Struct
 
 LOG = logging.getLogger("health")
 _PATIENCE = 10.0
 Tell = Callable[[Object, str, str, str], None]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """What is asked for on a port of the node."""
 
     namespace: str

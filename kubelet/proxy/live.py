@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from machinery.structs import Struct, field
 
-@dataclass(frozen=True)
-class LiveTable:
+
+class LiveTable(Struct, frozen=True):
     """`leads`: map -> key (as `10.96.0.9 . tcp . 80`) -> chain; `rules`: chain -> its rules; `dropped`: packets."""
 
     leads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

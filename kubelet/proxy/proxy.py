@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kubelet.following import follow
 from kubelet.nftables import Ruleset, changed
@@ -23,13 +22,13 @@ from machinery.client.clock import Clock
 from machinery.contain import contain
 from machinery.ip_families import Family, families_of, family_of
 from machinery.linux import nft
+from machinery.structs import Struct
 
 # A Service takes a tenth of a millisecond; nothing holds the loop for long.
 _AT_ONCE = 20
 
 
-@dataclass(frozen=True)
-class ProxyConfig:
+class ProxyConfig(Struct, frozen=True):
     """`table` is the instance's own; `pod_cidrs` tell which endpoints are on this machine's pod network.
 
     Both have one range a family; Services are led in those families alone. `bridge` is the pods', empty for none.

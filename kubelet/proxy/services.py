@@ -7,7 +7,6 @@ while they end; for a Local policy those of this node alone. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 from machinery.api.resource import Object
 from machinery.api.views import SERVICE_NAME
 from machinery.ip_families import FAMILIES, IPV4, Family, family_of
+from machinery.structs import Struct, replace
 
 _PROXIED_BY_OTHERS = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _DEFAULT_AFFINITY = 10800
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, order=True):
     """An address and port behind a Service."""
 
     ip: str
@@ -32,8 +31,7 @@ class Endpoint:
         return f"{self.ip} . {self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
+class ServicePort(Struct, frozen=True):
     """`internal` is where the cluster's own clients are led, `external` those from outside; all of one family.
 
     `affinity_seconds` is 0 where each connection is on its own; `sources` are the only ranges from which the load
@@ -155,8 +153,7 @@ def _ingress(service: Object) -> list[Mapping[str, Any]]:
     return balancer.get("ingress") or []
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(Struct, frozen=True):
     endpoint: Endpoint
     node: str
     is_ready: bool

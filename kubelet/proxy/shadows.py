@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kubelet.following import follow
@@ -20,13 +19,13 @@ from machinery.client.clock import Clock
 from machinery.contain import contain
 from machinery.linux import netlink
 from machinery.linux.listeners import Listener, holder, listeners
+from machinery.structs import Struct
 
 _LOOKS_EVERY = 30.0
 Tell = Callable[[Object, str, str, str], None]
 
 
-@dataclass(frozen=True)
-class Shadow:
+class Shadow(Struct, frozen=True):
     """`what` is the port as the Service has it."""
 
     namespace: str

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ from machinery.api.canonical import sound
 from machinery.api.errors import BadRequest, UnsupportedMediaType
 from machinery.api.messages import META_KINDS, message_of, resource_message
 from machinery.api.resource import Object, Resource
+from machinery.structs import Struct
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\0"
@@ -40,8 +40,7 @@ def decode_body(body: bytes, content_type: str, kind: Kind | None) -> Object:
     return _decode(body, content_type, kind)[0]
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(Struct, frozen=True):
     """A decoded body: `complaints` are what strict validation holds against it, unknown and duplicate fields.
 
     Where nothing is, `obj` is the canonical object of `message`; else `message` is empty and `obj` as it came.

@@ -5,12 +5,12 @@ The classes differ in class attributes; messages are worded as kubectl's users k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from machinery.structs import Struct
 
-@dataclass(frozen=True)
-class Cause:
+
+class Cause(Struct, frozen=True):
     """One entry of `status.details.causes`; `reason` is FieldValueInvalid, FieldValueRequired, …"""
 
     reason: str

@@ -6,13 +6,13 @@ straight out of the data's bytes, so a server pays for the kinds in use only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import orjson
 
 from machinery.api.resource import Resource
+from machinery.structs import Struct
 
 _DATA = Path(__file__).parent / "data"
 
@@ -60,8 +60,7 @@ META_KINDS = frozenset(
 """Kinds of `meta/v1` that every group version registers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field: `kind` and `rule` as Go declares it, `type` a scalar's name or a message's."""
 
     name: str
@@ -77,8 +76,7 @@ class Field:
         return self.type[11:-1] if self.type.startswith("map<string,") else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """`fields` by JSON name; `wire` by number, where an inlined struct stands as the message that it is."""
 
     name: str

@@ -6,11 +6,11 @@ kubectl reads them to learn which query parameters a PATCH of a kind takes and w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from machinery.api.messages import META, message_of
 from machinery.api.resource import Resource, Subresource
 from machinery.api.schema import definition_name
+from machinery.structs import Struct
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 BODY_MEDIA = (JSON, YAML, PROTOBUF)
@@ -90,8 +90,7 @@ _METHODS = {"create": "post", "get": "get", "update": "put", "patch": "patch", "
 _ACTIONS = {"create": "post", "update": "put"}
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """`body` and `answer` name definitions; an empty answer is text."""
 
     method: str
@@ -115,8 +114,7 @@ class Operation:
         )
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(Struct, frozen=True):
     """`parameters` are those in the path itself."""
 
     url: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from machinery.structs import Struct
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON. Never changed once stored or cached: copy what you change."""
@@ -24,8 +25,7 @@ _STORAGE_PREFIXES = {
 }
 
 
-@dataclass(frozen=True)
-class Subresource:
+class Subresource(Struct, frozen=True):
     """`group` and `version` are those of the body's kind where they differ from the parent's."""
 
     name: str
@@ -39,8 +39,7 @@ STATUS = Subresource("status")
 SCALE = Subresource("scale", "Scale", group="autoscaling", version="v1")
 
 
-@dataclass(frozen=True, eq=False)
-class Resource:
+class Resource(Struct, frozen=True, eq=False, dict=True):
     """`stored_as` names the group and version in which the store holds the kind where it is another."""
 
     group: str

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from machinery.api import names
 from machinery.api.errors import BadRequest
+from machinery.structs import Struct
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|[=!<>(),])|([^=!<>(),\s]+))")
 _OPERATORS = {"in": "in", "notin": "notin", "=": "=", "==": "==", "!=": "!=", ">": "gt", "<": "lt"}
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """`operator` is one of in, notin, =, ==, !=, exists, !, gt, lt."""
 
     key: str
@@ -57,8 +56,7 @@ class Requirement:
                 return f"{self.key}{sign}{self.values[0]}"
 
 
-@dataclass(frozen=True)
-class LabelSelector:
+class LabelSelector(Struct, frozen=True):
     """All requirements must hold; without any everything matches, unless it selects `nothing`."""
 
     requirements: tuple[Requirement, ...] = ()
@@ -75,8 +73,7 @@ class LabelSelector:
         return ",".join(map(str, self.requirements))
 
 
-@dataclass(frozen=True)
-class FieldRequirement:
+class FieldRequirement(Struct, frozen=True):
     """`operator` is = or !=."""
 
     field: str
@@ -84,8 +81,7 @@ class FieldRequirement:
     value: str
 
 
-@dataclass(frozen=True)
-class FieldSelector:
+class FieldSelector(Struct, frozen=True):
     requirements: tuple[FieldRequirement, ...] = ()
 
     def matches(self, getter: Callable[[str], str]) -> bool:

@@ -6,14 +6,13 @@ In the process it is a view on the API server's watch cache (`apiserver.local`),
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from machinery.api.resource import Object, Resource
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """`before` is None for a new object, `after` is None for a deleted one (`before` is then its last state)."""
 
     resource: Resource

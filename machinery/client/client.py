@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from machinery.api.resource import Object, Resource
+from machinery.structs import Struct
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
@@ -23,16 +23,14 @@ class PatchType(StrEnum):
     APPLY = "application/apply-patch+yaml"
 
 
-@dataclass(frozen=True)
-class WatchEvent:
+class WatchEvent(Struct, frozen=True):
     """A change as the watcher's selectors see it; a BOOKMARK's object carries a resourceVersion alone."""
 
     type: EventType
     object: Object
 
 
-@dataclass(frozen=True)
-class ObjectList:
+class ObjectList(Struct, frozen=True):
     """`resource_version` is where a watch that misses nothing starts."""
 
     items: Sequence[Object]

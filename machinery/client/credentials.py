@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from machinery.structs import Struct
 
 
 class KubeconfigError(ValueError):
     """The kubeconfig lacks what a client needs; the message says what."""
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """Bytes are PEM; either a certificate with its key or a token says who asks."""
 
     server: str

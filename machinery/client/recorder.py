@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 from machinery.api.errors import NotFound, StatusError
@@ -18,6 +17,7 @@ from machinery.api.timestamps import rfc3339
 from machinery.client.client import Client, PatchType
 from machinery.client.clock import Clock, SystemClock
 from machinery.contain import contain
+from machinery.structs import Struct
 
 WINDOW = 600.0
 ALIKE = 10
@@ -26,21 +26,18 @@ BURST, REFILL = 25, 300.0
 """How many Events about one object at once; after how many seconds there may be one more."""
 
 
-@dataclass
-class _Told:
+class _Told(Struct):
     name: str
     count: int
     at: float
 
 
-@dataclass
-class _Group:
+class _Group(Struct):
     messages: set[str]
     at: float
 
 
-@dataclass
-class _Allowance:
+class _Allowance(Struct):
     """How many Events about an object there may be still, as of a moment."""
 
     left: float

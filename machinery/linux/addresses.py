@@ -11,13 +11,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 from machinery.ip_families import IPV4, Family, Network, family_of
 from machinery.linux import netlink
+from machinery.structs import Struct, replace
 
 _ROUTES, _IPV6 = Path("/proc/net/route"), Path("/proc/net/if_inet6")
 _IPV6_ROUTES = Path("/proc/net/ipv6_route")
@@ -29,8 +29,7 @@ _UNIVERSE = 0
 _MADE = {"bridge", "tun", "wireguard", "ipip", "gre", "sit", "vti", "xfrm"}
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address that others may know; `kind` is that of its interface (empty for a card), as `ip -d link` says it."""
 
     ip: str
@@ -39,8 +38,7 @@ class Address:
     is_up: bool = True
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     """A route; the default ones lead to 0.0.0.0/0 and ::/0. A lesser metric goes before."""
 
     network: Network
@@ -48,8 +46,7 @@ class Way:
     metric: int = 0
 
 
-@dataclass(frozen=True)
-class Whereabouts:
+class Whereabouts(Struct, frozen=True):
     """All of this machine, or rather of this network namespace."""
 
     addresses: tuple[Address, ...] = ()

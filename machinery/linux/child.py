@@ -10,14 +10,14 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from machinery.structs import Struct
 
 CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """How a program ended; `status` is negative where a signal ended it."""
 
     status: int

@@ -8,8 +8,9 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from machinery.structs import Struct
 
 _FILES = {"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"}
 # linux/in.h and linux/in6.h; Python has no names for them.
@@ -18,8 +19,7 @@ _FREEBIND = {socket.AF_INET: (socket.SOL_IP, 15), socket.AF_INET6: (socket.IPPRO
 _LISTENS = {"tcp": "0A", "udp": "07"}
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """`address` is 0.0.0.0 or :: where it listens on all; `inode` names its socket."""
 
     protocol: str

@@ -13,8 +13,9 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from machinery.structs import Struct
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
 MS_REMOUNT, MS_NOATIME, MS_BIND, MS_REC = 0x20, 0x400, 0x1000, 0x4000
@@ -50,8 +51,7 @@ PAGE = 4096
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One mount(2) call: `options` as mount(8) spells them; unknown ones go to the filesystem.
 
     `directory`, where given, is the working directory of the call, so that options may hold paths relative to it.

@@ -7,7 +7,6 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from multidict import CIMultiDict
 
 from machinery.streams.link import StreamLink
 from machinery.streams.takeover import LIMIT
+from machinery.structs import Struct
 
 _LONGEST_BODY = 1 << 20
 _CONNECT_SECONDS = 10.0
@@ -25,16 +25,14 @@ class UnreachableError(Exception):
     """The backend can't be connected to, or ends the connection instead of an answer; the message is Go's wording."""
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """Where the request goes: an http or https URL with its query; TLS by `context`."""
 
     url: str
     context: ssl.SSLContext | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the backend said; `link` is its connection after `head`."""
 
     head: bytes

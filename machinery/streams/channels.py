@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from machinery.structs import Struct
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 _CLOSE = 255
 
 
-@dataclass(frozen=True)
-class ChannelProtocol:
+class ChannelProtocol(Struct, frozen=True):
     """`name` is the WebSocket sub-protocol; "" is what a client speaks that asks for none."""
 
     name: str
@@ -44,8 +44,7 @@ class ChannelProtocol:
         return Message(message[0], message[1:])
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(Struct, frozen=True):
     channel: int
     data: bytes
     is_end: bool = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from machinery.structs import Struct, field
 
 SPDY = "SPDY/3.1"
 """What is asked for by `Upgrade`."""
@@ -15,8 +16,7 @@ SPDY_PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io",
 PORT_FORWARD_PROTOCOL = "portforward.k8s.io"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a command or an attachment ended; `message` is empty where it ended well."""
 
     message: str = ""

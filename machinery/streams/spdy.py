@@ -6,8 +6,6 @@ window would stall after 64 KiB; whoever is behind stops reading the connection 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from machinery.streams.spdy_frames import (
     Data,
     Decoder,
@@ -22,54 +20,48 @@ from machinery.streams.spdy_frames import (
     SynReply,
     SynStream,
 )
+from machinery.structs import Struct
 
 PROTOCOL_ERROR, INVALID_STREAM, REFUSED_STREAM, CANCEL = 1, 2, 3, 5
 STREAM_ALREADY_CLOSED = 9
 MOST_STREAMS = 2048
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """The peer opened a stream; it was answered already, as spdystream drops data of a stream without an answer."""
 
     stream: int
     fields: Fields
 
 
-@dataclass(frozen=True)
-class Replied:
+class Replied(Struct, frozen=True):
     stream: int
     fields: Fields
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(Struct, frozen=True):
     stream: int
     data: bytes
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The peer sends no more on this stream."""
 
     stream: int
 
 
-@dataclass(frozen=True)
-class Reset:
+class Reset(Struct, frozen=True):
     """Neither side uses the stream any more."""
 
     stream: int
     status: int
 
 
-@dataclass(frozen=True)
-class Ponged:
+class Ponged(Struct, frozen=True):
     id: int
 
 
-@dataclass(frozen=True)
-class GoneAway:
+class GoneAway(Struct, frozen=True):
     """The peer opens no more streams and takes none."""
 
     last_stream: int
@@ -78,8 +70,7 @@ class GoneAway:
 Event = Opened | Replied | Received | Ended | Reset | Ponged | GoneAway
 
 
-@dataclass
-class _Stream:
+class _Stream(Struct):
     may_send: bool = True
     may_receive: bool = True
 

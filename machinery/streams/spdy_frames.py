@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from machinery.structs import Struct, field
 
 VERSION = 3
 FIN, UNIDIRECTIONAL = 0x01, 0x02
@@ -49,8 +50,7 @@ class ProtocolError(Exception):
     """The peer broke SPDY in a way that ends the connection."""
 
 
-@dataclass(frozen=True)
-class SynStream:
+class SynStream(Struct, frozen=True):
     kind: ClassVar[int] = 1
     stream: int
     fields: Fields = field(default_factory=dict)
@@ -58,52 +58,45 @@ class SynStream:
     priority: int = 0
 
 
-@dataclass(frozen=True)
-class SynReply:
+class SynReply(Struct, frozen=True):
     kind: ClassVar[int] = 2
     stream: int
     fields: Fields = field(default_factory=dict)
     fin: bool = False
 
 
-@dataclass(frozen=True)
-class RstStream:
+class RstStream(Struct, frozen=True):
     kind: ClassVar[int] = 3
     stream: int
     status: int
 
 
-@dataclass(frozen=True)
-class Ping:
+class Ping(Struct, frozen=True):
     kind: ClassVar[int] = 6
     id: int
 
 
-@dataclass(frozen=True)
-class GoAway:
+class GoAway(Struct, frozen=True):
     kind: ClassVar[int] = 7
     last_stream: int
     status: int = 0
 
 
-@dataclass(frozen=True)
-class Headers:
+class Headers(Struct, frozen=True):
     kind: ClassVar[int] = 8
     stream: int
     fields: Fields = field(default_factory=dict)
     fin: bool = False
 
 
-@dataclass(frozen=True)
-class Other:
+class Other(Struct, frozen=True):
     """A control frame that asks for nothing here: SETTINGS, WINDOW_UPDATE, CREDENTIAL and what may yet come."""
 
     type: int
     payload: bytes = b""
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(Struct, frozen=True):
     """A piece of a stream; a decoder may hand out one frame as several."""
 
     stream: int

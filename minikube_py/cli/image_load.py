@@ -9,11 +9,11 @@ import re
 import tarfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
 from machinery.rpc.wire import CONTAINERD
+from machinery.structs import Struct
 from minikube_py.cli.image_client import NameTaken, RuntimeClient, connected, told
 from minikube_py.cli.options import existing_config
 from minikube_py.cli.output import Output
@@ -79,8 +79,7 @@ def _register(runtime: RuntimeClient, sink: RemoteContent, image: Found, names: 
     return {"id": image.id, "names": list(names), "digest": image.target.digest}
 
 
-@dataclass(frozen=True)
-class RemoteContent:
+class RemoteContent(Struct, frozen=True):
     """The runtime's content store, as an archive's reader fills it."""
 
     runtime: RuntimeClient

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from machinery.linux.durable import write_durably
+from machinery.structs import replace
 from minikube_py.cli.parser import CLUSTER_OPTIONS
 from minikube_py.config import DEFAULT_PROFILE, Config, ConfigError, configured, for_profile
 from minikube_py.preflight import with_free_ranges
@@ -24,7 +25,7 @@ def starting_config(arguments: argparse.Namespace) -> Config:
     flags = {flag.removeprefix("--"): getattr(arguments, _name(flag)) for flag, _, _ in CLUSTER_OPTIONS}
     config = configured(config, flags)
     # A network may give the machine another name: its pods are bound to the node of the first one.
-    return dataclasses.replace(config, node_name=config.node)
+    return replace(config, node_name=config.node)
 
 
 def existing_config(arguments: argparse.Namespace) -> Config:

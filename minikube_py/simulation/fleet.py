@@ -7,12 +7,12 @@ taint keeps pods away that were not meant for it, the label selects such nodes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
 from machinery.api.resource import Object
 from machinery.api.views import View
+from machinery.structs import Struct
 from minikube_py.simulation.addresses import NODE_PREFIX
 
 MARK, FAKE = "kwok.x-k8s.io/node", "fake"
@@ -34,8 +34,7 @@ def is_simulated(node: Object) -> bool:
     return View(node).annotations.get(MARK) == FAKE
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """Nodes of one size, spread evenly over `zones` (0: none has a zone)."""
 
     nodes: int

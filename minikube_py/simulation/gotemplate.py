@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from machinery.structs import Struct, field
 from minikube_py.simulation.template_functions import BUILT_IN, Functions, holds, written
 
 _ACTION = re.compile(
@@ -35,8 +35,7 @@ class _Continue(Exception):  # noqa: N818 - not an error
     pass
 
 
-@dataclass
-class Scope:
+class Scope(Struct):
     """The dot, the variables (inner before outer), and the functions of one run."""
 
     dot: Any

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Create, Key, Patch, Plan, key_of
@@ -17,14 +16,14 @@ from machinery.api.resources import LEASES, NODES
 from machinery.api.timestamps import parse_time, rfc3339_micro
 from machinery.api.views import View
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 from minikube_py.simulation.fleet import is_simulated
 
 RENEW, LASTS = 30.0, 40
 NAMESPACE = "kube-node-lease"
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     node: View
     lease: Object | None
 

@@ -7,15 +7,14 @@ what it does. Nothing here knows a clock or draws a number: both come with the `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controllers.plan import Action, Plan
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """When an object came to be as it is, and two numbers in [0, 1) drawn then: which stage, how much jitter."""
 
     at: datetime
@@ -23,8 +22,7 @@ class Moment:
     jitter: float = 0.0
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What a stage may use besides the object: the time, and the addresses of node and pod."""
 
     now: datetime
@@ -49,8 +47,7 @@ def _at_once(obj: Object, now: datetime) -> timedelta | None:
     return None
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """`kind` is that of the objects; `act` gives the actions that carry the stage out."""
 
     name: str
@@ -90,8 +87,7 @@ def chosen(matching: Sequence[Stage], obj: Object, moment: Moment) -> Stage:
     return readable[-1][0]
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """An object on a simulated node with the stages that are for it."""
 
     obj: Object

@@ -10,10 +10,10 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import IO, Any, Protocol
 
+from machinery.structs import Struct, field
 from runtime.errors import InvalidArgument
 from runtime.images.content import Reader
 from runtime.images.layer_stream import Errors, decompressed
@@ -54,8 +54,7 @@ class Sink(Protocol):
         """A small blob that was stored; raises NotFound."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """An image of an archive: `target` is its manifest or index, `id` the digest of its config."""
 
     id: str
@@ -63,8 +62,7 @@ class Found:
     target: Descriptor
 
 
-@dataclass
-class _Contents:
+class _Contents(Struct):
     """The files of a tar: blobs that went into the sink, links between paths, and the lists themselves."""
 
     blobs: dict[str, Descriptor] = field(default_factory=dict)

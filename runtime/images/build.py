@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import Struct
 from runtime.errors import RuntimeFault
 from runtime.images.debian import closure, download, unpack_packages
 from runtime.images.layout import write_layout
@@ -70,8 +70,7 @@ server {
 """
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """`packages`, and `program` with its libraries; `finish` completes the root filesystem."""
 
     packages: tuple[str, ...]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
 
+from machinery.structs import Struct
 from runtime.errors import PermissionDenied, Unauthenticated, Unavailable
 from runtime.images.credentials import Credentials
 from runtime.images.hosts import Trust
@@ -18,8 +18,7 @@ _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))'
 CLIENT_ID = "minikube-py"
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """`scheme` is bearer or basic."""
 
     scheme: str

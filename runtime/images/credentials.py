@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from machinery.structs import Struct
 from runtime.errors import InvalidArgument
 
 
@@ -22,8 +22,7 @@ class AuthConfig(Protocol):
     registry_token: str
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """Who asks: a user with a password, a refresh token, or a ready bearer token; all empty is anonymous."""
 
     username: str = ""

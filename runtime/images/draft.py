@@ -10,15 +10,14 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from machinery.structs import Struct
 from runtime.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from runtime.images.content import CHUNK, ContentStore, sync_directory
 
 
-@dataclass(frozen=True)
-class DraftStatus:
+class DraftStatus(Struct, frozen=True):
     """Times are Unix nanoseconds; `expected` and `total` are empty where the sender did not say."""
 
     ref: str

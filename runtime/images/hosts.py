@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from machinery.structs import Struct
 from runtime.images.reference import DEFAULT_DOMAIN
 
 DOCKER_HUB = "registry-1.docker.io"
@@ -15,8 +15,7 @@ PULL, RESOLVE, PUSH = "pull", "resolve", "push"
 EVERYTHING = frozenset({PULL, RESOLVE, PUSH})
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """How a server's TLS is checked, and what it is shown: files as they are named, read when they are needed."""
 
     ca: tuple[Path, ...] = ()
@@ -24,8 +23,7 @@ class Trust:
     skip_verify: bool = False
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """`root` is where the registry's API begins, `/v2` as a rule; a mirror is told whose images by `namespace`."""
 
     root: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import urlsplit
 
+from machinery.structs import replace
 from runtime.errors import InvalidArgument, NotFound
 from runtime.images.content import ContentStore
 from runtime.images.media import (

@@ -8,10 +8,10 @@ import json
 import os
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import Struct
 from runtime.images.content import digest_of, write_atomically
 from runtime.images.media import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from runtime.images.platform import Platform, host_platform
@@ -20,8 +20,7 @@ EPOCH = 1_700_000_000
 CREATED = "2023-11-14T22:13:20Z"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A directory with `oci-layout`, `index.json` and `blobs/sha256/`."""
 
     directory: Path
@@ -120,8 +119,7 @@ class _Hashed:
         return f"sha256:{self._plain.hexdigest()}", f"sha256:{self._packed.hexdigest()}"
 
 
-@dataclass(frozen=True)
-class _Tee:
+class _Tee(Struct, frozen=True):
     target: _Hashed
 
     def write(self, data: bytes) -> int:

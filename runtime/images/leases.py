@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from machinery.structs import Struct, field
 from runtime.errors import AlreadyExists, NotFound
 
 EXPIRE = "containerd.io/gc.expire"
 CONTENT = "content"
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """`resources` are pairs of sort (`content`, `snapshots/overlayfs`) and id; times are Unix nanoseconds."""
 
     id: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from machinery.structs import Struct, replace
 from runtime.errors import InvalidArgument, NotFound
 from runtime.images.platform import Platform, mismatch, rank
 from runtime.images.reference import is_digest
@@ -27,8 +28,7 @@ ACCEPTED = (DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, "*/*")
 MAX_MANIFEST = 8 << 20
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """Content by type, digest and size."""
 
     media_type: str
@@ -37,8 +37,7 @@ class Descriptor:
     platform: Platform | None = None
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     config: Descriptor
     layers: tuple[Descriptor, ...]
 

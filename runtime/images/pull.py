@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from machinery.structs import Struct
 from runtime.errors import FailedPrecondition, InvalidArgument, RuntimeFault
 from runtime.images.content import ContentStore
 from runtime.images.credentials import AuthConfig
@@ -41,8 +41,7 @@ PARALLEL_LAYERS = 3
 Failure = TypeVar("Failure", bound=Exception)
 
 
-@dataclass(frozen=True)
-class Puller:
+class Puller(Struct, frozen=True):
     content: ContentStore
     snapshotter: Snapshotter
     mirrors: Mapping[str, Sequence[str]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from machinery.structs import Struct
 from runtime.errors import InvalidArgument
 
 DEFAULT_DOMAIN = "docker.io"
@@ -21,8 +21,7 @@ _SHA256 = re.compile(r"sha256:[a-f0-9]{64}")
 MAX_NAME = 255
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """`domain/path:tag@digest`; at least one of tag and digest is set, the digest wins."""
 
     domain: str

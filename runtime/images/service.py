@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from machinery.linux.mount import mount, unmount
+from machinery.structs import replace
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from runtime.images.archive import Found, read_archive
 from runtime.images.certs import CERTS_D

@@ -9,10 +9,10 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import replace
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from runtime.images.content import write_atomically
 from runtime.images.record import ImageRecord

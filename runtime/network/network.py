@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from machinery.structs import Struct
 from runtime.network.rules import Forward
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(Struct, frozen=True):
     """A port of the sandbox that is wanted on the host, at one of its addresses or (empty) at all."""
 
     protocol: str
@@ -20,8 +19,7 @@ class Port:
     port: int
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """A sandbox as its network knows it; `uid`, `name` and `namespace` are those of whom it is for."""
 
     id: str

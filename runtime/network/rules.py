@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from machinery.ip_families import IPV4, Family, family_of, host_port
+from machinery.structs import Struct
 
 PROTOCOLS = {0: "tcp", 1: "udp", 2: "sctp"}
 """CRI's numbers."""
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(Struct, frozen=True):
     """A port of the host, on one of its addresses or (empty) on all, that leads to a sandbox."""
 
     protocol: str
@@ -83,8 +82,7 @@ def _leading(family: Family, table: str, forwards: Iterable[Forward]) -> list[st
     return lines
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Struct, frozen=True):
     family: str
     table: str
     name: str

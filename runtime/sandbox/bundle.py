@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from machinery.rpc.wire import CRI
+from machinery.structs import Struct
 from runtime.sandbox.apparmor import apparmor_profile
 from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord
@@ -24,8 +24,7 @@ RESOURCES = (
 _STRICT = 1
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """What a container is made of."""
 
     config: Any

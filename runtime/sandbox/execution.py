@@ -19,12 +19,12 @@ import tty
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from machinery.linux import child
 from machinery.linux.descriptor import Descriptor
+from machinery.structs import Struct
 from runtime.errors import Unknown
 from runtime.sandbox.conmon import Conmon, runc_message
 
@@ -32,8 +32,7 @@ _LONGEST = 1 << 16
 _PIPE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which streams the client uses; a terminal has one for all output."""
 
     stdin: bool = False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from machinery.linux import cgroup
+from machinery.structs import replace
 from runtime.errors import InvalidArgument
 from runtime.sandbox.spec import Device, Host
 

@@ -6,10 +6,10 @@ https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import Struct
 from runtime.sandbox.users import Identity
 
 DEFAULT_CAPABILITIES = (
@@ -23,8 +23,7 @@ _PROPAGATION = {0: "rprivate", 1: "rslave", 2: "rshared"}
 _POD, _NODE, _TARGET = 0, 2, 3
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """What this machine lets a container have: its capabilities, and the lowest OOM score that may be set."""
 
     capabilities: frozenset[str]
@@ -32,8 +31,7 @@ class Host:
     is_unified: bool
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device node of the host, and where and how a container gets it."""
 
     path: str
@@ -46,8 +44,7 @@ class Device:
     access: str = "rwm"
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """The sandbox around a container: its namespaces' files, files that are mounted, and where it counts."""
 
     namespaces: Mapping[str, Path]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from machinery.linux.rooted import read_text
+from machinery.structs import Struct
 from runtime.errors import InvalidArgument
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
     home: str = "/"
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Who it shall be: `said` is `user[:group]`; `strict` takes no groups from the group file."""
 
     said: str = ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from machinery.linux.mount import Mount
+from machinery.structs import Struct
 
 
 class Kind(StrEnum):
@@ -42,8 +43,7 @@ class Snapshot:
     usage: Usage = Usage()
 
 
-@dataclass(frozen=True)
-class Unpacking:
+class Unpacking(Struct, frozen=True):
     """Where a layer's tar goes: `directory` takes its entries.
 
     `marks` says that removals are written as overlay's own whiteouts; otherwise they are carried out. Directories that

@@ -11,9 +11,10 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
+from machinery.structs import replace
 from runtime.errors import AlreadyExists, FailedPrecondition, NotFound
 from runtime.snapshots.snapshot import Kind, Snapshot, Usage
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from machinery.api.views import Pod
+from machinery.structs import Struct
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.memo import Share, Sums
@@ -61,8 +61,7 @@ def _against(pod: PodInfo, namespace_labels: Mapping[str, str], info: NodeInfo) 
             yield key, value, 1
 
 
-@dataclass(frozen=True)
-class _Rules:
+class _Rules(Struct, frozen=True):
     near: tuple[Term, ...]
     near_domains: Sums
     is_first: bool

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from machinery.api.views import Node, Pod
+from machinery.structs import Struct
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.node_info import NodeInfo
@@ -31,8 +31,7 @@ def _filter(ignored: frozenset[str], state: Any, pod: PodInfo, info: NodeInfo) -
     return Refusal(tuple(short), is_final) if short else None
 
 
-@dataclass(frozen=True)
-class Strategy:
+class Strategy(Struct, frozen=True):
     """How a node's use is turned into points: by `points` of the percentage used, weighted over the resources."""
 
     points: Callable[[int, int], int]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from machinery.api.selectors import LabelSelector
+from machinery.structs import Struct, replace
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import BEST, Hint, Plugin, Refusal
 from scheduler.memo import Share
@@ -66,8 +66,7 @@ def _keys(constraints: Iterable[SpreadConstraint]) -> frozenset[str]:
     return frozenset(constraint.topology_key for constraint in constraints)
 
 
-@dataclass(frozen=True)
-class _Limit:
+class _Limit(Struct, frozen=True):
     """`most`: how many selected pods a domain may have before this pod comes."""
 
     topology_key: str
@@ -103,8 +102,7 @@ def _limited(state: list[_Limit]) -> list[str]:
     return [limit.topology_key for limit in state]
 
 
-@dataclass(frozen=True)
-class _Spreading:
+class _Spreading(Struct, frozen=True):
     """What `score` needs: for each constraint the pods in its domains, by name where each node is one, and a weight."""
 
     constraints: tuple[tuple[SpreadConstraint, Mapping[str, int], float], ...]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from machinery.api.node_affinity import matches_any
 from machinery.api.resource import Object
 from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, best, claim_names, not_owned
+from machinery.structs import Struct
 from scheduler.cluster_events import ClusterEvent, Happened
 from scheduler.framework import Hint, Plugin, Refusal, Reservation
 from scheduler.node_info import NodeFacts, NodeInfo
@@ -28,8 +28,7 @@ _ZONES = (
 )
 
 
-@dataclass(frozen=True)
-class _Claims:
+class _Claims(Struct, frozen=True):
     """`waiting` are those that are yet to be bound, the smallest first."""
 
     bound: tuple[Claim, ...]

@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort
 from machinery.ip_families import FAMILIES, IPV6, Family
 from machinery.linux import nft, nft_events
+from machinery.structs import replace
 from runtime.config import RuntimeConfig
 from runtime.network.bridge import BridgeNetwork
 from runtime.network.network import Member

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gzip
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from machinery.structs import replace
 from minikube_py.cli.image_client import NodeImage, RuntimeClient, connected
 from minikube_py.cli.image_load import load
 from minikube_py.config import Config, ConfigError
@@ -35,12 +35,12 @@ async def config(request: pytest.FixtureRequest, tmp_path: Path, archive: Path) 
     if request.param == "containerd":
         own = 'sandbox_image = "none"'
         with tempfile.TemporaryDirectory(prefix="mkpy-ctrd-") as folder, containerd(Path(folder), own) as endpoint:
-            yield dataclasses.replace(Config(), container_runtime_endpoint=endpoint)
+            yield replace(Config(), container_runtime_endpoint=endpoint)
         return
     async with serving(tmp_path, archive) as node:
         endpoint = f"unix://{node.config.socket}"
         await Ctr(node.config.socket)("images", "rm", BUSYBOX)
-        yield dataclasses.replace(Config(), container_runtime_endpoint=endpoint)
+        yield replace(Config(), container_runtime_endpoint=endpoint)
 
 
 def docker_archive(archive: Path, directory: Path, *names: str) -> Path:

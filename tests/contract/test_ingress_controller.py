@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from apiserver.server import ApiServer
 from machinery.api.resources import EVENTS, INGRESS_CLASSES, INGRESSES, NODES, SERVICES
 from machinery.client.client import Client
 from machinery.client.clock import SystemClock
+from machinery.structs import replace
 from minikube_py.addons.ingress.controller import IngressConfig, IngressController
 from tests.contract.apiserver_running import running
 from tests.etcd_server import free_ports

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 
 from kubelet.cri import Cri
@@ -13,6 +12,7 @@ from kubelet.logrotation import LogRotator
 from machinery.api.resource import Object
 from machinery.api.resources import PODS, RUNTIME_CLASSES
 from machinery.client.clock import SystemClock
+from machinery.structs import replace
 from tests.fake_runtime import FakeRuntime
 from tests.kubelet_world import IMAGE, phase_is, world
 
@@ -196,7 +196,7 @@ async def test_a_log_that_has_grown_is_rotated_and_stays_where_it_is_if_that_fai
         (container,) = runtime.named("c")
         log = Path(container.log_path)
         log.write_bytes(b"0123456789")
-        config = dataclasses.replace(found.config, container_log_max_size=10)
+        config = replace(found.config, container_log_max_size=10)
         async with Cri(found.config.runtime_endpoint) as cri:
             rotator = LogRotator(config, cri, SystemClock(), lambda: [pod])
             assert await rotator.grown() == [pod]

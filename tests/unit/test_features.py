@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from apiserver.admission.features import feature_fields
 from machinery.api.resource import Object
 from machinery.api.resources import STATEFUL_SETS
 from machinery.features import FEATURES, MAX_UNAVAILABLE_STATEFUL_SET, features
+from machinery.structs import replace
 
 
 @pytest.mark.parametrize(

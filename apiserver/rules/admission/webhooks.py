@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from apiserver.rules.admission.match_rules import FAILURE_POLICIES, MATCH_POLICIES, condition_errors, rule_errors
 from apiserver.rules.admission.webhook_client_rules import client_errors
@@ -13,6 +12,7 @@ from apiserver.rules.label_rules import label_selector_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 _VERSIONS = ("v1", "v1beta1")
 _NO_SIDE_EFFECTS = ("None", "NoneOnDryRun")
@@ -21,8 +21,7 @@ _REINVOCATIONS = ("IfNeeded", "Never")
 _LONGEST_WAIT = 30
 
 
-@dataclass(frozen=True)
-class _Demands:
+class _Demands(Struct, frozen=True):
     """What an update need not fulfil where the old configuration did not."""
 
     no_side_effects: bool = True

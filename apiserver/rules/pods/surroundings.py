@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from machinery.api.resource import Object
+from machinery.structs import Struct, field
 
 
-@dataclass(slots=True)
-class Surroundings:
+class Surroundings(Struct):
     """`volumes` are the sound ones by name. `file_variables` grows while environments are read: the path and name of
     each volume that a variable's file lies in, judged at the end as upstream does."""
 

@@ -10,8 +10,9 @@ import asyncio
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from machinery.structs import Struct
 
 FILES = (
     Path("/etc/resolv.conf"),
@@ -27,8 +28,7 @@ class NoAnswerError(Exception):
     """No resolver answered in time, or there is none."""
 
 
-@dataclass
-class _Kept:
+class _Kept(Struct):
     answer: bytes
     until: float
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,12 +14,12 @@ from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from machinery.api.views import SERVICE_NAME
 from machinery.client.cache import Cache
+from machinery.structs import Struct
 
 SPECIFICATION = "1.1.0"
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Struct, frozen=True):
     """`data` is an address, a name (absolute, without its last dot) or a text; for SRV port and name."""
 
     type: str
@@ -28,8 +27,7 @@ class Record:
     port: int = 0
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a name holds. `exists` is false for NXDOMAIN; `alias` (a CNAME's target) leads out of the zone."""
 
     exists: bool
@@ -41,8 +39,7 @@ NOWHERE = Found(exists=False)
 EMPTY = Found(exists=True)
 
 
-@dataclass(frozen=True)
-class _Endpoint:
+class _Endpoint(Struct, frozen=True):
     ip: str
     hostname: str
     is_ready: bool

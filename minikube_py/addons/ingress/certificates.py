@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
 
 from machinery.api.resource import Object
+from machinery.structs import Struct
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """`pem` is the chain and its key in one; `name` follows from them."""
 
     name: str

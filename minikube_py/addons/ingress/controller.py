@@ -9,7 +9,6 @@ import asyncio
 import logging
 import pwd
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet.following import follow
@@ -23,6 +22,7 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
 from machinery.linux.listeners import holder, listeners
+from machinery.structs import Struct
 from minikube_py.addons.ingress.certificates import Certificate
 from minikube_py.addons.ingress.classes import CLASS, made_class, owned
 from minikube_py.addons.ingress.nginx import Nginx, NginxError
@@ -34,8 +34,7 @@ _FOLLOWED = (INGRESSES, INGRESS_CLASSES, SERVICES, ENDPOINT_SLICES, SECRETS, NOD
 _RELOADS_EVERY, _TRIES_EVERY = 0.25, 10.0
 
 
-@dataclass(frozen=True)
-class IngressConfig:
+class IngressConfig(Struct, frozen=True):
     """`always`: serve also without any Ingress. `certificate` and `key` are the server's own."""
 
     folder: Path

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from machinery.ip_families import host_port
+from machinery.structs import Struct
 from minikube_py.addons.ingress.sites import Backend, Location, Site, Sites
 
 _PASSES = {"http": "proxy_pass http", "https": "proxy_pass https", "grpc": "grpc_pass grpc", "grpcs": "grpc_pass grpcs"}
 _HTTPS = 443
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """`folder` is where certificates and temporary files are, `certificate` the server's own, with its key."""
 
     folder: Path

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from kubelet.proxy.services import Endpoint, endpoints
 from machinery.api.resource import Object
 from machinery.api.views import View
+from machinery.structs import Struct, field, replace
 from minikube_py.addons.ingress.certificates import Certificate, certificate
 
 ANNOTATION = "nginx.ingress.kubernetes.io/"
@@ -22,8 +22,7 @@ Named = tuple[str, str]
 """Namespace and name."""
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """`protocol` is what its endpoints speak: http, https, grpc or grpcs."""
 
     name: str
@@ -31,8 +30,7 @@ class Backend:
     protocol: str = "http"
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(Struct, frozen=True):
     """A path of a site; a prefix ends without a slash, so that it means whole elements. No backend: it has gone.
 
     A pattern is a regular expression that the path begins with; `rewrite` is what the backend is asked for instead.
@@ -47,8 +45,7 @@ class Location:
     rewrite: str = ""
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Struct, frozen=True):
     """`host` is empty for every host that no other site has; `certificate` names one, empty for the server's own."""
 
     host: str
@@ -56,8 +53,7 @@ class Site:
     certificate: str = ""
 
 
-@dataclass(frozen=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """What of an Ingress can't be as it asks."""
 
     ingress: Named
@@ -65,15 +61,13 @@ class Complaint:
     message: str
 
 
-@dataclass
-class Sites:
+class Sites(Struct):
     sites: list[Site] = field(default_factory=list)
     certificates: dict[str, Certificate] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True):
     """What Ingresses speak of, by namespace and name; slices by their Service."""
 
     services: Mapping[Named, Object]

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import Struct
 from runtime.errors import FailedPrecondition
 
 FOLDER = Path("/etc/cni/net.d")
 _SUFFIXES = (".conf", ".conflist", ".json")
 
 
-@dataclass(frozen=True)
-class NetworkList:
+class NetworkList(Struct, frozen=True):
     """`plugins` in the order in which they add."""
 
     name: str

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import Struct
 from runtime.errors import FailedPrecondition, Unknown
 
 FOLDERS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
@@ -20,8 +20,7 @@ LONGEST_SECONDS = 90
 _PACKAGED = ("bridge", "ptp", "host-local", "portmap", "loopback", "ipvlan", "macvlan", "firewall", "tuning", "dhcp")
 
 
-@dataclass(frozen=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """Who is attached: `netns` is empty where the namespace is gone."""
 
     container_id: str

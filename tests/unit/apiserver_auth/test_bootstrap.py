@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, ob
 from apiserver.bootstrap.reconcile import reconciled
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINTS
+from machinery.structs import replace
 
 CONFIG = BootstrapConfig(("10.96.0.0/16",), "192.0.2.5", 6443, "PEM")
 DATA = Path(apiserver.bootstrap.__file__).parent / "data"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from machinery import contain
 from machinery.api.resources import CLUSTER_ROLES, ENDPOINTS, NAMESPACES, PRIORITY_CLASSES, SERVICES
 from machinery.client.clock import SystemClock
 from machinery.pki import Pki
+from machinery.structs import replace
 from tests.watched_store import Stage
 
 

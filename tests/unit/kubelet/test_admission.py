@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from kubelet.admission import Host, Verdict, admission, shortage
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
+from machinery.structs import replace
 
 NODE = {"cpu": "2", "memory": "1Gi", "pods": "110"}
 HOST = Host("n", NODE, {"disk": "ssd", "kubernetes.io/os": "linux"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from kubelet.proxy.live import LiveTable, live_table
 from kubelet.proxy.ruleset import ruleset
 from kubelet.proxy.services import service_ports
 from machinery.ip_families import FAMILIES, IPV4, Family
+from machinery.structs import replace
 
 PORT = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "web"}
 SPEC = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "ports": [PORT], "selector": {"app": "web"}}
@@ -53,9 +53,9 @@ def observed(**changes: Any) -> Observed:
         service=SERVICE, slices=[SLICE], pods=[POD], node="n", residents=residents([POD], [], {}),
         services_tables=table(SERVICE, [SLICE]), policies_tables={},
     )  # fmt: skip
-    found = dataclasses.replace(base, **changes)
+    found = replace(base, **changes)
     if "services_tables" not in changes:
-        found = dataclasses.replace(found, services_tables=table(found.service, list(found.slices), found.node))
+        found = replace(found, services_tables=table(found.service, list(found.slices), found.node))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from kubelet.proxy.conntrack import Flow, stale
 from kubelet.proxy.ruleset import created, ruleset
 from kubelet.proxy.services import Endpoint, ServicePort, endpoints, local_endpoints, service_ports
 from machinery.ip_families import IPV4, IPV6
+from machinery.structs import replace
 from tests.nft_table import Table
 
 A_IPV6 = Endpoint("fd00::5", 8080)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from machinery.structs import replace
 from minikube_py.cli.explain_service import closing_firewalls
 from minikube_py.config import for_profile
 from minikube_py.node import runtime_config

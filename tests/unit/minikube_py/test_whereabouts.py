@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from machinery.client.clock import SystemClock
 from machinery.ip_families import FAMILIES
 from machinery.linux.addresses import Address, Way, Whereabouts
+from machinery.structs import replace
 from minikube_py.config import Config
 from minikube_py.keys import server_names
 from minikube_py.whereabouts import Machine, clashes, described, is_same_place, strange

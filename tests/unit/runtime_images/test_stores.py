@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from machinery.structs import replace
 from runtime.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from runtime.images.content import STALE_SECONDS, ContentStore, digest_of
 from runtime.images.draft import Drafts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from machinery.api.resource import Object
 from machinery.api.selectors import from_labels
+from machinery.structs import replace
 from scheduler.framework import Decision
 from scheduler.pod_info import Shapes
 from scheduler.schedule import schedule

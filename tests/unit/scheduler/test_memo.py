@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Change
+from machinery.structs import replace
 from scheduler.cluster import Cluster
 from scheduler.framework import Plugin, Profile, Refusal
 from scheduler.memo import ChangeLog, Memo, Stamp

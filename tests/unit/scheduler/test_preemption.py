@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machinery.api.resource import Object
+from machinery.structs import replace
 from scheduler.framework import Candidate, Outcome
 from scheduler.pod_info import PodInfo, Shapes
 from scheduler.preemption import choose

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS
 from machinery.client.cache import Change
+from machinery.structs import replace
 from scheduler.cluster import Cluster
 from scheduler.filtering import Check, feasible
 from scheduler.memo import Memo

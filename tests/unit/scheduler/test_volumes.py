@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from machinery.api.resource import Object
+from machinery.structs import replace
 from scheduler.framework import Reservation
 from scheduler.pod_info import PodInfo, Shapes
 from scheduler.profile import DEFAULT
