@@ -44,7 +44,9 @@ class Ways:
         for name, port in self.ports.items():
             services["d", name] = {"spec": {"ports": [{"name": "web", "port": 80, "protocol": "TCP"}]}}
             ready = [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
-            slices["d", name] = [{"endpoints": ready, "ports": [{"name": "web", "port": port, "protocol": "TCP"}]}]
+            slices["d", name] = [
+                {"addressType": "IPv4", "endpoints": ready, "ports": [{"name": "web", "port": port, "protocol": "TCP"}]}
+            ]
         return World(services, slices, self.secrets)
 
     def certify(self, host: str) -> None:
