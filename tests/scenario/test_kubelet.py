@@ -248,7 +248,7 @@ async def test_a_new_kubelet_adopts_what_runs_and_ends_what_the_api_forgot(tmp_p
             serving(runtime, Path(short) / "cri.sock") as endpoint,
         ):
             config = KubeletConfig(
-                "n", lambda: "192.0.2.1", tmp_path / "kubelet", tmp_path / "logs", endpoint, cgroup_root=cgroup_root
+                "n", lambda: ("192.0.2.1",), tmp_path / "kubelet", tmp_path / "logs", endpoint, cgroup_root=cgroup_root
             )
             found = World(server, server.client("system:admin", ("system:masters",)), runtime, config)
             account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}

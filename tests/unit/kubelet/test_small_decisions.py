@@ -20,7 +20,7 @@ from kubelet.sandboxconfig import Dns, hostname, parse_resolv_conf, pod_dns, san
 from machinery.api.resource import Object, Resource
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CONFIG = KubeletConfig("node", lambda: "192.0.2.1")
+CONFIG = KubeletConfig("node", lambda: ("192.0.2.1",))
 POD: Object = {
     "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
     "spec": {"containers": [{"name": "c"}]},
@@ -99,7 +99,7 @@ def test_dns_policies() -> None:
     host = parse_resolv_conf("# x\nnameserver 1.1.1.1\nsearch a b\noptions ndots:2\n")
     assert host == Dns(("1.1.1.1",), ("a", "b"), ("ndots:2",))
     assert pod_dns(POD, host, CONFIG) == host
-    with_dns = KubeletConfig("node", lambda: "192.0.2.1", cluster_dns=("10.96.0.10",))
+    with_dns = KubeletConfig("node", lambda: ("192.0.2.1",), cluster_dns=("10.96.0.10",))
     cluster = pod_dns(POD, host, with_dns)
     assert cluster.servers == ("10.96.0.10",)
     assert cluster.searches == ("ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "a", "b")
@@ -163,7 +163,7 @@ def test_configuration_errors_are_one_kind() -> None:
 
 
 def test_a_pod_may_be_named_in_full_as_long_as_the_kernel_allows() -> None:
-    config = KubeletConfig("node", lambda: "192.0.2.1")
+    config = KubeletConfig("node", lambda: ("192.0.2.1",))
     spec = {"containers": [], "subdomain": "s", "setHostnameAsFQDN": True}
     pod = {**POD, "spec": spec}
     full = f"p.s.{POD['metadata']['namespace']}.svc.cluster.local"
@@ -174,7 +174,7 @@ def test_a_pod_may_be_named_in_full_as_long_as_the_kernel_allows() -> None:
 
 
 def test_a_pod_that_asks_for_users_of_its_own_is_not_run_with_the_host_s() -> None:
-    config = KubeletConfig("node", lambda: "192.0.2.1")
+    config = KubeletConfig("node", lambda: ("192.0.2.1",))
     pod = {**POD, "spec": {"containers": [], "hostUsers": False}}
     with pytest.raises(ConfigurationError, match="runtime does not support user namespaces"):
         sandbox_config(pod, 0, Dns(), config)
