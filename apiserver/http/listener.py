@@ -5,14 +5,13 @@ A raw `Upgrade: SPDY/3.1` comes through as an ordinary request; whoever serves i
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from apiserver.http.connection import Server
-from machinery.linux.listeners import bind_freely
+from machinery.linux.listeners import freely_bound
 
 _HEAD_SECONDS = 32.0
 _KEEP_ALIVE = 180.0
@@ -56,7 +55,7 @@ class Listener:
         """Binds one more address, where it is not yet; raises OSError where it is taken."""
         if not self._bound.isdisjoint((address, _ALL[":" in address])):
             return
-        bound = _bind(address, self.port)
+        bound = freely_bound(address, self.port)
         self._bound.add(address)
         self.port = bound.getsockname()[1]
         await web.SockSite(self._runner, bound, ssl_context=self._context, backlog=512).start()
@@ -64,20 +63,3 @@ class Listener:
     async def stop(self) -> None:
         """Closes the sockets; running requests have a moment to end."""
         await self._runner.cleanup()
-
-
-def _bind(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # A laptop may be away from the network that has the address, and come back.
-        bind_freely(bound)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((address, port))
-        bound.setblocking(False)  # noqa: FBT003
-    except OSError:
-        bound.close()
-        raise
-    return bound

@@ -70,6 +70,23 @@ def holder(inode: int, proc: Path = Path("/proc")) -> str:
     return ""
 
 
-def bind_freely(unbound: socket.socket) -> None:
-    """Lets it be bound to an address that the machine does not have yet, or for a while not (ip(7), IP_FREEBIND)."""
-    unbound.setsockopt(*_FREEBIND[socket.AddressFamily(unbound.family)], 1)
+def freely_bound(address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """A socket that doesn't block, bound also to an address that the machine has not got yet: a laptop may be away from
+    the network that has it, and come back. One of IPv6 leaves the port of IPv4 alone.
+
+    Raises OSError where the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, kind)
+    try:
+        made.setsockopt(*_FREEBIND[family], 1)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((address, port))
+        made.setblocking(False)  # noqa: FBT003
+    except OSError:
+        made.close()
+        raise
+    return made

@@ -18,7 +18,7 @@ from dnslib import QTYPE, DNSRecord
 from machinery.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from machinery.client.cache import Cache, Change
 from machinery.contain import contain
-from machinery.linux import listeners
+from machinery.linux.listeners import freely_bound
 from minikube_py.addons.dns import upstream, wire
 from minikube_py.addons.dns.upstream import NoAnswerError, Upstream
 from minikube_py.addons.dns.zone import Addresses, Found, Zone
@@ -87,12 +87,12 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         for wished in (self.port, *[0] * _ATTEMPTS):
             try:
-                bound = _bind(self.address, wished, socket.SOCK_STREAM)
+                bound = freely_bound(self.address, wished)
             except OSError:
                 continue
             port = bound.getsockname()[1]
             try:
-                datagrams = _bind(self.address, port, socket.SOCK_DGRAM)
+                datagrams = freely_bound(self.address, port, socket.SOCK_DGRAM)
             except OSError:
                 bound.close()
                 continue
@@ -237,22 +237,6 @@ class _Udp(asyncio.DatagramProtocol):
         transport = self._transport
         assert transport is not None
         self._asked(data, lambda said: transport.sendto(said, addr))
-
-
-def _bind(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    """Also to an address that the machine does not have yet; raises OSError where the port is taken."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound = socket.socket(family, kind)
-    try:
-        listeners.bind_freely(bound)
-        if kind == socket.SOCK_STREAM:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((address, port))
-        bound.setblocking(False)  # noqa: FBT003
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def _stamp() -> tuple[float, ...]:
