@@ -78,6 +78,22 @@ class FaultPoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
 
 
+def listed(path: Path) -> dict[str, list[str]]:
+    """The points of each step, in their order, from the file that lists them."""
+    found: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("  "):
+            found[[*found][-1]].append(line.strip())
+        else:
+            found[line] = []
+    return found
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    """Step and fault point, in their order."""
+    return [(step, point) for step, points in listed(path).items() for point in points]
+
+
 def _asking(frame: FrameType | None) -> str:
     """The innermost function of a component, as machinery acts for others; in a thread of machinery's the outermost."""
     asking = "thread"

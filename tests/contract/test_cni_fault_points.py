@@ -20,16 +20,17 @@ import pytest
 import pytest_asyncio
 
 from machinery.rpc.wire import CRI
-from tests.contract.cri_node import NOTHING, busybox_archive, make, state
+from tests.contract.cri_node import busybox_archive
 from tests.contract.test_fault_points import (
-    LIFE,
     Pod,
     Surviving,
+    come_to,
+    die,
     lists_are_exact,
+    nothing_is_left,
     remove,
     running,
     sandboxes,
-    strays,
     the_pod_goes_on,
 )
 from tests.contract.test_networks import PORTMAP, Ranged, forget, fresh, rules, write
@@ -54,9 +55,7 @@ async def passed(surviving: Surviving) -> list[tuple[str, str]]:
     found = []
     for step in STEPS:
         pod = Pod(surviving.node)
-        *before, take = LIFE[step]
-        for each in before:
-            await each(pod)
+        take = await come_to(pod, step)
         await surviving.node.fault_points("names")
         await take(pod)
         names = await surviving.node.fault_points("names")
@@ -96,18 +95,12 @@ async def test_every_side_effect_of_the_network_is_listed(surviving: Surviving) 
 async def test_a_kill_there_is_finished_or_undone(surviving: Surviving, ranged: Ranged, step: str, point: str) -> None:
     node, pod = surviving.node, Pod(surviving.node)
     await surviving.recover()
-    *before, take = LIFE[step]
-    for each in before:
-        await each(pod)
-    await node.fault_points(f"kill {point}")
-    with pytest.raises((grpc.aio.AioRpcError, grpc.aio.UsageError)):
-        await take(pod)
-    await node.died()
+    await die(pod, step, point)
     await node.start()
     await lists_are_exact(surviving, pod, step)
     assert leases(ranged) == len([each for each in await sandboxes(node) if each.state == READY])
     await the_pod_goes_on(pod)
-    await nothing_is_left(surviving, ranged)
+    await nothing_is_leased(surviving, ranged)
 
 
 @pytest.mark.parametrize(("step", "point"), listed())
@@ -116,9 +109,7 @@ async def test_an_error_there_is_told_and_harms_nothing(
 ) -> None:
     node, pod = surviving.node, Pod(surviving.node)
     await surviving.recover()
-    *before, take = LIFE[step]
-    for each in before:
-        await each(pod)
+    take = await come_to(pod, step)
     await node.fault_points(f"fail {point}")
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await take(pod)
@@ -126,18 +117,14 @@ async def test_an_error_there_is_told_and_harms_nothing(
     await lists_are_exact(surviving, pod, step)
     await take(pod)
     await the_pod_goes_on(pod)
-    await nothing_is_left(surviving, ranged)
+    await nothing_is_leased(surviving, ranged)
 
 
-async def nothing_is_left(surviving: Surviving, ranged: Ranged) -> None:
-    """Of the pod, that is: the other sandbox has its address and its rules still."""
-    node = surviving.node
-    await remove(node)
-    assert await strays(node) == NOTHING
-    (kept,) = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
-    assert (kept.id, kept.state) == (surviving.quiet, state("RUNNING"))
+async def nothing_is_leased(surviving: Surviving, ranged: Ranged) -> None:
+    """To the pod, that is: the other sandbox has its address and its rules still."""
+    await nothing_is_left(surviving)
     assert leases(ranged) == 1
-    (quiet,) = await sandboxes(node)
+    (quiet,) = await sandboxes(surviving.node)
     assert {quiet.id} == set(re.findall("[0-9a-f]{64}", "".join(await asyncio.to_thread(rules, ranged))))
 
 

@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from machinery.linux.boot import start_time
 from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, node_mode, serving, state
+from tests.fault_points import pairs
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root"),
@@ -106,24 +107,38 @@ LIFE: Mapping[str, tuple[Step, ...]] = {
 """Each step of a pod's life: what comes before it, and the step itself."""
 
 
-def listed() -> list[tuple[str, str]]:
-    """Step and fault point, in their order."""
-    found, step = [], ""
-    for line in LIST.read_text().splitlines():
-        if line.startswith("  "):
-            found.append((step, line.strip()))
-        else:
-            step = line
-    return found
+async def come_to(pod: Pod, step: str) -> Step:
+    """Takes what comes before the step; the step itself is for the caller to take."""
+    *before, take = LIFE[step]
+    for each in before:
+        await each(pod)
+    return take
+
+
+async def die(pod: Pod, step: str, point: str) -> None:
+    """Kills the server at the point of the step."""
+    take = await come_to(pod, step)
+    await pod.node.fault_points(f"kill {point}")
+    with pytest.raises((grpc.aio.AioRpcError, grpc.aio.UsageError)):
+        await take(pod)
+    await pod.node.died()
+
+
+async def nothing_is_left(surviving: Surviving) -> None:
+    """Of the pod, that is, once it is removed."""
+    node = surviving.node
+    await remove(node)
+    assert await strays(node) == NOTHING
+    (kept,) = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
+    assert (kept.id, kept.state) == (surviving.quiet, state("RUNNING"))
 
 
 async def passed(node: Node) -> str:
     """A pod's whole life as the list has it."""
     lines: list[str] = []
-    for step, (*before, take) in LIFE.items():
+    for step in LIFE:
         pod = Pod(node)
-        for each in before:
-            await each(pod)
+        take = await come_to(pod, step)
         await node.fault_points("names")
         await take(pod)
         lines += [step, *(f"  {point}" for point in await node.fault_points("names"))]
@@ -160,33 +175,22 @@ async def test_every_side_effect_of_a_pods_life_is_listed(surviving: Surviving) 
     assert await passed(surviving.node) == LIST.read_text()
 
 
-@pytest.mark.parametrize(("step", "point"), listed())
+@pytest.mark.parametrize(("step", "point"), pairs(LIST))
 async def test_a_kill_there_is_finished_or_undone(surviving: Surviving, step: str, point: str) -> None:
     node, pod = surviving.node, Pod(surviving.node)
     await surviving.recover()
-    *before, take = LIFE[step]
-    for each in before:
-        await each(pod)
-    await node.fault_points(f"kill {point}")
-    with pytest.raises((grpc.aio.AioRpcError, grpc.aio.UsageError)):
-        await take(pod)
-    await node.died()
+    await die(pod, step, point)
     await node.start()
     await lists_are_exact(surviving, pod, step)
     await the_pod_goes_on(pod)
-    await remove(node)
-    assert await strays(node) == NOTHING
-    (kept,) = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
-    assert (kept.id, kept.state) == (surviving.quiet, state("RUNNING"))
+    await nothing_is_left(surviving)
 
 
-@pytest.mark.parametrize(("step", "point"), listed())
+@pytest.mark.parametrize(("step", "point"), pairs(LIST))
 async def test_an_error_there_is_told_and_harms_nothing(surviving: Surviving, step: str, point: str) -> None:
     node, pod = surviving.node, Pod(surviving.node)
     await surviving.recover()
-    *before, take = LIFE[step]
-    for each in before:
-        await each(pod)
+    take = await come_to(pod, step)
     await node.fault_points(f"fail {point}")
     try:
         await take(pod)
@@ -203,10 +207,7 @@ async def test_an_error_there_is_told_and_harms_nothing(surviving: Surviving, st
         if not is_start:
             await take(pod)
     await the_pod_goes_on(pod)
-    await remove(node)
-    assert await strays(node) == NOTHING
-    (kept,) = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
-    assert (kept.id, kept.state) == (surviving.quiet, state("RUNNING"))
+    await nothing_is_left(surviving)
 
 
 async def remove(node: Node) -> None:

@@ -29,6 +29,7 @@ from runtime.images.media import OCI_MANIFEST
 from runtime.images.service import ImageService
 from runtime.snapshots.snapshot import chain_ids
 from tests.contract.image_steps import NAME, STEPS, open_images
+from tests.fault_points import pairs
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="root filesystems need root"),
@@ -54,17 +55,6 @@ class Steps:
         self.process.stdin.write(json.dumps(asked).encode() + b"\n")
         found: dict[str, Any] = json.loads(await self.process.stdout.readline())
         return found
-
-
-def listed() -> list[tuple[str, str]]:
-    """Step and fault point, in their order."""
-    found, step = [], ""
-    for line in LIST.read_text().splitlines():
-        if line.startswith("  "):
-            found.append((step, line.strip()))
-        else:
-            step = line
-    return found
 
 
 @asynccontextmanager
@@ -126,7 +116,7 @@ async def test_every_side_effect_is_listed(steps: Steps, tmp_path: Path) -> None
     assert await passed(steps, tmp_path) == LIST.read_text()
 
 
-@pytest.mark.parametrize(("step", "point"), listed())
+@pytest.mark.parametrize(("step", "point"), pairs(LIST))
 async def test_a_kill_there_leaves_all_or_nothing(steps: Steps, tmp_path: Path, step: str, point: str) -> None:
     assert await steps.take(tmp_path, step, "kill", point) == {"ended": -signal.SIGKILL}
     images = open_images(tmp_path)
@@ -138,7 +128,7 @@ async def test_a_kill_there_leaves_all_or_nothing(steps: Steps, tmp_path: Path, 
     await the_image_can_be_had(steps, images, tmp_path, step)
 
 
-@pytest.mark.parametrize(("step", "point"), listed())
+@pytest.mark.parametrize(("step", "point"), pairs(LIST))
 async def test_an_error_there_is_told_and_harms_nothing(steps: Steps, tmp_path: Path, step: str, point: str) -> None:
     done = await steps.take(tmp_path, step, "fail", point)
     assert point in done["names"]

@@ -17,21 +17,21 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-import grpc
 import pytest
 import pytest_asyncio
 
-from tests.contract.cri_node import NOTHING, Node, busybox_archive, make, state
+from tests.contract.cri_node import Node, busybox_archive
 from tests.contract.test_fault_points import (
-    LIFE,
     Pod,
     Surviving,
+    die,
     lists_are_exact,
+    nothing_is_left,
     remove,
     running,
-    strays,
     the_pod_goes_on,
 )
+from tests.fault_points import listed
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root"),
@@ -39,6 +39,7 @@ pytestmark = [
 ]
 PROGRAM = Path(__file__).with_name("start_steps.py")
 LIST = Path(__file__).parent / "testdata/start-fault-points.txt"
+"""Of each step what a start after its kill does that none of the starts above it does."""
 LEFT: Mapping[str, str] = {
     "RunPodSandbox": "Records.note: rename ROOT/sandboxes/*.json",
     "CreateContainer": "Records.note: rename ROOT/containers/*.json",
@@ -48,27 +49,10 @@ LEFT: Mapping[str, str] = {
 """The step of a pod's life that was killed, and where."""
 
 
-def listed() -> dict[str, list[str]]:
-    """What a start after the kill of a step does that none of the starts above it does."""
-    found: dict[str, list[str]] = {}
-    for line in LIST.read_text().splitlines():
-        if line.startswith("  "):
-            found[[*found][-1]].append(line.strip())
-        else:
-            found[line] = []
-    return found
-
-
 async def killed(node: Node, step: str) -> Pod:
     """The pod, of which a container ends while nobody watches."""
     pod = Pod(node)
-    *before, take = LIFE[step]
-    for each in before:
-        await each(pod)
-    await node.fault_points(f"kill {LEFT[step]}")
-    with pytest.raises((grpc.aio.AioRpcError, grpc.aio.UsageError)):
-        await take(pod)
-    await node.died()
+    await die(pod, step, LEFT[step])
     if step == "StopPodSandbox":
         os.kill(int((node.config.bundles / pod.busy / "pid").read_text()), signal.SIGKILL)
         async with asyncio.timeout(60):
@@ -95,7 +79,7 @@ async def surviving(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> 
 
 @pytest.mark.parametrize("step", LEFT)
 async def test_half_starts_come_to_the_end_of_a_whole_one(surviving: Surviving, step: str) -> None:
-    node, points = surviving.node, listed()
+    node, points = surviving.node, listed(LIST)
     await surviving.recover()
     known = [point for each in [*points][: [*points].index(step)] for point in points[each]]
     pod = await killed(node, step)
@@ -103,10 +87,7 @@ async def test_half_starts_come_to_the_end_of_a_whole_one(surviving: Surviving, 
     await node.start()
     await lists_are_exact(surviving, pod, step)
     await the_pod_goes_on(pod)
-    await remove(node)
-    assert await strays(node) == NOTHING
-    (kept,) = (await node.runtime.ListContainers(make("ListContainersRequest"))).containers
-    assert (kept.id, kept.state) == (surviving.quiet, state("RUNNING"))
+    await nothing_is_left(surviving)
 
 
 async def print_list() -> None:
