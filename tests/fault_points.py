@@ -127,7 +127,8 @@ def _place(path: Any, places: Mapping[str, str]) -> str:
 
 
 def _anonymous(text: str) -> str:
-    return re.sub(r"\d+", "*", re.sub(r"(?<=/tmp)\w{8}$|[0-9a-f]{6,}|(?<=probe-)[^/]+", "*", text))
+    # A name by chance first: it may begin as a hexadecimal one.
+    return re.sub(r"\d+", "*", re.sub(r"(?<=/tmp)\w{8}$|(?<=probe-)[^/]+|[0-9a-f]{6,}", "*", text))
 
 
 def _opened(_: str, arguments: Sequence[Any], places: Mapping[str, str]) -> str:
