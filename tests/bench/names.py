@@ -8,12 +8,13 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import orjson
 import yaml
-from dnslib import DNSRecord
+from dnslib import RCODE, DNSRecord
 
 from tests.bench import cases, pressure
 from tests.bench.connection import Target
@@ -57,12 +58,14 @@ def _asked(where: tuple[str, int]) -> float:
         count, ends = 0, time.monotonic() + _SECONDS
         while time.monotonic() < ends:
             try:
-                client.recv(512)
+                reply = client.recv(512)
             except TimeoutError:
                 # What got lost is asked again.
                 for _ in range(_IN_FLIGHT):
                     client.send(question)
                 continue
+            if not count and DNSRecord.parse(reply).header.rcode != RCODE.NOERROR:
+                raise RuntimeError("the name is not known")
             count += 1
             client.send(question)
     return count / _SECONDS
@@ -86,9 +89,11 @@ async def gap() -> float:
             await run("start")
             options = yaml.safe_load(Path(directory, "data", "options.json").read_text())
             where = (f"{options['service_cidr'][0].rpartition('.')[0]}.10", 53)
-            stop = asyncio.Event()
-            found = asyncio.get_running_loop().run_in_executor(None, _watch, where, stop)
+            answered, stop = threading.Event(), threading.Event()
+            found = asyncio.get_running_loop().run_in_executor(None, _watch, where, answered, stop)
             try:
+                if not await asyncio.to_thread(answered.wait, _WITHIN):
+                    raise TimeoutError("no name is answered after the start")
                 await run("restart")
             finally:
                 # The thread asks on until it is told to stop, and nothing ends without it.
@@ -98,8 +103,8 @@ async def gap() -> float:
             await run("uninstall", "--yes")
 
 
-def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
-    """The longest time between two answers; the last of them comes after it was told to stop."""
+def _watch(where: tuple[str, int], answered: threading.Event, stop: threading.Event) -> float:
+    """The longest time between two answers; the last of them comes after it was told to stop. Tells of the first."""
     question = bytes(DNSRecord.question(_NAME).pack())
     last, longest = 0.0, 0.0
     is_over, ends = False, 0.0
@@ -113,7 +118,10 @@ def _watch(where: tuple[str, int], stop: asyncio.Event) -> float:
             client.settimeout(0.25)
             with contextlib.suppress(OSError):
                 client.sendto(question, where)
-                client.recv(512)
+                reply = client.recv(512)
+                if DNSRecord.parse(reply).header.rcode != RCODE.NOERROR:
+                    continue
+                answered.set()
                 now = time.monotonic()
                 longest = max(longest, now - last) if last else 0.0
                 last, is_over = now, is_last
