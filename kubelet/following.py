@@ -10,8 +10,6 @@ from machinery.client.cache import Cache, Change
 from machinery.client.clock import Clock
 from machinery.contain import contain
 
-# A change counts at once; what a rollout changes within the moment after it is one change.
-_GATHERS_FOR = 0.02
 _RETRIES_AFTER = 5.0
 
 
@@ -36,11 +34,13 @@ async def follow(
         while True:
             await wake.wait()
             wake.clear()
+            began = clock.monotonic()
             with contain(name) as contained:
                 await sync()
             if contained.error is not None:
                 wake.set()
-            await clock.sleep(_GATHERS_FOR if contained.error is None else _RETRIES_AFTER)
+            # A change counts at once; what comes after it waits as long as a pass takes, and is one pass then.
+            await clock.sleep(clock.monotonic() - began if contained.error is None else _RETRIES_AFTER)
     finally:
         for end in ends:
             end()

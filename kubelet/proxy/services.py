@@ -6,9 +6,8 @@ while they end; for a Local policy those of this node alone. Pure.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any
 
 from machinery.api.resource import Object
@@ -188,10 +187,11 @@ def _of_family(family: Family, addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(address for address in found if address and family_of(address) is family)
 
 
-@lru_cache(maxsize=16_384)
 def canonical(text: str) -> str:
     """The address as the kernel tells it; "" for what is none."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
-        return str(ip_address(text))
-    except ValueError:
+        # A fifth of what `ipaddress` takes, and there are many.
+        return socket.inet_ntop(family, socket.inet_pton(family, text))
+    except (OSError, ValueError):
         return ""

@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ctypes.util
+import fcntl
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from functools import cache
 from typing import Any
 
@@ -20,6 +23,8 @@ from machinery.ip_families import FAMILIES
 
 _HANDLES, _JSON = 1 << 3, 1 << 4
 _MUCH = 100_000
+# <linux/netlink.h>
+_NETLINK_NETFILTER = 12
 
 
 class NftError(Exception):
@@ -77,25 +82,74 @@ def _loaded(name: str | None) -> Any:
         return None
 
 
-def _by_library(library: Any, commands: str, flags: int = 0) -> str:
-    context = library.nft_ctx_new(0)
-    if not context:
-        raise NftError("libnftables gives no context")
-    try:
-        library.nft_ctx_output_set_flags(context, flags)
-        library.nft_ctx_buffer_output(context)
-        library.nft_ctx_buffer_error(context)
-        status = library.nft_run_cmd_from_buffer(context, commands.encode())
+class _Context:
+    """The library's, with a socket: to close one waits for the kernel to free what its commands took away."""
+
+    def __init__(self, library: Any, flags: int = 0) -> None:
+        self._library = library
+        self._context = library.nft_ctx_new(0)
+        if not self._context:
+            raise NftError("libnftables gives no context")
+        library.nft_ctx_output_set_flags(self._context, flags)
+        library.nft_ctx_buffer_output(self._context)
+        library.nft_ctx_buffer_error(self._context)
+
+    def run(self, commands: str) -> str:
+        status = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
         if status:
-            error: bytes = library.nft_ctx_get_error_buffer(context) or b""
+            error: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
             raise NftError(error.decode(errors="replace").strip() or f"libnftables returned {status}")
-        output: bytes = library.nft_ctx_get_output_buffer(context) or b""
+        output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""
         return output.decode(errors="replace")
+
+    def close(self) -> None:
+        self._library.nft_ctx_free(self._context)
+
+
+class _Kept:
+    """The context of small changes, kept as long as process and network namespace are the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: _Context | None = None
+        self._place: tuple[int, int] | None = None
+
+    def run(self, library: Any, commands: str) -> str:
+        with self._lock:
+            place = os.getpid(), os.stat("/proc/thread-self/ns/net").st_ino
+            if self._context is None or self._place != place:
+                if self._context is not None:
+                    self._context.close()
+                self._context, self._place = _Context(library), place
+                _keep_from_children()
+            return self._context.run(commands)
+
+
+_kept = _Kept()
+
+
+def _by_library(library: Any, commands: str, flags: int = 0) -> str:
+    if not flags and len(commands) <= _MUCH:
+        return _kept.run(library, commands)
+    context = _Context(library, flags)
+    try:
+        return context.run(commands)
     finally:
-        library.nft_ctx_free(context)
+        context.close()
         if len(commands) > _MUCH:
             # The parser's many small pieces would stay with the process, fifty bytes for each that was said.
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def _keep_from_children() -> None:
+    """The library's sockets would be open in each program that is started from now on."""
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{entry}").startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(entry))) as found:
+                    is_ours = found.family == socket.AF_NETLINK and found.proto == _NETLINK_NETFILTER
+                if is_ours:
+                    fcntl.fcntl(int(entry), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
 
 def _by_program(commands: str, *options: str) -> str:
