@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -28,7 +29,8 @@ __all__ = ["CacheEvent", "Entry", "WatchCache", "Watcher"]
 
 _PAST = 1000
 _PAGE = 500
-_YIELD_EVERY = 64
+# Seconds; a change that many components hear of takes most of a millisecond.
+_HOLDS_THE_LOOP = 0.004
 _PATIENCE = 0.5
 _PROGRESS_KEY = f"{KEY_PREFIX}minikube-py/progress"
 _PROGRESS = b'{"metadata":{}}'
@@ -104,10 +106,12 @@ class WatchCache:
 
     async def _follow(self, events: AsyncIterator[Sequence[StoreEvent]], *, until: int = 0) -> None:
         async for batch in events:
-            for index, (revision, group) in enumerate(itertools.groupby(batch, attrgetter("revision"))):
+            began = time.monotonic()
+            for revision, group in itertools.groupby(batch, attrgetter("revision")):
                 self._apply(revision, list(group))
-                if index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                if time.monotonic() - began > _HOLDS_THE_LOOP:
                     await asyncio.sleep(0)
+                    began = time.monotonic()
             if until and self._revision >= until:
                 return
 

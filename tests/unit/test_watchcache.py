@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -250,6 +251,31 @@ async def test_wait_for_returns_when_the_revision_is_there(cluster: Cluster) -> 
             await cluster.cache.wait_for(cluster.cache.revision + 1)
     await cluster.put(PODS, "default", "c")
     await cluster.cache.refresh()
+
+
+async def test_others_have_their_turn_while_many_changes_are_told_of(cluster: Cluster) -> None:
+    turn, told_in = 0, []
+
+    async def take_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def hear(_: CacheEvent) -> None:
+        told_in.append(turn)
+        ends = time.monotonic() + 0.005
+        while time.monotonic() < ends:
+            pass
+
+    cluster.cache.subscribe(PODS, hear)
+    # The store in memory answers without a turn of the loop, so all of them come at once.
+    newest = [await cluster.put(PODS, "default", f"pod-{index}") for index in range(5)][-1]
+    async with asyncio.TaskGroup() as tasks:
+        others = tasks.create_task(take_turns())
+        await cluster.cache.wait_for(newest)
+        others.cancel()
+    assert len(set(told_in)) == len(told_in) == 5
 
 
 async def test_an_odd_value_harms_nothing_else(cluster: Cluster) -> None:
