@@ -136,7 +136,7 @@ async def _start(group: asyncio.TaskGroup, state: State, base: Foundation) -> li
     if "scheduler" in config.components:
         start("scheduler", _scheduler(base))
     # From here on it may take as long as another runtime takes to come up.
-    gc.enable()
+    memory.collect_from_now_on()
     if "kubelet" in config.components:
         start("kubelet", node.kubelet(base))
         await _node_ready(server, config.node, state.started)

@@ -7,7 +7,6 @@ under systemd the process ends and is restarted, else it re-executes itself, at 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from minikube_py import systemd
+from minikube_py import memory, systemd
 from minikube_py.config import Config
 from minikube_py.instance import InstanceError, Lock, State, read_state
 
@@ -36,10 +35,8 @@ def run(config: Config) -> int:
     before = read_state(config)
     state = State(pid=os.getpid(), started=time.time(), failures=before.failures if before else [])
     state.write(config.state_file)
-    # Start-up garbage is not worth a pass: the cluster turns the collector on. What is imported stays, the objects are
-    # bytes, and the youngest passes are short, as they hold the loop.
-    gc.disable()
-    gc.set_threshold(20_000, 20, 100)
+    # The cluster turns the collector on.
+    memory.collect_nothing_yet()
     try:
         _run_loop(config, state)
     except Exception as error:  # noqa: BLE001 - process main: whatever ended a component is told and restarted

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import cases, many_services, pressure, pulling, rollout, scheduling, service_path, streams
+from tests.bench import callbacks, cases, many_services, pressure, pulling, rollout, scheduling, service_path, streams
 from tests.bench.connection import Target
 from tests.bench.names import answers, gap
 from tests.bench.servers import Program, idle_server, program
@@ -28,6 +28,7 @@ _SPREAD = "2,000 pods bound, spread over zones, rather not beside one another"
 _THOUSAND = "2,000 pods created and bound on 1,000 nodes"
 _ROLLOUT, _WHILE_ROLLING = "a Deployment of 1,000 rolls over on simulated nodes", "a GET while it rolls over"
 _TEN_THOUSAND = "10,000 pods on 200 simulated nodes: memory, idle"
+_CALLBACK = "the longest callback while 2,000 pods are bound, 22,000 writes come and the store compacts"
 
 _BY_SERVICE = "by a Service, beside the direct way to the pod"
 _SERVICES = "1,000 Services of 10 endpoints: first sync, one change, memory"
@@ -95,10 +96,8 @@ async def rows(names: list[str]) -> AsyncIterator[Row]:
             if _is_asked("compacts", names):
                 waits = await pressure.compaction(running.target)
                 yield Row("a GET while 22,000 writes come and the store compacts", "", "", str(waits))
-    if _is_asked("idle", names):
-        async with program("apiserver,controllers,scheduler") as running:
-            measured = f"{await idle_share(running):.2f} %, {running.pss():.0f} MB"
-            yield Row("idle control plane: share of a core, PSS", "3.7 %, 650 MB", "0.5 %, 120 MB", measured)
+    async for row in control_plane_rows(names):
+        yield row
     async for row in scheduling_rows(names):
         yield row
     async for row in simulation_rows(names):
@@ -108,6 +107,17 @@ async def rows(names: list[str]) -> AsyncIterator[Row]:
     if _is_asked("pulled", names):
         async for row in pulling_rows():
             yield row
+
+
+async def control_plane_rows(names: list[str]) -> AsyncIterator[Row]:
+    """How long it holds others up, and what it takes when there is nothing to do."""
+    if _is_asked(_CALLBACK, names):
+        computed, took = await callbacks.longest()
+        yield Row(_CALLBACK, "", "10 ms", f"{took:.0f} ms, {computed:.0f} ms of it CPU")
+    if _is_asked("idle", names):
+        async with program("apiserver,controllers,scheduler") as running:
+            measured = f"{await idle_share(running):.2f} %, {running.pss():.0f} MB"
+            yield Row("idle control plane: share of a core, PSS", "3.7 %, 650 MB", "0.5 %, 120 MB", measured)
 
 
 async def scheduling_rows(names: list[str]) -> AsyncIterator[Row]:

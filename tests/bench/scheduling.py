@@ -93,16 +93,19 @@ def _term(labels: dict[str, Any], key: str) -> dict[str, Any]:
     return {"labelSelector": {"matchLabels": labels}, "topologyKey": key}
 
 
-async def bound_pods(target: Target, feature: Feature = plain, *, nodes: int = 100, pods: int = 2000) -> Bound:
+async def bound_pods(
+    target: Target, feature: Feature = plain, *, nodes: int = 100, pods: int = 2000, first: int = 0
+) -> Bound:
+    """`first` numbers the first node and pod; where some are there already, none of theirs."""
     async with cases.connections(target, _WRITERS + 1) as opened:
-        for index in range(nodes):
+        for index in range(first, first + nodes):
             await _add_node(target, opened[0], index)
         done = await _bindings(target, opened[0], opened[-1], pods)
         began, before = time.monotonic(), target.cpu_seconds()
 
         async def make(index: int, connection: Connection) -> None:
             for number in range(index, pods, _WRITERS):
-                body = _pod(f"bound-{number}", feature)
+                body = _pod(f"bound-{first + number}", feature)
                 await connection.ask(target.request("POST", _PATH, body, Content_Type=cases.JSON))
 
         await asyncio.gather(*(make(index, opened[index]) for index in range(_WRITERS)))

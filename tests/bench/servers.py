@@ -11,7 +11,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ def pss(pid: int) -> float:
 
 
 @asynccontextmanager
-async def program(components: str, *options: str) -> AsyncIterator[Program]:
-    """A cluster of its own data directory, profile and ports; nothing of it is left afterwards."""
+async def program(components: str, *options: str, by: Sequence[str] = ("minikube_py",)) -> AsyncIterator[Program]:
+    """A cluster of its own data directory, profile and ports; nothing of it is left afterwards. `by` runs it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         port = _free_port()
         arguments = ["start", "--foreground", "--profile", f"bench-{port}", "--data-dir", f"{directory}/data",
@@ -54,7 +54,7 @@ async def program(components: str, *options: str) -> AsyncIterator[Program]:
         began = time.monotonic()
         with Path(directory, "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "minikube_py", *arguments, stdout=log, stderr=log, env=environment
+                sys.executable, "-m", *by, *arguments, stdout=log, stderr=log, env=environment
             )
         try:
             admin = await _admin(Path(directory, "data", "admin.kubeconfig"), process, Path(directory, "log"))
