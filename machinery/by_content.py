@@ -20,8 +20,11 @@ _LARGEST = 16 * 1024
 """Bytes of JSON; what is larger is rare, and keeping it would cost more than it saves."""
 
 
-def by_content(of: Callable[[Any, *Others], T]) -> Callable[[Any, *Others], T]:
-    """The function of a JSON value, and of others that can be hashed, with its results kept: never change one."""
+def by_content(of: Callable[[Any, *Others], T], alike: Callable[[bytes], bytes] = bytes) -> Callable[[Any, *Others], T]:
+    """The function of a JSON value, and of others that can be hashed, with its results kept: never change one.
+
+    Values whose JSON `alike` makes one of are the same to the function, which is asked for that one.
+    """
 
     @lru_cache(maxsize=_MOST)
     def known(body: bytes, *others: *Others) -> T:
@@ -30,6 +33,6 @@ def by_content(of: Callable[[Any, *Others], T]) -> Callable[[Any, *Others], T]:
     @wraps(of)
     def asked(value: Any, *others: *Others) -> T:
         body = orjson.dumps(value)
-        return known(body, *others) if len(body) <= _LARGEST else of(value, *others)
+        return known(alike(body), *others) if len(body) <= _LARGEST else of(value, *others)
 
     return asked

@@ -40,3 +40,15 @@ def test_large_values_are_not_kept() -> None:
         return len(value)
 
     assert [size("x" * 20_000) for _ in range(2)] == [20_000, 20_000] == asked
+
+
+def test_alike_values_are_asked_for_once() -> None:
+    asked = []
+
+    def said(value: str) -> str:
+        asked.append(value)
+        return value
+
+    told = by_content(said, lambda body: body.replace(b"-one", b"-any").replace(b"-two", b"-any"))
+    assert [told("a-one"), told("a-two"), told("b-two")] == ["a-any", "a-any", "b-any"]
+    assert asked == ["a-any", "b-any"]

@@ -40,6 +40,7 @@ from apiserver.rules.pods.port_rules import host_network_errors
 from apiserver.rules.pods.resource_rules import pod_resource_errors, resource_errors
 from apiserver.rules.pods.security_rules import pod_security_errors
 from apiserver.rules.pods.surroundings import Surroundings
+from apiserver.rules.pods.token_name import without_chance
 from apiserver.rules.pods.volume_rules import volume_errors
 from apiserver.rules.pods.windows_rules import host_process_errors, host_users_errors, os_errors
 from machinery.api import names
@@ -72,12 +73,25 @@ def pod_errors(pod: Object) -> Iterator[Cause]:
     spec, metadata = pod.get("spec") or {}, pod.get("metadata") or {}
     if annotations := metadata.get("annotations"):
         yield from annotation_errors(annotations, spec, "metadata.annotations")
-    yield from _spec_errors(spec, "spec", metadata)
+    if _has_named_parts(spec) or not _is_sound(spec):
+        yield from _spec_errors(spec, "spec", metadata)
     if not spec.get("serviceAccountName"):
         yield from _token_errors(spec.get("volumes") or [])
     for part in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(part) or ()):
             yield from image_errors(container, f"spec.{part}[{index}]")
+
+
+def _has_named_parts(spec: Object) -> bool:
+    """Whether something of the spec is named after the pod, so that its name has a say."""
+    return bool(spec.get("resourceClaims")) or any(each.get("ephemeral") for each in spec.get("volumes") or ())
+
+
+def _looks_sound(spec: Object) -> bool:
+    return next(_spec_errors(spec, "spec", {}), None) is None
+
+
+_is_sound = by_content(_looks_sound, without_chance)
 
 
 def _token_errors(volumes: list[Object]) -> Iterator[Cause]:

@@ -8,6 +8,7 @@ from typing import Any
 from apiserver.rules.field_errors import said
 from apiserver.rules.pods.annotation_rules import APP_ARMOR, SECCOMP, SECCOMP_CONTAINER, app_armor_field
 from apiserver.rules.pods.deprecated_labels import DEPRECATED, term_warnings
+from apiserver.rules.pods.token_name import without_chance
 from apiserver.rules.pods.volume_path_warnings import overlap_warnings
 from apiserver.rules.pods.windows_rules import containers_with_paths
 from apiserver.rules.storage.claim_rules import claim_spec_warnings
@@ -44,7 +45,8 @@ def pod_warnings(pod: Object) -> list[str]:
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     found = _app_armor_warnings(metadata.get("annotations") or {}, spec)
     found += _name_warnings(metadata.get("name") or "")
-    return found + list(_warnings(metadata.get("annotations") or {}, spec, ""))
+    told = {"annotations": metadata.get("annotations"), "spec": spec}
+    return found if _is_silent(told) else found + list(_of(told, ""))
 
 
 def template_warnings(template: Object | None, path: str) -> list[str]:
@@ -57,7 +59,18 @@ def template_warnings(template: Object | None, path: str) -> list[str]:
 
 @by_content
 def _told_of_template(told: Object, above: str) -> tuple[str, ...]:
-    return tuple(_warnings(told["annotations"] or {}, told["spec"] or {}, above))
+    return tuple(_of(told, above))
+
+
+def _says_nothing(told: Object) -> bool:
+    return next(_of(told, ""), None) is None
+
+
+_is_silent = by_content(_says_nothing, without_chance)
+
+
+def _of(told: Object, above: str) -> Iterator[str]:
+    return _warnings(told["annotations"] or {}, told["spec"] or {}, above)
 
 
 def _name_warnings(name: str) -> list[str]:
