@@ -11,6 +11,8 @@ from machinery.client.clock import Clock
 from machinery.contain import contain
 
 _RETRIES_AFTER = 5.0
+# The machine may have slept in the middle of a pass.
+_GATHERS_AT_MOST = 0.5
 
 
 async def follow(
@@ -40,7 +42,8 @@ async def follow(
             if contained.error is not None:
                 wake.set()
             # A change counts at once; what comes after it waits as long as a pass takes, and is one pass then.
-            await clock.sleep(clock.monotonic() - began if contained.error is None else _RETRIES_AFTER)
+            took = min(clock.monotonic() - began, _GATHERS_AT_MOST)
+            await clock.sleep(took if contained.error is None else _RETRIES_AFTER)
     finally:
         for end in ends:
             end()
