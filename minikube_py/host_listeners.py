@@ -55,9 +55,7 @@ def _present(ports: Collection[Port]) -> dict[Port, list[tuple[Listener, str]]]:
     return found
 
 
-def held(
-    found: Iterable[tuple[Listener, str]], ports: Collection[Port], addresses: Collection[str]
-) -> dict[Port, str]:  # fmt: skip
+def held(found: Iterable[tuple[Listener, str]], ports: Collection[Port], addresses: Collection[str]) -> dict[Port, str]:
     """The ports that are listened on at one of the addresses, or at all."""
     return {
         _port(each): program
