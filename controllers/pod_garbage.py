@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from controllers.plan import Controller, Delete, Key, Plan, itself, key_of, nobody
+from controllers.plan import Controller, Delete, Key, Plan, key_of, nobody
 from controllers.pods import condemned
+from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Pod
@@ -40,13 +41,21 @@ def observe(cache: Cache, key: Key) -> State | None:
 
 
 def _on_gone_node(cache: Cache, change: Change) -> Iterable[Key]:
-    if change.resource == NODES and change.after is None:
-        yield from (key_of(pod) for pod in cache.on_node(change.object["metadata"]["name"]))
+    """The pods of a node that goes, and a pod that comes to one, which may be gone already."""
+    if change.resource == NODES:
+        return [key_of(pod) for pod in cache.on_node(change.object["metadata"]["name"])] if change.after is None else ()
+    if change.after is None or (change.before is not None and _node(change.before) == _node(change.after)):
+        return ()
+    return (key_of(change.after),) if _node(change.after) else ()
+
+
+def _node(pod: Object) -> str:
+    return Pod(pod).node_name
 
 
 POD_GARBAGE = Controller(
     "pod-garbage-collector",
-    wakes={PODS: itself, NODES: nobody},
+    wakes={PODS: nobody, NODES: nobody},
     related=_on_gone_node,
     observe=observe,
     plan=plan,

@@ -112,12 +112,16 @@ class Runner:
 
         def on_change(change: Change) -> None:
             """The cache contains what fails in it. Every controller hears of each pod, so most have nothing to do."""
-            delay = settles(change) if settles is not None else 0.0
-            states = [obj for obj in (change.before, change.after) if obj is not None]
-            for key in dict.fromkeys(key for obj in states for key in wakes(obj)):
-                queue.add_after(key, delay)
+            keys: list[Key] = []
+            if change.before is not None:
+                keys += wakes(change.before)
+            if change.after is not None:
+                keys += wakes(change.after)
             if related is not None:
-                for key in related(cache, change):
+                keys += related(cache, change)
+            if keys:
+                delay = settles(change) if settles is not None else 0.0
+                for key in dict.fromkeys(keys):
                     queue.add_after(key, delay)
 
         return on_change

@@ -19,6 +19,7 @@ from machinery.api.errors import Conflict, Forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS, REPLICA_SETS
 from machinery.api.views import Deployment, Pod, ReplicaSet, View
+from machinery.client.cache import Change
 from tests.known import Known
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -277,3 +278,23 @@ def test_a_pod_on_a_node_that_is_gone_fails_before_it_goes() -> None:
     assert [type(action) for action in actions] == [Patch, Delete]
     assert isinstance(actions[0], Patch)
     assert actions[0].patch["status"]["phase"] == "Failed"
+
+
+def test_a_pod_is_looked_at_when_it_comes_to_a_node_and_when_that_goes() -> None:
+    free, bound, changed = pod("p"), pod("p"), pod("p", phase="Failed")
+    bound.obj["spec"]["nodeName"] = changed.obj["spec"]["nodeName"] = "m"
+    node = {"metadata": {"name": "m"}}
+    cache = Known((PODS, bound.obj))
+    related, key = pod_garbage.POD_GARBAGE.related, Key("n", "p")
+    assert related is not None
+
+    def woken(change: Change) -> list[Key]:
+        return list(related(cache, change))
+
+    assert woken(Change(PODS, None, free.obj)) == []
+    assert woken(Change(PODS, None, bound.obj)) == [key]
+    assert woken(Change(PODS, free.obj, bound.obj)) == [key]
+    assert woken(Change(PODS, bound.obj, changed.obj)) == []
+    assert woken(Change(PODS, bound.obj, None)) == []
+    assert woken(Change(NODES, None, node)) == []
+    assert woken(Change(NODES, node, None)) == [key]
