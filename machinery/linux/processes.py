@@ -1,4 +1,4 @@
-"""Processes by their command lines, for those of which no pid was written down."""
+"""Processes by their command lines or their parent, for those of which no pid was written down."""
 
 from __future__ import annotations
 
@@ -17,4 +17,18 @@ def with_word(beginning: str) -> dict[int, list[str]]:
             continue
         if any(word.startswith(beginning) for word in words):
             found[int(path.parent.name)] = words
+    return found
+
+
+def children(parent: int) -> dict[int, list[str]]:
+    """Pid -> command line of each child of the process that lives. Blocks."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, above = path.read_text().rpartition(")")[2].split()[:2]
+            if int(above) == parent and state not in "ZX":
+                found[int(path.parent.name)] = os.fsdecode((path.parent / "cmdline").read_bytes()).split("\0")
+        except OSError:
+            # It has ended meanwhile.
+            continue
     return found

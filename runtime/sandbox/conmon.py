@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from machinery.linux import cgroup, child, processes
@@ -25,6 +25,7 @@ from runtime.sandbox import runc_state
 
 _REOPEN = b"2 0 0\n"
 _LONGEST = 1000
+_LOOKS_EVERY, _LOOKS = 1.0, 5
 
 
 class Conmon:
@@ -81,7 +82,7 @@ class Conmon:
         command += ["--terminal"] if tty else []
         command += ["--stdin"] if stdin else []
         command += [] if stdin_once else ["--leave-stdin-open"]
-        answer = await self._answer(command, bundle, self._errors(container_id))
+        answer = await self._answer(command, bundle, container_id)
         pid = int(str(answer.get("data", answer.get("pid", -1))))
         if pid <= 0:
             told = answer.get("message") or await asyncio.to_thread(self.last_words, container_id)
@@ -99,10 +100,10 @@ class Conmon:
     def _errors(self, container_id: str) -> Path:
         return self._config.bundles / container_id / "conmon.log"
 
-    async def _answer(self, command: Sequence[str], bundle: Path, errors: Path) -> dict[str, object]:
+    async def _answer(self, command: Sequence[str], bundle: Path, container_id: str) -> dict[str, object]:
         """What conmon says of the container, once it is created or was refused."""
         # A file, as it outlives this process, which a pipe would not.
-        said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        said = os.open(self._errors(container_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         reader, writer = os.pipe()
         gate, opener = os.pipe()
         environment = {
@@ -127,7 +128,7 @@ class Conmon:
             with contextlib.suppress(BrokenPipeError):
                 os.write(opener, b"\0")
             os.close(opener)
-            answer = await _told(reader)
+            answer = await _told(reader, _Left(lambda: self.own_pid(container_id)).look)
         await child.ended(process.pid)
         process.wait()
         return answer
@@ -217,17 +218,44 @@ class Conmon:
         return [self._runc, f"--root={self._config.runc_root}", *arguments]
 
 
-async def _told(descriptor: int) -> dict[str, object]:
+class _Left:
+    """The first process of a container whose `runc create` was killed, and which waits to be let go.
+
+    conmon reads what that says to its end before it tells of the failure, and the end would never come.
+    """
+
+    def __init__(self, conmon: Callable[[], int]) -> None:
+        self._conmon = conmon
+        self._looks = 0
+
+    async def look(self) -> None:
+        """Kills it when it is still alone: of a runc that ended well conmon tells within milliseconds."""
+        conmon = self._conmon()
+        living = await asyncio.to_thread(processes.children, conmon) if conmon else {}
+        is_alone = bool(living) and all(words[1:] == ["init", ""] for words in living.values())
+        self._looks = self._looks + 1 if is_alone else 0
+        if self._looks == _LOOKS:
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+async def _told(descriptor: int, look: Callable[[], Awaitable[None]]) -> dict[str, object]:
     """The JSON object that conmon writes in a line; empty where it ended without. Takes the descriptor over.
 
-    No thread waits for it: runc takes its time, and with some containers at once all threads would.
+    No thread waits for it: runc takes its time, and with some containers at once all threads would. Looks each second.
     """
     loop, ready, data = asyncio.get_running_loop(), asyncio.Event(), bytearray()
     os.set_blocking(descriptor, False)
     loop.add_reader(descriptor, ready.set)
     try:
         while b"\n" not in data:
-            await ready.wait()
+            try:
+                async with asyncio.timeout(_LOOKS_EVERY):
+                    await ready.wait()
+            except TimeoutError:
+                await look()
+                continue
             ready.clear()
             chunk = os.read(descriptor, 1 << 16)
             if not chunk:

@@ -107,6 +107,15 @@ async def test_runc_killed_while_it_creates_is_a_failed_start(node: Node, second
     await gone(node)
 
 
+async def test_runc_killed_when_its_container_waits_already_is_a_failed_start(node: Node) -> None:
+    # conmon then reads the output of a process that says nothing and doesn't end.
+    wrapped(node, "runc", 'case " $* " in *" create "*) $REAL "$@"; kill -KILL $$;; esac; exec $REAL "$@"')
+    await restart(node)
+    sandbox = await node.sandbox("left")
+    assert "conmon ended without a word" in await refusal(node, await node.create(sandbox, "exec sleep 1000"))
+    await gone(node)
+
+
 HELD = """case " $* " in *" create "*) echo $$ >$NODE/creating; while [ ! -e $NODE/go ]; do sleep 0.05; done;; esac
 exec $REAL "$@\""""
 
