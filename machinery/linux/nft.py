@@ -118,8 +118,9 @@ class _Kept:
         with self._lock:
             place = os.getpid(), os.stat("/proc/thread-self/ns/net").st_ino
             if self._context is None or self._place != place:
-                if self._context is not None:
-                    self._context.close()
+                old, self._context = self._context, None
+                if old is not None:
+                    old.close()
                 self._context, self._place = _Context(library), place
                 _keep_from_children()
             return self._context.run(commands)

@@ -25,7 +25,8 @@ def children(parent: int) -> dict[int, list[str]]:
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, above = path.read_text().rpartition(")")[2].split()[:2]
+            # A program may call itself anything, also what is no text.
+            state, above = os.fsdecode(path.read_bytes()).rpartition(")")[2].split()[:2]
             if int(above) == parent and state not in "ZX":
                 found[int(path.parent.name)] = os.fsdecode((path.parent / "cmdline").read_bytes()).split("\0")
         except OSError:

@@ -128,7 +128,7 @@ async def test_a_terminal(node: Node, sleeper: str) -> None:
         seen = await said_up_to(socket, b"xterm")
         assert b"/dev/pts/" in seen
         # The size and what is typed are on their way side by side.
-        while b"33 101" not in seen:
+        while b"33 101\r\n" not in seen:
             await socket.send(b"go\n")
             seen = await said_up_to(socket, b"asked")
         await socket.send(b"end\n")

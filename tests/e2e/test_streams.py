@@ -230,7 +230,7 @@ def test_a_terminal_with_its_size_and_exit_code(pod: Cluster, program: str) -> N
     shell = Terminal(pod, program, "exec", "-it", "streams", "-c", "shell", "--", "sh", size=(33, 101))
     shell.until("/ # ")
     shell.type("stty size; tty; echo $TERM\n")
-    shell.until(r"33 101\r*\n/dev/pts/\d+\r*\nxterm")
+    shell.until(r"33 101\r\n/dev/pts/\d+\r\nxterm")
     shell.type("exit 5\n")
     assert shell.close() == 5
     attached = Terminal(pod, program, "attach", "-it", "streams", "-c", "terminal", size=(34, 102))
