@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apiserver.admission.chain import Admit, Review
+from apiserver.rules.pods.token_name import TOKEN_VOLUME
 from machinery.api.errors import forbidden
 from machinery.api.names import random_suffix
 from machinery.api.resource import Object
@@ -66,7 +67,7 @@ def _mount_token(spec: Object) -> None:
 def _token_volume() -> Object:
     namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
     return {
-        "name": f"kube-api-access-{random_suffix()}",
+        "name": f"{TOKEN_VOLUME}{random_suffix()}",
         "projected": {
             "sources": [
                 # A little more than an hour, so that renewal after 80 % of it falls before the hour ends.

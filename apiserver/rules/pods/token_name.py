@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(rb'"kube-api-access-[b-z2-9]{5}"')
-_STAND_IN = b'"kube-api-access-00000"'
+TOKEN_VOLUME = "kube-api-access-"
+_NAME = re.compile(rb'"%s[b-z2-9]{5}"' % TOKEN_VOLUME.encode())
+_STAND_IN = b'"%s00000"' % TOKEN_VOLUME.encode()
 """As long and as good a name, and never one by chance."""
 
 
