@@ -25,7 +25,7 @@ def config(directory: str, instance: str, *cidrs: str) -> RuntimeConfig:
         socket=run / "cri.sock",
         instance=instance,
         pod_cidrs=cidrs,
-        bridge=f"mkpy-{instance}",
+        bridge=f"mk-{instance}",
         cni=Path(directory) / "cni",
     )
 
