@@ -56,7 +56,8 @@ def prepare_create(job: Object) -> None:
         return
     metadata = spec.setdefault("template", {}).setdefault("metadata", {})
     labels, name = metadata.get("labels") or {}, job["metadata"].get("name", "")
-    is_shared = job["metadata"].get("labels") is labels
+    # A Job without labels has its template's, also those generated here: upstream defaults what it reads back.
+    is_shared = job["metadata"].get("labels") is labels or not job["metadata"].get("labels")
     # What the user said of these labels stays, to be refused where it's wrong.
     metadata["labels"] = {OLD_NAME: name, NAME: name, OLD_UID: uid, UID: uid, **labels}
     if is_shared:

@@ -137,6 +137,14 @@ def test_labels_that_a_job_takes_from_its_template_show_what_is_generated() -> N
     assert made["spec"]["manualSelector"] is False
 
 
+def test_a_job_whose_template_has_no_labels_shows_those_that_are_generated() -> None:
+    made: Object = {"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {"spec": {}}}}
+    rules_for(JOBS).default(made)
+    rules_for(JOBS).prepare_create(made)
+    assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"]
+    assert made["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "j"
+
+
 def test_a_jobs_own_labels_stay_its_own() -> None:
     made = job()
     made["metadata"]["labels"] = {"a": "b"}
