@@ -70,7 +70,8 @@ def plan(state: State, now: datetime) -> Plan:
     if budget.max_unavailable is not None or isinstance(budget.min_available, str):
         actions += _unmanaged(state)
     overdue = [pod for pod in state.pods if _is_overdue(pod, budget, now)]
-    said = f"Pod was expected by PDB {budget.namespace}/{budget.name} to be deleted but it wasn't"
+    # Upstream's words: the namespace twice.
+    said = f"Pod was expected by PDB {budget.namespace}/{budget.namespace} to be deleted but it wasn't"
     actions += [Record(pod.obj, "Warning", "NotDeleted", said) for pod in overdue]
     pending = _pending(state, now)
     healthy = sum(pod.is_ready and not pod.deleted and pod.name not in pending for pod in state.pods)

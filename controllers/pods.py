@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from controllers.plan import Patch, key_of
 from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.resource import Object
@@ -46,15 +48,24 @@ def _younger_first(created: str) -> tuple[int, ...]:
     return tuple(-ord(char) for char in created)
 
 
-def condemned(pod: Pod, reason: str, message: str, now: str, **status: str) -> Patch:
+def condemned(pod: Pod, reason: str, message: str, now: str, **status: Any) -> Patch:
     """Says in the pod's status, before it goes, for what it does; `status` are fields that change with that."""
+    told = targeted(pod, now, status="True", reason=reason, message=message)
+    patch = {"metadata": {"uid": pod.uid}, "status": {**status, "conditions": told}}
+    return Patch(PODS, key_of(pod.obj), patch, "status")
+
+
+def targeted(pod: Pod, now: str, *, status: str, **said: str) -> list[Object]:
+    """The pod's conditions with DisruptionTarget saying this and no more, in its place where it has one."""
+    before = pod.condition(DISRUPTION_TARGET)
+    is_same = before is not None and before["status"] == status
     condition = {
         "type": DISRUPTION_TARGET,
-        "status": "True",
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": now,
+        "status": status,
+        "lastTransitionTime": before["lastTransitionTime"] if before and is_same else now,
+        **said,
+        **({"observedGeneration": pod.generation} if pod.generation else {}),
     }
-    conditions = [*(each for each in pod.conditions if each["type"] != DISRUPTION_TARGET), condition]
-    patch = {"metadata": {"uid": pod.uid}, "status": {**status, "conditions": conditions}}
-    return Patch(PODS, key_of(pod.obj), patch, "status")
+    if before is None:
+        return [*pod.conditions, condition]
+    return [condition if each is before else each for each in pod.conditions]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Key, Patch, Plan, key_of
+from controllers.pods import targeted
 from machinery.api.disruption import DISRUPTION_TARGET
 from machinery.api.resource import Object
 from machinery.api.resources import PODS
@@ -29,17 +30,18 @@ def plan(state: State, now: datetime) -> Plan:
     left = (since + _STALE_AFTER - now).total_seconds()
     if left > 0:
         return Plan(requeue_after=left)
-    said = {"status": "False", "lastTransitionTime": rfc3339(now)}
-    conditions = [{**each, **said} if each["type"] == DISRUPTION_TARGET else each for each in pod.conditions]
     patch = {
         "metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version},
-        "status": {"conditions": conditions},
+        "status": {"conditions": targeted(pod, rfc3339(now), status="False")},
     }
     return Plan([Patch(PODS, key_of(pod.obj), patch, "status")])
 
 
 def _is_target(pod: Pod) -> bool:
-    return not pod.deleted and not pod.is_finished and pod.is_true(DISRUPTION_TARGET)
+    """What a kubelet said is never stale: it may take any time until the pod ends."""
+    if pod.deleted or pod.is_finished or not pod.is_true(DISRUPTION_TARGET):
+        return False
+    return (pod.condition(DISRUPTION_TARGET) or {}).get("reason") != "TerminationByKubelet"
 
 
 def observe(cache: Cache, key: Key) -> State | None:

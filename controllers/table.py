@@ -21,7 +21,7 @@ from controllers.namespace import NAMESPACE
 from controllers.node_lifecycle import node_lifecycle
 from controllers.node_ttl import NODE_TTL
 from controllers.plan import Controller
-from controllers.pod_garbage import POD_GARBAGE
+from controllers.pod_garbage import pod_garbage
 from controllers.replicaset import REPLICA_SET, REPLICATION_CONTROLLER
 from controllers.resource_quota import RESOURCE_QUOTA
 from controllers.root_ca import root_ca_publisher
@@ -76,7 +76,7 @@ def controllers(
         SERVICE_CIDRS,
         SERVICE_ACCOUNT,
         stateful_sets(several_unavailable=features[MAX_UNAVAILABLE_STATEFUL_SET]),
-        POD_GARBAGE,
+        pod_garbage(),
         VOLUME_BINDER,
         CLAIM_PROTECTION,
         VOLUME_PROTECTION,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apiserver.registry.pods import budget_for, spent
 from controllers import stale_disruption
 from controllers.disruption import DISRUPTION, Scale, State, plan
-from controllers.plan import Action, Key, Patch, Record, UpdateStatus
+from controllers.plan import Action, Key, Patch, Plan, Record, UpdateStatus
 from machinery.api.disruption import PodDisruptionBudget
 from machinery.api.errors import Forbidden, StatusError, TooManyRequests
 from machinery.api.resource import Object
@@ -115,7 +115,7 @@ def test_a_pod_that_has_not_gone_counts_again_and_says_so() -> None:
     (event,) = (each for each in actions if isinstance(each, Record))
     assert (event.reason, event.message) == (
         "NotDeleted",
-        "Pod was expected by PDB n/b to be deleted but it wasn't",
+        "Pod was expected by PDB n/n to be deleted but it wasn't",
     )
 
 
@@ -220,6 +220,14 @@ def test_a_pod_that_was_to_go_and_stays_is_no_target_any_more() -> None:
     (patch,) = stale_disruption.plan(state, NOW + timedelta(seconds=20)).actions
     assert isinstance(patch, Patch)
     assert [each["status"] for each in patch.patch["status"]["conditions"]] == ["True", "False"]
+    assert "reason" not in patch.patch["status"]["conditions"][1]
+
+
+def test_what_a_kubelet_said_of_a_pod_stays() -> None:
+    found = pod("p")
+    said = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+    found.obj["status"]["conditions"].append({**said, "lastTransitionTime": "2025-01-01T00:00:00Z"})
+    assert stale_disruption.plan(stale_disruption.State(found), NOW) == Plan()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,8 @@ from controllers.template_hash import template_hash
 from machinery.api.errors import Conflict, Forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS, REPLICA_SETS
-from machinery.api.views import Deployment, Pod, ReplicaSet, View
+from machinery.api.timestamps import rfc3339
+from machinery.api.views import Deployment, Node, Pod, ReplicaSet, View
 from machinery.client.cache import Change
 from tests.known import Known
 
@@ -271,21 +272,71 @@ def test_a_rollout_that_stands_still_times_out() -> None:
     assert found["message"] == 'ReplicaSet "new" has timed out progressing.'
 
 
-def test_a_pod_on_a_node_that_is_gone_fails_before_it_goes() -> None:
-    lost = pod("p")
-    lost.obj["spec"]["nodeName"] = "gone"
-    actions = pod_garbage.plan(pod_garbage.State(lost, node_exists=False), NOW).actions
-    assert [type(action) for action in actions] == [Patch, Delete]
-    assert isinstance(actions[0], Patch)
-    assert actions[0].patch["status"]["phase"] == "Failed"
+LOST = {"taints": [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}
 
 
-def test_a_pod_is_looked_at_when_it_comes_to_a_node_and_when_that_goes() -> None:
-    free, bound, changed = pod("p"), pod("p"), pod("p", phase="Failed")
-    bound.obj["spec"]["nodeName"] = changed.obj["spec"]["nodeName"] = "m"
-    node = {"metadata": {"name": "m"}}
+@pytest.mark.parametrize(
+    ("bound", "deleted", "node", "seconds", "expected"),
+    [
+        (True, False, None, 0, 40),  # the node may come back
+        (True, False, None, 30, 10),
+        (True, False, None, 40, "PodGC: node no longer exists"),
+        (True, True, None, 40, "PodGC: node no longer exists"),
+        (True, False, {}, 40, None),
+        (True, True, {}, 40, None),
+        (True, True, {"spec": LOST}, 0, ""),
+        (True, False, {"spec": LOST}, 0, None),
+        (True, True, {"spec": LOST, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}, 0, None),
+        (False, False, None, 40, None),
+        (False, True, None, 4, 6),  # its finalizers may go by themselves
+        (False, True, None, 10, ""),
+    ],
+)
+def test_a_pod_that_no_kubelet_ends_fails_before_it_goes(
+    bound: bool, deleted: bool, node: Object | None, seconds: int, expected: str | int | None
+) -> None:
+    found = pod("p")
+    found.obj["metadata"]["generation"] = 2
+    if bound:
+        found.obj["spec"]["nodeName"] = "m"
+    if deleted:
+        found.obj["metadata"]["deletionTimestamp"] = rfc3339(NOW)
+    state = pod_garbage.State(found, Node({"metadata": {"name": "m"}, **node}) if node is not None else None)
+    plan = pod_garbage.decide(state, NOW, NOW + timedelta(seconds=seconds))
+    if not isinstance(expected, str):
+        assert (plan.actions, plan.requeue_after) == ((), expected)
+        return
+    patch, delete = plan.actions
+    assert isinstance(patch, Patch) and isinstance(delete, Delete)
+    status = patch.patch["status"]
+    assert (status["phase"], status["observedGeneration"], delete.grace_period_seconds) == ("Failed", 2, 0)
+    told = [each["message"] for each in status.get("conditions", ()) if each["type"] == "DisruptionTarget"]
+    assert told == ([expected] if expected else [])
+
+
+def test_a_node_is_missed_from_when_it_was_first_looked_for() -> None:
+    controller, key = pod_garbage.pod_garbage(), Key("n", "p")
+    bound = pod("p")
+    bound.obj["spec"]["nodeName"] = "m"
     cache = Known((PODS, bound.obj))
-    related, key = pod_garbage.POD_GARBAGE.related, Key("n", "p")
+
+    def wait(seconds: int) -> float | None:
+        return controller.plan(controller.observe(cache, key), NOW + timedelta(seconds=seconds)).requeue_after
+
+    assert [wait(0), wait(15)] == [40, 25]
+    cache.put(NODES, {"metadata": {"name": "m"}})
+    assert wait(20) is None
+    del cache.objects[Key("", "m", NODES)]
+    assert wait(30) == 40
+
+
+def test_a_pod_is_looked_at_when_it_comes_to_a_node_goes_or_loses_that() -> None:
+    free, bound, changed, going = pod("p"), pod("p"), pod("p", phase="Failed"), pod("p")
+    bound.obj["spec"]["nodeName"] = changed.obj["spec"]["nodeName"] = "m"
+    going.obj["metadata"]["deletionTimestamp"] = rfc3339(NOW)
+    node: Object = {"metadata": {"name": "m"}}
+    cache = Known((PODS, bound.obj))
+    related, key = pod_garbage.pod_garbage().related, Key("n", "p")
     assert related is not None
 
     def woken(change: Change) -> list[Key]:
@@ -295,6 +346,8 @@ def test_a_pod_is_looked_at_when_it_comes_to_a_node_and_when_that_goes() -> None
     assert woken(Change(PODS, None, bound.obj)) == [key]
     assert woken(Change(PODS, free.obj, bound.obj)) == [key]
     assert woken(Change(PODS, bound.obj, changed.obj)) == []
+    assert woken(Change(PODS, free.obj, going.obj)) == [key]
     assert woken(Change(PODS, bound.obj, None)) == []
     assert woken(Change(NODES, None, node)) == []
+    assert woken(Change(NODES, node, {**node, "spec": LOST})) == [key]
     assert woken(Change(NODES, node, None)) == [key]
