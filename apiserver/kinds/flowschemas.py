@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.fixed_flows import fixed_schema_errors
 from apiserver.rules.access.flow_rules import condition_type_errors, requests_errors
 from apiserver.rules.defaulting import drop_status, keep_status
 from apiserver.rules.field_errors import all_of, invalid_value, not_supported, required
@@ -39,7 +40,7 @@ def _errors(schema: Object) -> list[Cause]:
     errors += all_of(path, level, names.dns_subdomain(level)) if level else [required(path, _NO_LEVEL)]
     for index, rule in enumerate(spec.get("rules") or ()):
         errors += requests_errors(rule, f"spec.rules[{index}]")
-    return errors
+    return [*errors, *fixed_schema_errors(schema)]
 
 
 _NO_LEVEL = "must reference a priority level"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from apiserver.kinds.rules import Rules
+from apiserver.rules.access.fixed_flows import fixed_level_errors
 from apiserver.rules.access.flow_rules import condition_type_errors
 from apiserver.rules.defaulting import default_values, drop_status, keep_status
 from apiserver.rules.field_errors import forbidden, in_range, invalid_value, not_supported, required
@@ -50,7 +51,7 @@ def _errors(level: Object) -> list[Cause]:
             errors += _limited_errors(limited, "spec.limited")
     else:
         errors.append(not_supported("spec.type", kind, ("Exempt", "Limited")))
-    return errors
+    return [*errors, *fixed_level_errors(level)]
 
 
 def _share_errors(shares: Object, path: str) -> Iterator[Cause]:

@@ -1,5 +1,5 @@
 """Values in the form of upstream's internal types, as its errors show them: Go's field names, in Go's order, each
-written even if it's unset. Only those of pods and volumes are here; nothing but errors needs them."""
+written even if it's unset. Only those of pods, volumes and flow control are here; nothing but errors needs them."""
 
 from __future__ import annotations
 
@@ -173,6 +173,20 @@ CSIPersistentVolumeSource: Driver VolumeHandle ReadOnly? FSType VolumeAttributes
   ControllerExpandSecretRef*SecretReference NodeExpandSecretRef*SecretReference
 SecretReference: Name Namespace
 VolumeNodeAffinity: Required*NodeSelector
+FlowSchemaSpec: PriorityLevelConfiguration:LocalObjectReference MatchingPrecedence# DistinguisherMethod*FlowMethod
+  Rules[]PolicyRulesWithSubjects
+FlowMethod: Type
+PolicyRulesWithSubjects: Subjects[]FlowSubject ResourceRules[]ResourcePolicyRule
+  NonResourceRules[]NonResourcePolicyRule
+FlowSubject: Kind User*LocalObjectReference Group*LocalObjectReference ServiceAccount*NamespacedName
+NamespacedName: Namespace Name
+ResourcePolicyRule: Verbs[] APIGroups[] Resources[] ClusterScope? Namespaces[]
+NonResourcePolicyRule: Verbs[] NonResourceURLs[]
+PriorityLevelConfigurationSpec: Type Limited*LimitedLevel Exempt*ExemptLevel
+LimitedLevel: NominalConcurrencyShares# LimitResponse:LimitResponse LendablePercent* BorrowingLimitPercent*
+LimitResponse: Type Queuing*QueuingConfiguration
+QueuingConfiguration: Queues# HandSize# QueueLengthLimit#
+ExemptLevel: NominalConcurrencyShares* LendablePercent*
 """
 
 _TOKEN = re.compile(r"([A-Za-z]+)(?:=([a-zA-Z]+))?(\*|\[\]|\{\}|[#?$:+]|)([A-Za-z]*)")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import pytest
 
+from apiserver.kinds.rules import Rules
 from machinery.api.resource import Object
 from tests.kind_rules import lines, on_create, on_update, rules_of
 
@@ -90,6 +94,40 @@ def test_the_requests_of_a_flow(rule: Object, errors: list[str]) -> None:
 )  # fmt: skip
 def test_a_priority_level(spec: Object, errors: list[str]) -> None:
     assert on_create(LEVELS, {"spec": spec}) == [f"spec.{error}" for error in errors]
+
+
+MISC = json.loads((files("apiserver.bootstrap") / "data" / "bootstrap-misc.json").read_bytes())
+EXEMPT = {"nominalConcurrencyShares": 10, "lendablePercent": 50}
+
+
+@pytest.mark.parametrize("name", ["exempt", "catch-all"])
+def test_what_every_server_has_is_as_it_begins(name: str) -> None:
+    for rules, plural in ((SCHEMAS, "flowschemas"), (LEVELS, "prioritylevelconfigurations")):
+        (made,) = (each for each in MISC[plural] if each["metadata"]["name"] == name)
+        assert on_create(rules, made) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "spec", "errors"),
+    [
+        (SCHEMAS, "catch-all", {**LEVEL, "matchingPrecedence": 7},
+         ['spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"p"},"MatchingPrecedence":7,'
+          '"DistinguisherMethod":null,"Rules":null}: spec of \'catch-all\' must equal the fixed value']),
+        (LEVELS, "catch-all", {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}},
+         ['spec: Invalid value: {"Type":"Limited","Limited":{"NominalConcurrencyShares":30,"LimitResponse":{"Type":'
+          '"Reject","Queuing":null},"LendablePercent":0,"BorrowingLimitPercent":null},"Exempt":null}: spec of'
+          " 'catch-all' must equal the fixed value"]),
+        (LEVELS, "exempt", {"type": "Exempt", "exempt": EXEMPT}, []),
+        (LEVELS, "exempt", {"type": "Exempt", "exempt": EXEMPT, "limited": {"limitResponse": {"type": "Reject"}}},
+         ["spec.limited: Forbidden: must be nil if the type is not Limited",
+          'spec: Invalid value: {"Type":"Exempt","Limited":{"NominalConcurrencyShares":30,"LimitResponse":{"Type":'
+          '"Reject","Queuing":null},"LendablePercent":0,"BorrowingLimitPercent":null},"Exempt":'
+          '{"NominalConcurrencyShares":10,"LendablePercent":50}}: spec of \'exempt\' except the \'spec.exempt\' field'
+          " must equal the fixed value"]),
+    ],
+)  # fmt: skip
+def test_what_every_server_has_stays(rules: Rules, name: str, spec: Object, errors: list[str]) -> None:
+    assert on_create(rules, {"metadata": {"name": name}, "spec": spec}) == errors
 
 
 def test_conditions_have_a_type_each() -> None:
