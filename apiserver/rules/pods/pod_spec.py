@@ -31,6 +31,17 @@ def default_pod(pod: Object) -> None:
             port["hostPort"] = port.get("hostPort") or port.get("containerPort")
     if (whole := spec.get("resources")) is not None:
         default_pod_resources(spec, whole)
+    if status := pod.get("status"):
+        default_addresses(status)
+
+
+def default_addresses(status: Object) -> None:
+    """`podIP` is the first of `podIPs`; where they differ, the one that old clients know is meant."""
+    first, addresses = status.get("podIP"), status.get("podIPs") or []
+    if first and (not addresses or addresses[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif addresses and not first:
+        status["podIP"] = addresses[0].get("ip") or ""
 
 
 def default_pod_spec(spec: Object) -> None:

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from apiserver.rules.pods.pod_spec import default_addresses
 from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
 from machinery.api.resource import Object
 from tests.kind_rules import lines
@@ -184,3 +185,19 @@ def test_users_and_devices_that_cannot_be() -> None:
         "status.ephemeralContainerStatuses[0].allocatedResourcesStatus: Forbidden:"
         " must not be specified in container status"
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "first", "addresses"),
+    [
+        ({"podIP": "1.1.1.1"}, "1.1.1.1", ["1.1.1.1"]),
+        ({"podIPs": [{"ip": "1.1.1.1"}, {"ip": "::1"}]}, "1.1.1.1", ["1.1.1.1", "::1"]),
+        ({"podIP": "1.1.2.1", "podIPs": [{"ip": "1.1.1.1"}, {"ip": "::1"}]}, "1.1.2.1", ["1.1.2.1"]),
+        ({"phase": "Running"}, None, []),
+    ],
+)
+def test_a_pods_address_is_the_first_of_its_addresses(status: Object, first: str | None, addresses: list[str]) -> None:
+    told = copy.deepcopy(status)
+    default_addresses(told)
+    assert told.get("podIP") == first
+    assert [each["ip"] for each in told.get("podIPs", [])] == addresses
