@@ -229,8 +229,14 @@ def _of_kind(obj: Object, kind: Kind, body: bytes) -> Object:
     return obj
 
 
+_ALSO_TAKEN = {("policy", "v1", "Eviction"): ("policy/v1beta1", "Eviction")}
+"""What clients from before 1.22 send, which has the same fields."""
+
+
 def _refuse_other_kind(obj: Object, kind: Kind) -> None:
     api_version, name = obj["apiVersion"], obj["kind"]
+    if _ALSO_TAKEN.get(kind) == (api_version, name):
+        return
     group, _, version = api_version.rpartition("/")
     if name == kind[2] and (name in META_KINDS or message_of(*kind) is None or message_of(group, version, name)):
         if name not in META_KINDS:

@@ -310,3 +310,8 @@ def test_another_kind_than_the_paths_is_refused(head: Object, message: str) -> N
     with pytest.raises(BadRequest) as raised:
         decode_body(json.dumps(head).encode(), JSON, ("autoscaling", "v2", "HorizontalPodAutoscaler"))
     assert raised.value.message == message
+
+
+def test_evictions_of_old_clients_are_taken() -> None:
+    body = {"kind": "Eviction", "apiVersion": "policy/v1beta1", "metadata": {"name": "p"}}
+    assert decode_body(json.dumps(body).encode(), JSON, ("policy", "v1", "Eviction"))["metadata"] == {"name": "p"}
