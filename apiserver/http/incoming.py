@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
@@ -15,6 +14,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from apiserver.registry.call import options_invalid, unsupported_dry_run
 from apiserver.registry.lists import ListOptions
+from apiserver.rules.field_errors import forbidden, invalid_value, not_supported, required, said, too_long
 from machinery.api.errors import BadRequest, Cause, RequestEntityTooLarge, Timeout
 
 MOST_BODY = 3 * 1024 * 1024
@@ -22,7 +22,6 @@ BODY_SECONDS = 60.0
 _LARGE_BODY = 128 * 1024
 _LONGEST_MANAGER = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_FALSE = ("0", "false", "False", "FALSE", "f", "F")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,17 +97,17 @@ class Incoming:
     def flag(self, name: str) -> bool:
         """Whether a boolean of the query is set, as Go's conversion reads it."""
         value = self.query.get(name)
-        return value is not None and value not in _FALSE
+        return value is not None and value != "0" and value.lower() != "false"
 
     def number(self, name: str) -> int | None:
         value = self.query.get(name)
-        if not value:
+        if value is None:
             return None
         why = "" if _INTEGER.fullmatch(value) else "invalid syntax"
         if not why and (len(value) > 20 or not -(1 << 63) <= int(value) < 1 << 63):
             why = "value out of range"
         if why:
-            raise BadRequest(f'strconv.ParseInt: parsing "{value}": {why}')
+            raise BadRequest(f"strconv.ParseInt: parsing {said(value)}: {why}")
         return int(value)
 
     @property
@@ -127,27 +126,41 @@ class Incoming:
             allow_bookmarks=self.flag("allowWatchBookmarks"),
         )
 
-    def write_options(self, kind: str) -> tuple[bool, str]:
-        """Whether this is a dry run, and how fields are validated; raises Invalid (as of `kind`, CreateOptions …)."""
+    def write_options(self, kind: str, *, is_apply: bool | None = None) -> tuple[bool, str]:
+        """Whether this is a dry run, and how fields are validated; raises Invalid (as of `kind`, CreateOptions …).
+
+        `is_apply` is None where it is no patch at all.
+        """
         causes = []
+        manager = self.query.get("fieldManager", "")
+        if is_apply and not manager:
+            causes.append(required("fieldManager", "is required for apply patch"))
+        if is_apply is False and "force" in self.query:
+            causes.append(forbidden("force", "may not be specified for non-apply patch"))
+        causes += _manager_errors(manager)
         dry_run = [value for name, value in self.pairs if name == "dryRun"]
         if any(value != "All" for value in dry_run):
             causes.append(unsupported_dry_run(dry_run))
         validation = self.query.get("fieldValidation", "")
-        if validation not in ("", "Ignore", "Warn", "Strict"):
-            shown = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
-            causes.append(Cause("FieldValueNotSupported", shown, "fieldValidation"))
-        manager = self.query.get("fieldManager", "")
-        if len(manager.encode()) > _LONGEST_MANAGER:
-            causes.append(
-                Cause("FieldValueTooLong", f"Too long: may not be more than {_LONGEST_MANAGER} bytes", "fieldManager")
-            )
-        elif not manager.isprintable():
-            shown = f"Invalid value: {json.dumps(manager)}: should only contain printable characters"
-            causes.append(Cause("FieldValueInvalid", shown, "fieldManager"))
+        if validation not in _VALIDATIONS:
+            causes.append(not_supported("fieldValidation", validation, _VALIDATIONS))
         if causes:
             raise options_invalid(kind, causes)
         return bool(dry_run), validation or "Warn"
+
+
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+
+
+def _manager_errors(manager: str) -> Iterator[Cause]:
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        yield too_long("fieldManager", _LONGEST_MANAGER)
+    at = 0
+    for char in manager:
+        if not char.isprintable():
+            code = f"U+{ord(char):04X}"
+            yield invalid_value("fieldManager", manager, f"invalid character {code} (at position {at})")
+        at += len(char.encode())
 
 
 async def apart(body: bytes, decode: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -158,4 +171,4 @@ async def apart(body: bytes, decode: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 def _too_large() -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY}", has_details=False)
+    return RequestEntityTooLarge(f"Request entity too large: limit is {MOST_BODY}")

@@ -11,6 +11,8 @@ from machinery.structs import Struct
 Form = Literal["object", "table", "partial"]
 
 _ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
+"""What Go reads as true."""
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -72,6 +74,6 @@ def _form(parameters: dict[str, str]) -> tuple[Form, str] | None:
 
 def is_pretty(query: str | None, user_agent: str) -> bool:
     """Whether a human reads the answer: the query says so, or the client is one that humans type."""
-    if query is not None:
-        return query not in ("", "0", "false", "False")
+    if query:
+        return query in _TRUE
     return user_agent.startswith(_PRETTY_AGENTS)

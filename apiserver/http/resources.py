@@ -20,7 +20,7 @@ from apiserver.registry.conversion import from_stored
 from apiserver.registry.fields import check_body
 from apiserver.request import Target, User
 from machinery.api.decoding import check_types, decode_body, decode_strict, is_too_deep
-from machinery.api.errors import BadRequest, StatusError, UnsupportedMediaType
+from machinery.api.errors import BadRequest, Forbidden, StatusError, UnsupportedMediaType
 from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
@@ -60,13 +60,23 @@ class ResourceHandler:
                 raise BadRequest(f'Name parameter invalid: "{target.name}": {why}')
             return await method(incoming, call)
         except StatusError as error:
-            return answer.status_error(incoming, error, call.warnings)
+            return answer.status_error(incoming, self._forbidden(call) or error, call.warnings)
+
+    def _forbidden(self, call: Call) -> Forbidden | None:
+        """Whoever may not ask hears nothing else of what was wrong. (Lists are not asked for by the name alone.)"""
+        if not call.target.name:
+            return None
+        try:
+            self._api.authorize(call.attributes())
+        except Forbidden as error:
+            return error
+        return None
 
     async def _get(self, incoming: Incoming, call: Call) -> web.StreamResponse:
         if call.target.subresource == "log":
             return await self._log(incoming, call)
         media = negotiate(incoming.accept)
-        found = await self._api.get(call)
+        found = await self._api.get(call, _get_version(incoming))
         return answer.one(incoming, 200, found, _answered_row(call), media, warnings=call.warnings)
 
     async def _log(self, incoming: Incoming, call: Call) -> web.StreamResponse:
@@ -128,13 +138,13 @@ class ResourceHandler:
         return replace(call, is_canonical=found.message == resource_message(call.resource)), found.obj
 
     async def _patch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
-        media = negotiate(incoming.accept)
-        call = _with_options(incoming, call, "PatchOptions")
         content_type = incoming.content_type.partition(";")[0].strip()
         try:
             patch_type = PatchType(content_type)
         except ValueError:
-            raise UnsupportedMediaType("415: Unsupported Media Type") from None
+            raise UnsupportedMediaType("415: Unsupported Media Type", tells_details=True) from None
+        media = negotiate(incoming.accept)
+        call = _with_options(incoming, call, "PatchOptions", is_apply=patch_type == PatchType.APPLY)
         body = await incoming.body()
         if patch_type == PatchType.APPLY:
             patch: Any = await apart(body, decode_body, body, "application/yaml", None)
@@ -178,20 +188,30 @@ class ResourceHandler:
         return DeleteOptions.of(given)
 
 
+def _get_version(incoming: Incoming) -> str:
+    """The revision that the query wants to be reached; raises BadRequest for an option that is no more."""
+    if incoming.flag("export"):
+        raise BadRequest("the export parameter, deprecated since v1.14, is no longer supported")
+    return incoming.query.get("resourceVersion", "")
+
+
 def _query_options(incoming: Incoming) -> Object:
     given: Object = {}
     if (grace := incoming.number("gracePeriodSeconds")) is not None:
         given["gracePeriodSeconds"] = grace
-    if policy := incoming.query.get("propagationPolicy"):
-        given["propagationPolicy"] = policy
+    if "propagationPolicy" in incoming.query:
+        given["propagationPolicy"] = incoming.query["propagationPolicy"]
     if "orphanDependents" in incoming.query:
         given["orphanDependents"] = incoming.flag("orphanDependents")
+    given["preconditions"] = {
+        name: incoming.query[name] for name in ("uid", "resourceVersion") if incoming.query.get(name)
+    }
     dry_run = [value for name, value in incoming.pairs if name == "dryRun"]
     return {**given, "dryRun": dry_run} if dry_run else given
 
 
-def _with_options(incoming: Incoming, call: Call, kind: str) -> Call:
-    dry_run, validation = incoming.write_options(kind)
+def _with_options(incoming: Incoming, call: Call, kind: str, *, is_apply: bool | None = None) -> Call:
+    dry_run, validation = incoming.write_options(kind, is_apply=is_apply)
     return replace(call, dry_run=dry_run, field_validation=validation)
 
 

@@ -53,6 +53,7 @@ class DialError(StatusError):
     """What the kubelet's port answers with when there is none, without a reason as upstream's has none."""
 
     code, reason = 500, ""
+    tells_details = False
 
 
 def stream_path(pod: Object, subresource: str, incoming: Incoming) -> str:

@@ -112,5 +112,9 @@ def _verdicts(csr: Object) -> dict[str, Object]:
 
 
 RULES = Rules(
-    prepare_create=prepare_create, prepare_update=prepare_update, validate=validate, validate_update=validate_update
+    prepare_create=prepare_create,
+    prepare_update=prepare_update,
+    validate=validate,
+    validate_update=validate_update,
+    selectable_fields=("spec.signerName",),
 )

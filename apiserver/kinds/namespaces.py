@@ -55,5 +55,5 @@ RULES = Rules(
     validate=validate,
     rechecked="never",
     validate_status=validate_status,
-    selectable_fields=("status.phase", "name"),
+    selectable_fields=("status.phase",),
 )

@@ -62,5 +62,4 @@ RULES = Rules(
     validate_status=claim_status_errors,
     warnings=claim_warnings,
     update_warnings=lambda new, old: claim_warnings(new),
-    selectable_fields=("name",),
 )

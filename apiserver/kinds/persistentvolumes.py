@@ -25,7 +25,6 @@ RULES = Rules(
     default=default,
     prepare_create=prepare_create,
     prepare_update=keep_status,
-    selectable_fields=("name",),
     validate=volume_errors,
     validate_update=volume_update_errors,
     warnings=volume_warnings,

@@ -90,5 +90,7 @@ RULES = Rules(
         "status.podIP",
         "status.podIPs",
         "status.nominatedNodeName",
+        # What clients of old call the node.
+        "spec.host",
     ),
 )

@@ -32,4 +32,5 @@ RULES = Rules(
     validate_status=controller_status_errors,
     warnings=warnings_of("spec.template", name_warnings),
     update_warnings=update_warnings_of("spec.template"),
+    selectable_fields=("status.replicas",),
 )

@@ -109,4 +109,9 @@ def _counters_errors(counters: Object, path: str) -> Iterator[Cause]:
         yield from all_of(f"{path}.counters", key, names.dns_label(key))
 
 
-RULES = Rules(validate=_errors, validate_update=_FIXED, has_generation=True)
+RULES = Rules(
+    validate=_errors,
+    validate_update=_FIXED,
+    has_generation=True,
+    selectable_fields=("spec.nodeName", "spec.driver"),
+)

@@ -10,7 +10,7 @@ from apiserver.authz.rbac import Rbac, forbidden
 from apiserver.cache_entry import Entry
 from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.call import Call, DeleteOptions
-from apiserver.registry.lists import ListOptions, Page, page
+from apiserver.registry.lists import ListOptions, Page, page, reach, revision_of
 from apiserver.registry.patches import patched
 from apiserver.registry.registry import Registry
 from apiserver.registry.selection import selection
@@ -52,8 +52,11 @@ class Api:
         if not decision.allowed:
             raise forbidden(asked, decision.reason)
 
-    async def get(self, call: Call) -> Entry | Object:
-        """The stored entry, or an object that is made on demand (a sub-resource, another version)."""
+    async def get(self, call: Call, version: str = "") -> Entry | Object:
+        """The stored entry, or an object that is made on demand (a sub-resource, another version).
+
+        It is no older than the resourceVersion, if one is given.
+        """
         self.authorize(call.attributes())
         resource = call.resource
         if resource == COMPONENT_STATUSES:
@@ -61,7 +64,10 @@ class Api:
                            name=call.target.name)  # fmt: skip
         if not resource.is_stored:
             raise _not_allowed()
-        await self.cache.refresh()
+        if wanted := revision_of(version):
+            await reach(self.cache, wanted)
+        elif version != "0":
+            await self.cache.refresh()
         if call.target.subresource:
             return self._subresources.get(call)
         if resource.stored_as is not None:

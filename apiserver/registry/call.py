@@ -65,11 +65,11 @@ class DeleteOptions(Struct, frozen=True):
         preconditions = body.get("preconditions") or {}
         policy: Any = body.get("propagationPolicy")
         causes = []
-        if policy is not None and policy not in POLICIES:
-            causes.append(not_supported("propagationPolicy", policy, (*POLICIES, "nil")))
         if policy is not None and body.get("orphanDependents") is not None:
             detail = "orphanDependents and deletionPropagation cannot be both set"
             causes.append(invalid_value("propagationPolicy", policy, detail))
+        if policy is not None and policy not in POLICIES:
+            causes.append(not_supported("propagationPolicy", policy, (*POLICIES, "nil")))
         dry_run = body.get("dryRun") or []
         if any(each != "All" for each in dry_run):
             causes.append(unsupported_dry_run(dry_run))

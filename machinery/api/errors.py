@@ -23,6 +23,8 @@ class StatusError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
+    tells_details: ClassVar[bool] = True
+    """Whether upstream's Status has `details` also where there are none."""
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class StatusError(Exception):
         uid: str = "",
         causes: tuple[Cause, ...] = (),
         retry_after: int = 0,
-        has_details: bool = True,
+        tells_details: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -44,7 +46,7 @@ class StatusError(Exception):
         self.uid = uid
         self.causes = causes
         self.retry_after = retry_after
-        self.has_details = has_details
+        self._tells_details = self.tells_details if tells_details is None else tells_details
 
     @property
     def is_of_a_namespace_that_ends(self) -> bool:
@@ -70,7 +72,7 @@ class StatusError(Exception):
         }
         if self.reason:
             body["reason"] = self.reason
-        if self.has_details and (details or self.reason not in ("", "BadRequest", "Unauthorized")):
+        if details or self._tells_details:
             body["details"] = details
         body["code"] = self.code
         return body
@@ -83,10 +85,12 @@ def _cause(cause: Cause) -> dict[str, str]:
 
 class BadRequest(StatusError):
     code, reason = 400, "BadRequest"
+    tells_details = False
 
 
 class Unauthorized(StatusError):
     code, reason = 401, "Unauthorized"
+    tells_details = False
 
 
 class Forbidden(StatusError):
@@ -103,6 +107,7 @@ class MethodNotAllowed(StatusError):
 
 class NotAcceptable(StatusError):
     code, reason = 406, "NotAcceptable"
+    tells_details = False
 
 
 class AlreadyExists(StatusError):
@@ -115,18 +120,22 @@ class Conflict(StatusError):
 
 class Gone(StatusError):
     code, reason = 410, "Gone"
+    tells_details = False
 
 
 class Expired(StatusError):
     code, reason = 410, "Expired"
+    tells_details = False
 
 
 class RequestEntityTooLarge(StatusError):
     code, reason = 413, "RequestEntityTooLarge"
+    tells_details = False
 
 
 class UnsupportedMediaType(StatusError):
     code, reason = 415, "UnsupportedMediaType"
+    tells_details = False
 
 
 class Invalid(StatusError):
@@ -149,10 +158,12 @@ class UnknownError(StatusError):
     """A failure to which upstream gives no reason, and only its text."""
 
     code, reason = 500, ""
+    tells_details = False
 
 
 class ServiceUnavailable(StatusError):
     code, reason = 503, "ServiceUnavailable"
+    tells_details = False
 
 
 class Timeout(StatusError):
@@ -192,9 +203,14 @@ def not_found(plural: str, name: str, group: str = "") -> NotFound:
     return NotFound(f'{qualified} "{name}" not found', kind=plural, group=group, name=name)
 
 
-def already_exists(plural: str, name: str, group: str = "") -> AlreadyExists:
+def already_exists(plural: str, name: str, group: str = "", *, is_generated: bool = False) -> AlreadyExists:
+    """`is_generated`: the server may find another name, if it's asked again."""
     qualified = f"{plural}.{group}" if group else plural
-    return AlreadyExists(f'{qualified} "{name}" already exists', kind=plural, group=group, name=name)
+    message = f'{qualified} "{name}" already exists'
+    if not is_generated:
+        return AlreadyExists(message, kind=plural, group=group, name=name)
+    message += ", the server was not able to generate a unique name for the object"
+    return AlreadyExists(message, kind=plural, group=group, name=name, retry_after=1)
 
 
 def conflict(plural: str, name: str, why: str, group: str = "") -> Conflict:

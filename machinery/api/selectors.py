@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from machinery.api import names
 from machinery.api.errors import BadRequest
 from machinery.structs import Struct
 
-_TOKEN = re.compile(r"\s*(?:(==|!=|[=!<>(),])|([^=!<>(),\s]+))")
+_TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!<>(),])|([^=!<>(), \t\r\n]+))")
+_INTEGER = re.compile("[+-]?[0-9]+")
 _OPERATORS = {"in": "in", "notin": "notin", "=": "=", "==": "==", "!=": "!=", ">": "gt", "<": "lt"}
 
 
@@ -37,9 +40,8 @@ class Requirement(Struct, frozen=True):
                 return value is not None and self._compares(value)
 
     def _compares(self, value: str) -> bool:
-        try:
-            left, right = int(value), int(self.values[0])
-        except ValueError:
+        left, right = _integer(value), _integer(self.values[0])
+        if left is None or right is None:
             return False
         return left > right if self.operator == "gt" else left < right
 
@@ -54,6 +56,13 @@ class Requirement(Struct, frozen=True):
             case _:
                 sign = {"gt": ">", "lt": "<"}.get(self.operator, self.operator)
                 return f"{self.key}{sign}{self.values[0]}"
+
+
+def _integer(text: str) -> int | None:
+    """The number of 64 bits that the text tells, as Go reads it."""
+    if not _INTEGER.fullmatch(text) or not -(1 << 63) <= int(text) < 1 << 63:
+        return None
+    return int(text)
 
 
 class LabelSelector(Struct, frozen=True):
@@ -108,19 +117,19 @@ def parse_labels(text: str) -> LabelSelector:
     try:
         return LabelSelector(_Parser(text).parse())
     except ValueError as error:
-        raise BadRequest(f"unable to parse requirement: {error}") from error
+        raise BadRequest(str(error)) from error
 
 
 @lru_cache(maxsize=512)
 def parse_fields(text: str) -> FieldSelector:
     """The selector of `field=value,field!=value`; raises BadRequest in upstream's words."""
     requirements = []
-    for term in _split(text):
-        match = re.match(r"((?:[^\\=!]|\\.)*?)(==|!=|=)(.*)$", term, re.DOTALL)
+    for term in sorted(_split(text)):
+        match = re.match(r"(.*?)(==|!=|=)(.*)$", term, re.DOTALL)
         if match is None:
             raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
         operator = "!=" if match[2] == "!=" else "="
-        requirements.append(FieldRequirement(_unescaped(match[1]), operator, _unescaped(match[3])))
+        requirements.append(FieldRequirement(match[1], operator, _unescaped(match[3])))
     return FieldSelector(tuple(requirements))
 
 
@@ -163,26 +172,30 @@ class _Parser:
         self._at = 0
 
     def parse(self) -> tuple[Requirement, ...]:
-        if not self._tokens:
-            return ()
-        found = [self._requirement()]
-        while self._peek():
-            if self._next() != ",":
-                raise ValueError(f"found '{self._tokens[self._at - 1]}', expected: ',' or 'end of string'")
-            if not self._is_word(self._peek()) and self._peek() != "!":
+        found: list[Requirement] = []
+        while token := self._peek():
+            if not self._begins(token):
+                raise ValueError(f"found '{token}', expected: !, identifier, or 'end of string'")
+            try:
+                found.append(self._requirement())
+            except ValueError as error:
+                raise ValueError(f"unable to parse requirement: {error}") from error
+            token = self._next()
+            if not token:
+                break
+            if token != ",":
+                raise ValueError(f"found '{token}', expected: ',' or 'end of string'")
+            if not self._begins(self._peek()):
                 raise ValueError(f"found '{self._peek()}', expected: identifier after ','")
-            found.append(self._requirement())
         return tuple(sorted(found, key=lambda requirement: requirement.key))
 
     def _requirement(self) -> Requirement:
-        if self._peek() not in ("!",) and not self._is_word(self._peek()):
-            raise ValueError(f"found '{self._peek()}', expected: !, identifier, or 'end of string'")
         negated = self._peek() == "!" and bool(self._next())
         key = self._next()
         if not self._is_word(key):
             raise ValueError(f"found '{key}', expected: identifier")
-        for complaint in names.qualified_name(key):
-            raise ValueError(f'<nil>: Invalid value: "{key}": {complaint}')
+        if complaints := names.qualified_name(key):
+            raise ValueError(f"<nil>: Invalid value: {_quoted(key)}: {'; '.join(complaints)}")
         if negated:
             return Requirement(key, "!")
         if self._peek() in ("", ","):
@@ -194,34 +207,51 @@ class _Parser:
         return self._checked(Requirement(key, _OPERATORS[operator], values))
 
     def _checked(self, requirement: Requirement) -> Requirement:
-        if requirement.operator in ("gt", "lt") and not re.fullmatch("[+-]?[0-9]+", requirement.values[0]):
-            raise ValueError(
-                f"values[0]: Invalid value: \"{requirement.values[0]}\": for 'Gt', 'Lt' operators, "
-                "the value must be an integer"
-            )
+        said = []
+        if requirement.operator in ("gt", "lt") and _integer(requirement.values[0]) is None:
+            detail = "for 'Gt', 'Lt' operators, the value must be an integer"
+            said.append(f"values[0]: Invalid value: {_quoted(requirement.values[0])}: {detail}")
         for at, value in enumerate(requirement.values):
-            for complaint in names.label_value(value):
-                raise ValueError(f'values[{at}][{requirement.key}]: Invalid value: "{value}": {complaint}')
+            if complaints := names.label_value(value):
+                said.append(
+                    f"values[{at}][{requirement.key}]: Invalid value: {_quoted(value)}: {'; '.join(complaints)}"
+                )
+        if said:
+            raise ValueError(said[0] if len(said) == 1 else f"[{', '.join(said)}]")
         return requirement
 
     def _values(self) -> tuple[str, ...]:
+        """The values of a set in their order; one that is empty holds the empty value."""
         if (opening := self._next()) != "(":
             raise ValueError(f"found '{opening}' expected: '('")
-        values: list[str] = []
-        expects_value = True
-        while (token := self._next()) != ")":
-            if token == ",":
-                if expects_value:
-                    values.append("")
-                expects_value = True
-            elif self._is_word(token) and expects_value:
-                values.append(token)
-                expects_value = False
+        token = self._peek()
+        if token == ")":
+            self._next()
+            return ("",)
+        if token != "," and not self._is_word(token):
+            raise ValueError(f"found '{token}', expected: ',', ')' or identifier")
+        found = self._listed()
+        self._next()
+        return tuple(sorted(found))
+
+    def _listed(self) -> set[str]:
+        """What is listed up to the closing parenthesis: nothing before, between or after commas is the empty value."""
+        found: set[str] = set()
+        while True:
+            token = self._next()
+            if self._is_word(token):
+                found.add(token)
+                if self._peek() == ")":
+                    return found
+                if self._peek() != ",":
+                    raise ValueError(f"found '{self._peek()}', expected: ',' or ')'")
+            elif token == ",":
+                if not found or self._peek() in (")", ","):
+                    found.add("")
+                if self._peek() == ")":
+                    return found
             else:
-                raise ValueError(f"found '{token}', expected: ',', or ')'")
-        if expects_value and values:
-            values.append("")
-        return tuple(dict.fromkeys(values))
+                raise ValueError(f"found '{token}', expected: ',', or identifier")
 
     def _exact(self) -> str:
         if self._peek() in ("", ","):
@@ -239,14 +269,21 @@ class _Parser:
         self._at += 1
         return token
 
+    def _begins(self, token: str) -> bool:
+        """Whether a requirement may begin so."""
+        return token == "!" or self._is_word(token)
+
     @staticmethod
     def _is_word(token: str) -> bool:
         return bool(token) and token[0] not in "=!<>(),"
 
 
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
 def _split(text: str) -> list[str]:
-    terms = re.findall(r"(?:[^\\,]|\\.)+", text, re.DOTALL)
-    return [term for term in terms if term]
+    return re.findall(r"(?:[^\\,]|\\.|\\$)+", text, re.DOTALL)
 
 
 def _escaped(value: str) -> str:
@@ -254,4 +291,14 @@ def _escaped(value: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+    """The literal value; raises BadRequest for what upstream wants escaped, and for escapes that it does not know."""
+
+    def literal(found: re.Match[str]) -> str:
+        text = found[0]
+        if text in (",", "="):
+            raise BadRequest(f"invalid field selector: unescaped character in value: {ord(text)}")
+        if text[1:] not in ("\\", ",", "="):
+            raise BadRequest(f"invalid field selector: invalid escape sequence: {text}")
+        return text[1:]
+
+    return re.sub(r"\\(?:.|$)|[,=]", literal, value, flags=re.DOTALL)

@@ -86,6 +86,10 @@ def test_names_are_judged_as_the_api_does() -> None:
         ("a,!b", {"a": "", "b": ""}, False),
         ("a>3", {"a": "4"}, True),
         ("a<3", {"a": "x"}, False),
+        ("a>3", {"a": "1_0"}, False),
+        ("a notin ()", {"a": "b"}, True),
+        ("a notin ()", {"a": ""}, False),
+        ("a in (b,)", {"a": ""}, True),
         ("", {}, True),
     ],
 )
@@ -93,17 +97,46 @@ def test_label_selectors_match(text: str, labels: dict[str, str], matches: bool)
     assert parse_labels(text).matches(labels) is matches
 
 
-def test_a_bad_label_selector_is_refused_in_upstream_words() -> None:
-    with pytest.raises(BadRequest, match="unable to parse requirement: found 'b', expected: in, notin"):
-        parse_labels("a b")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("=a", "found '=', expected: !, identifier, or 'end of string'"),
+        ("a,", "found '', expected: identifier after ','"),
+        ("!a=b", "found '=', expected: ',' or 'end of string'"),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
+        ("a in (b,=)", "unable to parse requirement: found '=', expected: ',', or identifier"),
+        ("a>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, "
+                "the value must be an integer"),
+    ],
+)  # fmt: skip
+def test_a_bad_label_selector_is_refused_in_upstream_words(text: str, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_labels(text)
+    assert refused.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x", "invalid selector: 'x'; can't understand 'x'"),
+        ("a=b=c", "invalid field selector: unescaped character in value: 61"),
+        ("a=b\\c", "invalid field selector: invalid escape sequence: \\c"),
+        ("a=b\\", "invalid field selector: invalid escape sequence: \\"),
+    ],
+)
+def test_a_bad_field_selector_is_refused_in_upstream_words(text: str, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_fields(text)
+    assert refused.value.message == said
 
 
 def test_field_selectors_tell_their_requirements() -> None:
     selector = parse_fields("metadata.name=a,status.phase!=Running")
     assert selector.exact("metadata.name") == "a"
     assert selector.matches({"metadata.name": "a", "status.phase": "Pending"}.__getitem__)
-    with pytest.raises(BadRequest, match="invalid selector: 'x'; can't understand 'x'"):
-        parse_fields("x")
+    assert parse_fields("a=b\\=c\\,d").exact("a") == "b=c,d"
 
 
 def test_a_missing_label_selector_selects_nothing_and_an_empty_one_everything() -> None:

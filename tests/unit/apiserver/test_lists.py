@@ -8,14 +8,17 @@ from apiserver.registry.conversion import from_stored, to_stored
 from apiserver.registry.lists import ListOptions, check_options, read_token, write_token
 from apiserver.registry.metadata import validate
 from apiserver.registry.scale import scale_of, scaled
+from apiserver.registry.selection import field_value, selection
 from machinery.api.errors import BadRequest, Invalid
-from machinery.api.resource import Object
+from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS_V1,
     HORIZONTAL_POD_AUTOSCALERS_V1,
+    JOBS,
     NODES,
+    PERSISTENT_VOLUMES,
 )
 
 
@@ -24,10 +27,56 @@ def test_a_continue_token_comes_back_as_it_was() -> None:
     assert read_token(write_token(-1, "a")) == (-1, "a")
 
 
-@pytest.mark.parametrize("token", ["zzz", "!", "e30", write_token(0, "a"), write_token(3, "")])
-def test_a_token_of_somebody_else_is_refused(token: str) -> None:
-    with pytest.raises(BadRequest, match="invalid continue token"):
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("zzz", r"invalid character '\xcf' looking for beginning of value"),
+        ("ab=", "illegal base64 data at input byte 2"),
+        ("e30", "server does not recognize this encoded version "),
+        ("Mw", "json: cannot unmarshal number into Go value of type storage.continueToken"),
+        (write_token(0, "a"), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        (write_token(3, ""), "encoded start key empty (version meta.k8s.io/v1)"),
+        (write_token(3, "../a"), "../a"),
+    ],
+)
+def test_a_token_of_somebody_else_is_refused(token: str, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
         read_token(token)
+    assert refused.value.message == f"invalid continue token: continue key is not valid: {said}"
+
+
+@pytest.mark.parametrize(
+    ("resource", "fields", "said"),
+    [
+        (JOBS, "status.active=1", 'field label "status.active" not supported for Job'),
+        (NODES, "metadata.namespace=a", "field label not supported: metadata.namespace"),
+        (EVENTS_V1, "involvedObject.kind=Pod", "field label not supported: involvedObject.kind"),
+        (PERSISTENT_VOLUMES, "name=a",
+         '"name" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_not_selectable_is_refused_in_the_kinds_words(
+    resource: Resource, fields: str, said: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        selection(resource, "", fields)
+    assert refused.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("obj", "path", "value"),
+    [
+        ({"status": {"succeeded": 2}}, "status.successful", "2"),
+        ({"status": {}}, "status.successful", "0"),
+        ({"spec": {"nodeName": "n"}}, "spec.host", "n"),
+        ({"involvedObject": {"kind": "Pod"}}, "regarding.kind", "Pod"),
+        ({"reportingComponent": "c"}, "reportingController", "c"),
+        ({"status": {"podIPs": [{"ip": "10.0.0.1"}]}}, "status.podIPs", ""),
+        ({"spec": {}}, "spec.hostNetwork", "false"),
+    ],
+)
+def test_a_selected_field_is_read_where_it_is_stored(obj: Object, path: str, value: str) -> None:
+    assert field_value(obj, path) == value
 
 
 @pytest.mark.parametrize(
@@ -39,8 +88,12 @@ def test_a_token_of_somebody_else_is_refused(token: str) -> None:
         (ListOptions(send_initial_events=True), False, "forbidden for list"),
         (ListOptions(send_initial_events=True), True, "requires setting resourceVersionMatch"),
         (ListOptions(resource_version_match="NotOlderThan"), True, "for watch unless sendInitialEvents"),
+        (ListOptions(send_initial_events=True, resource_version_match="Exact"), True,
+         'sendInitialEvents requires .*, resourceVersionMatch: Unsupported value: "Exact"'),
+        (ListOptions(send_initial_events=True, resource_version_match="Exact"), False,
+         "unless resourceVersion is provided, sendInitialEvents: Forbidden"),
     ],
-)
+)  # fmt: skip
 def test_options_that_contradict_each_other_are_refused(options: ListOptions, is_watch: bool, said: str) -> None:
     with pytest.raises(Invalid, match=said):
         check_options(options, is_watch=is_watch)
