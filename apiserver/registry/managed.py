@@ -16,6 +16,7 @@ from apiserver.registry.fieldset import (
     root_union,
     without,
 )
+from apiserver.registry.metadata import stays_with_status
 from apiserver.registry.wholeset import Trie
 from machinery.api.canonical import canonical
 from machinery.api.resource import Object, Resource
@@ -140,7 +141,8 @@ def _without_system(fields: Trie | None) -> Trie | None:
 
 def _not_written(resource: Resource, part: str, fields: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     if part == "status":
-        return [(key.removeprefix("f:"),) for key in fields if key not in ("f:metadata", "f:status")]
+        others = [(key.removeprefix("f:"),) for key in fields if key not in ("f:metadata", "f:status")]
+        return [*others, *(("metadata", field) for field in stays_with_status(resource))]
     return [("status",)] if not part and _resets_status(resource) else []
 
 

@@ -12,7 +12,7 @@ from apiserver.rules.label_rules import annotations_errors, label_errors
 from apiserver.rules.name_rules import plain_finalizer_errors
 from apiserver.rules.network.addresses import canonical_ip
 from machinery.api import names
-from machinery.api.errors import Cause
+from machinery.api.errors import BadRequest, Cause, UnknownError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_PATH
 from machinery.api.timestamps import rfc3339
@@ -52,6 +52,23 @@ _NAME_RULES: dict[tuple[str, str], Callable[[str], list[str]]] = {
 
 def generated_name(prefix: str) -> str:
     return prefix[:_MOST_GENERATED] + names.random_suffix()
+
+
+def check_name(metadata: Object, name: str) -> None:
+    """Raises BadRequest where the object is not named as the path of its request is."""
+    given = metadata.get("name") or ""
+    if not given:
+        why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise BadRequest(why)
+    if given != name:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def check_unstored(metadata: Object) -> None:
+    """Raises UnknownError where what is to be created says that it was stored before."""
+    version = metadata.get("resourceVersion") or ""
+    if version.isdecimal() and int(version):
+        raise UnknownError("resourceVersion should not be set on objects to be created")
 
 
 def fill_on_create(metadata: Object, now: datetime) -> None:
@@ -139,6 +156,37 @@ def _validate_finalizers(finalizers: list[str], resource: Resource) -> Iterator[
         return
     for index, finalizer in enumerate(finalizers):
         yield from plain_finalizer_errors(finalizer, f"{path}[{index}]")
+
+
+def repeated_owners(metadata: Object) -> list[str]:
+    """The uids of owners that are told again, word for word; the metadata loses the repetitions."""
+    owners = metadata.get("ownerReferences") or []
+    told: list[Object] = []
+    repeated = []
+    for owner in owners:
+        if owner in told:
+            repeated.append(owner.get("uid") or "")
+        else:
+            told.append(owner)
+    if repeated:
+        metadata["ownerReferences"] = told
+    return repeated
+
+
+_OF_USERS = ("labels", "annotations", "finalizers", "ownerReferences")
+_STAYS = {
+    "pods": ("ownerReferences",),
+    "deployments": ("labels",),
+    **dict.fromkeys(("apiservices", "customresourcedefinitions", "flowschemas", "prioritylevelconfigurations",
+                     "resourceclaims", "validatingadmissionpolicies", "volumeattachments"), _OF_USERS),
+}  # fmt: skip
+"""What each kind's strategy takes from the old object; all others let a status bring such metadata along."""
+
+
+def stays_with_status(resource: Resource) -> tuple[str, ...]:
+    """Which of the fields that clients write may not be changed together with the status."""
+    is_users_kind = (resource.group, resource.version, resource.plural) not in BY_PATH
+    return _OF_USERS if is_users_kind else _STAYS.get(resource.plural, ())
 
 
 def keep_on_update(new: Object, old: Object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from apiserver.registry.call import Call
 from apiserver.registry.fields import check_fields
+from apiserver.registry.metadata import check_name
 from machinery.api.errors import BadRequest, UnsupportedMediaType
 from machinery.api.patch import json_patch, merge_patch
 from machinery.api.resource import Object, Resource
@@ -48,9 +49,8 @@ def _apply(current: Object, patch_type: PatchType, patch: Any, resource: Resourc
 
 
 def _check_identity(wanted: Object, current: Object, resource: Resource) -> None:
-    name, metadata = current["metadata"]["name"], wanted["metadata"]
-    if metadata.get("name", name) != name:
-        raise BadRequest(f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})")
+    metadata = wanted["metadata"]
+    check_name(metadata, current["metadata"]["name"])
     namespace = current["metadata"].get("namespace", "")
     if metadata.get("namespace", namespace) != namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")

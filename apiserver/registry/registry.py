@@ -15,6 +15,7 @@ from apiserver.cache_view import CacheView
 from apiserver.kinds.rules import rules_for
 from apiserver.quotas import Quotas
 from apiserver.registry import deletion, managed, strategy
+from apiserver.registry import metadata as meta
 from apiserver.registry.addresses import ClusterAddresses
 from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
@@ -26,7 +27,7 @@ from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
 from machinery.api.canonical import canonical, completed
-from machinery.api.errors import BadRequest, Invalid, already_exists, conflict, invalid, not_found
+from machinery.api.errors import Invalid, already_exists, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
@@ -92,6 +93,7 @@ class Registry:
         new = strategy.received(obj, resource, call.target.namespace, is_canonical=call.is_canonical)
         metadata = new["metadata"]
         _check_url_name(call, metadata)
+        _tell_of_repeated_owners(call, metadata)
         if is_applied:
             managed.write_owners(new, applied_owner(call, obj, self._clock.now()))
         else:
@@ -107,7 +109,7 @@ class Registry:
                 return from_stored(written, resource)
             if not is_generated or attempt + 1 == RETRIES_OF_GENERATED_NAMES:
                 break
-        raise already_exists(resource.plural, stored["metadata"]["name"], resource.group)
+        raise already_exists(resource.plural, stored["metadata"]["name"], resource.group, is_generated=bool(prefix))
 
     async def _create(self, call: Call, stored: Object) -> Object | None:
         """The created object, None where its name is taken."""
@@ -126,6 +128,8 @@ class Registry:
             with self._quotas.hold(row, final):
                 if call.dry_run:
                     return None if self._cache.get(row, namespace, name) else final
+                if call.verb == "create":
+                    meta.check_unstored(metadata)
                 result = await self._put(row, final, expected=0)
             if not result.succeeded:
                 return None
@@ -135,10 +139,8 @@ class Registry:
         """The updated object, and whether it was created; `obj` comes from the request."""
         resource = call.resource
         strategy.check_kind(obj, resource)
-        name = (obj.get("metadata") or {}).get("name") or ""
-        if name != call.target.name:
-            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
         target = call.target
+        meta.check_name(obj.get("metadata") or {}, target.name)
         if self._cache.get(resource, target.namespace, target.name) is None and not self.set_aside(call):
             return await self._create_by_update(call, obj)
         return await self.update(call, lambda current: obj), False
@@ -168,6 +170,7 @@ class Registry:
             wanted = change(from_stored(old, resource))
             is_pinned = self._check_version(call, wanted, old, resource)
             new = wanted if is_ours else strategy.received(wanted, resource, call.target.namespace)
+            _tell_of_repeated_owners(call, new["metadata"])
             if is_tracked:
                 managed.track_update(new, from_stored(old, resource), call, self._clock.now())
             converted = strategy.converted(new, resource)
@@ -318,11 +321,20 @@ def _unversioned(obj: Object) -> Object:
 
 
 def _check_url_name(call: Call, metadata: dict[str, Any]) -> None:
-    if call.target.name and not metadata.get("name"):
-        metadata["name"] = call.target.name
-    if call.target.name and metadata["name"] != call.target.name:
-        name = metadata["name"]
-        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
+    if call.target.name:
+        metadata["name"] = metadata.get("name") or call.target.name
+        meta.check_name(metadata, call.target.name)
+
+
+def _tell_of_repeated_owners(call: Call, metadata: Object) -> None:
+    """Each owner is kept once; of patches upstream looks at what admission has made of them alone."""
+    if repeated := meta.repeated_owners(metadata):
+        when = " after mutating admission happens" if call.verb == "patch" else ""
+        call.warn(
+            f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+,"
+            " and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+            + ", ".join(repeated)
+        )
 
 
 def _invalid_version(resource: Resource, name: str, version: int | str, detail: str) -> Invalid:

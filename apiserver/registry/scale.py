@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from apiserver.registry.metadata import check_name
 from apiserver.rules.field_errors import not_negative
-from machinery.api.errors import BadRequest, conflict, invalid
+from machinery.api.errors import conflict, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import from_label_selector
 
@@ -51,8 +52,7 @@ def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:
 
     def change(current: Object) -> Object:
         name, there = current["metadata"]["name"], current["metadata"]
-        if metadata.get("name", name) != name:
-            raise BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+        check_name(metadata, name)
         if causes := not_negative("spec.replicas", replicas):
             raise invalid("Scale", name, causes, "autoscaling")
         if metadata.get("uid") and metadata["uid"] != there["uid"]:

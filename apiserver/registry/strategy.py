@@ -159,8 +159,7 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
     """The old object with the new one's status, and its metadata as far as clients may change that."""
     meta.keep_on_update(new["metadata"], old["metadata"])
     metadata = {**new["metadata"]}
-    for field in ("ownerReferences", "finalizers"):
-        # Kubernetes' strategies differ here; what all of them forbid would be a surprise in any.
+    for field in meta.stays_with_status(resource):
         take_field(metadata, old["metadata"], field)
     written = {**old, "metadata": metadata, "status": new.get("status", {})}
     rules_for(resource).prepare_status(written, old)

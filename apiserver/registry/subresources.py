@@ -8,6 +8,7 @@ from typing import Any
 from apiserver.registry import deletion, pods
 from apiserver.registry.approval import approved
 from apiserver.registry.call import Call, DeleteOptions
+from apiserver.registry.metadata import check_name
 from apiserver.registry.patches import patched
 from apiserver.registry.registry import Change, Registry
 from apiserver.registry.scale import SCALES, scale_of, scaled
@@ -58,6 +59,7 @@ class Subresources:
         if call.target.subresource == "scale":
             written = await self._registry.update(call, scaled(obj, call.resource))
             return scale_of(written, call.resource)
+        check_name(obj.get("metadata") or {}, call.target.name)
         return await self._write(call, lambda current: obj)
 
     async def patch(self, call: Call, patch_type: PatchType, patch: Any) -> Object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apiserver.kinds.rules import Rules, rules_for
-from apiserver.registry import metadata
+from apiserver.registry import metadata, strategy
+from machinery.api.errors import BadRequest, UnknownError
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_PATH
 from tests.kind_rules import lines
@@ -109,3 +110,58 @@ def test_what_an_update_may_not_change() -> None:
         'metadata.uid: Invalid value: "2": field is immutable',
         "metadata.deletionTimestamp: Invalid value: null: field is immutable",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "x"}, ""),
+        ({"name": "y"}, "the name of the object (y) does not match the name on the URL (x)"),
+        ({}, "the name of the object (x based on URL) was undeterminable: name must be provided"),
+    ],
+)
+def test_an_object_is_named_as_its_path(fields: Object, message: str) -> None:
+    try:
+        metadata.check_name(fields, "x")
+    except BadRequest as error:
+        assert error.message == message
+    else:
+        assert message == ""
+
+
+@pytest.mark.parametrize(("version", "is_sound"), [("", True), ("0", True), ("x", True), ("7", False)])
+def test_what_was_stored_before_is_not_created(version: str, *, is_sound: bool) -> None:
+    try:
+        metadata.check_unstored({"resourceVersion": version})
+    except UnknownError as error:
+        assert (error.message, is_sound) == ("resourceVersion should not be set on objects to be created", False)
+    else:
+        assert is_sound
+
+
+def test_an_owner_is_told_once() -> None:
+    other = {**OWNER, "kind": "Node"}
+    told = {"ownerReferences": [OWNER, other, {**OWNER}]}
+    assert metadata.repeated_owners(told) == ["u"]
+    assert told == {"ownerReferences": [OWNER, other]}
+    assert metadata.repeated_owners(told) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        (("apps", "v1", "deployments"), {"annotations", "finalizers", "ownerReferences"}),
+        (("", "v1", "pods"), {"labels", "annotations", "finalizers"}),
+        (("batch", "v1", "jobs"), {"labels", "annotations", "finalizers", "ownerReferences"}),
+        (("flowcontrol.apiserver.k8s.io", "v1", "flowschemas"), set()),
+        (("g.io", "v1", "things"), set()),
+    ],
+)
+def test_what_a_status_brings_along(row: tuple[str, str, str], fields: set[str]) -> None:
+    resource = BY_PATH.get(row) or Resource(row[0], row[1], "Thing", row[2])
+    old = {"metadata": {"name": "x"}, "spec": {"a": 1}, "status": {"b": 1}}
+    brought = {"labels": {"a": "b"}, "annotations": {"a": "b"}, "finalizers": ["a/b"], "ownerReferences": [OWNER]}
+    written = strategy.prepare_status_update(
+        {"metadata": {"name": "x", **brought}, "spec": {"a": 2}, "status": {"b": 2}}, old, resource
+    )
+    assert written == {**old, "metadata": {"name": "x", **{key: brought[key] for key in fields}}, "status": {"b": 2}}
