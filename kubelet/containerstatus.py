@@ -7,7 +7,7 @@ from typing import Any
 from kubelet import podspec
 from kubelet.actions import should_restart
 from kubelet.podstate import ContainerPhase, ContainerState, PodState
-from kubelet.statusinput import EPOCH, StatusInput, timestamp
+from kubelet.statusinput import StatusInput, timestamp
 from machinery.api.resource import Object
 
 
@@ -21,9 +21,9 @@ def container_statuses(
 def _container_status(pod: Object, spec: Object, state: PodState, old: Object | None, given: StatusInput) -> Object:
     newest = state.newest(spec["name"])
     history = state.history(spec["name"])
-    status = _seen(spec, history, old, given) if history else _unseen(pod, spec, old, given)
+    status = _seen(spec, history, old, given) if history else _unseen(pod, spec, old)
     trouble = given.troubles.get(spec["name"])
-    if trouble is not None and not given.has_ended and should_restart(pod, spec, state):
+    if trouble is not None and should_restart(pod, spec, state):
         if "terminated" in status["state"]:
             status["lastState"] = status["state"]
         waiting = {"reason": trouble.reason}
@@ -48,7 +48,7 @@ def _judge(pod: Object, spec: Object, status: Object, newest: ContainerState | N
         status["ready"] = bool(running and newest is not None and given.verdicts.is_ready(spec, newest))
 
 
-def _unseen(pod: Object, spec: Object, old: Object | None, given: StatusInput) -> Object:
+def _unseen(pod: Object, spec: Object, old: Object | None) -> Object:
     """The runtime knows no such container: it waits, or what it was is known from the API alone."""
     status: Object = {
         "name": spec["name"],
@@ -63,27 +63,49 @@ def _unseen(pod: Object, spec: Object, old: Object | None, given: StatusInput) -
         for key in ("containerID", "image", "imageID", "lastState", "restartCount", "state", "resources"):
             if key in old:
                 status[key] = old[key]
-        if "running" in old["state"]:
-            lost = {
-                "containerID": old["containerID"],
-                "exitCode": 137,
-                "reason": "ContainerStatusUnknown",
-                "message": "The container could not be located when the pod was terminated",
-                "startedAt": EPOCH,
-                "finishedAt": EPOCH,
-            }
-            if given.has_ended:
-                status["state"] = {"terminated": lost}
-    elif given.has_ended:
-        gone = {
-            "exitCode": 137,
-            "reason": "ContainerStatusUnknown",
-            "message": "The container could not be located when the pod was terminated",
-            "startedAt": None,
-            "finishedAt": None,
-        }
-        status["state"] = {"terminated": gone}
     return status
+
+
+def with_unknown_ends(pod: Object, init: list[Object], main: list[Object]) -> tuple[list[Object], list[Object]]:
+    """The statuses of a pod that has ended: what did not end as far as is known has failed.
+
+    The main containers of a pod that was never initialized still wait: that init containers failed says enough.
+    """
+    begun = max((n for n, status in enumerate(init) if _has_moved(status)), default=0) + 1
+    ended = [_with_end(status) if n < begun else status for n, status in enumerate(init)]
+    return ended, [_with_end(status) for status in main] if _was_initialized(pod) else main
+
+
+def _has_moved(status: Object) -> bool:
+    return "waiting" not in status["state"] or "terminated" in (status.get("lastState") or {})
+
+
+def _was_initialized(pod: Object) -> bool:
+    """By what the API was told last."""
+    specs, told = podspec.init_containers(pod), pod.get("status") or {}
+    if not specs or any(map(_has_moved, told.get("containerStatuses") or ())):
+        return True
+    found = list(told.get("initContainerStatuses") or ())
+    if len(found) < len(specs):
+        return False
+    last = found[-1]
+    if podspec.is_sidecar(specs[-1]):
+        return "running" in last["state"] and bool(last.get("started"))
+    ends = (each.get("terminated") for each in (last["state"], last.get("lastState") or {}))
+    return any(end is not None and end["exitCode"] == 0 for end in ends)
+
+
+def _with_end(status: Object) -> Object:
+    if "terminated" in status["state"]:
+        return status
+    end = {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "startedAt": None,
+        "finishedAt": None,
+    }
+    return {**status, "state": {"terminated": end}}
 
 
 def _seen(spec: Object, history: tuple[ContainerState, ...], old: Object | None, given: StatusInput) -> Object:

@@ -17,9 +17,7 @@ _TIMES = ("lastProbeTime", "lastTransitionTime")
 
 
 def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: bool) -> str:
-    if ended:
-        done = [status["state"].get("terminated") or status["lastState"].get("terminated") for status in main]
-        return "Succeeded" if done and all(t is not None and t["exitCode"] == 0 for t in done) else "Failed"
+    """`ended`: nothing runs any more, nor will again; a pod whose containers never began is Pending all the same."""
     plain = [
         (status, spec)
         for status, spec in zip(init, podspec.init_containers(pod), strict=True)
@@ -34,6 +32,9 @@ def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: boo
         return "Pending"
     if any("running" in s["state"] for s in main):
         return "Running"
+    if ended:
+        done = [s["state"].get("terminated") for s in main]
+        return "Succeeded" if done and all(t is not None and t["exitCode"] == 0 for t in done) else "Failed"
     return _phase_of_ended(pod, main)
 
 
@@ -69,11 +70,12 @@ def pod_conditions(
     ]
     if given.failure is not None and (said := _disruption(given.failure)):
         why = {"reason": "TerminationByKubelet", "message": said}
-        found.append({"type": DISRUPTION_TARGET, "status": "True", **why})
+        found.insert(0, {"type": DISRUPTION_TARGET, "status": "True", **why})
     known = {condition["type"] for condition in found} | _OF_RESIZE
     whole = [_dated(condition, old.get(condition["type"]), pod, given.now) for condition in found]
     resizing = [_probed(condition, old.get(condition["type"]), given.now) for condition in given.resizing.conditions]
-    return [*resizing, *whole, *(condition for kind, condition in old.items() if kind not in known)]
+    # Those of others come first, as upstream writes them.
+    return [*(condition for kind, condition in old.items() if kind not in known), *resizing, *whole]
 
 
 def _disruption(failure: Trouble) -> str:
@@ -143,7 +145,5 @@ def _initialized(pod: Object, init: list[Object], main: list[Object], final: str
     ]
     if not incomplete:
         return {"type": "Initialized", "status": "True"}
-    if final == "Failed":
-        return {"type": "Initialized", "status": "False", "reason": "PodFailed"}
     message = f"containers with incomplete status: [{' '.join(incomplete)}]"
     return {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": message}

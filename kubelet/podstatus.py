@@ -6,7 +6,7 @@ Word for word what a v1.36 node writes: kubectl, controllers and people read rea
 from __future__ import annotations
 
 from kubelet import podspec
-from kubelet.containerstatus import container_statuses
+from kubelet.containerstatus import container_statuses, with_unknown_ends
 from kubelet.podconditions import pod_conditions, pod_phase
 from kubelet.podstate import PodState
 from kubelet.resources import pod_requests_and_limits, with_resources
@@ -25,6 +25,11 @@ def pod_status(pod: Object, state: PodState, given: StatusInput) -> Object:
     final = pod_phase(pod, init, main, ended=given.has_ended)
     if given.failure is not None:
         final = "Failed"
+    conditions = pod_conditions(pod, state, init, main, final, given)
+    if given.has_ended:
+        init, main = with_unknown_ends(pod, init, main)
+        # What has ended has succeeded or failed, also where it never began; its conditions tell that.
+        final = final if final == "Succeeded" else "Failed"
     phase = final
     if final in ("Succeeded", "Failed") and not given.has_ended and old.get("phase") not in ("Succeeded", "Failed"):
         # A terminal phase promises that nothing runs any more, so it waits for the sandbox's end.
@@ -33,7 +38,7 @@ def pod_status(pod: Object, state: PodState, given: StatusInput) -> Object:
         phase = old["phase"]
     status: Object = {
         "phase": phase,
-        "conditions": pod_conditions(pod, state, init, main, final, given),
+        "conditions": conditions,
         "hostIP": given.host_ips[0],
         "hostIPs": [{"ip": ip} for ip in given.host_ips],
         "startTime": old.get("startTime") or timestamp(given.now),
@@ -43,7 +48,8 @@ def pod_status(pod: Object, state: PodState, given: StatusInput) -> Object:
     for key in ("nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus"):
         if key in old:
             status[key] = old[key]
-    status |= _failure_text(given.failure, old)
+    # A phase that waits for the sandbox's end has no reason yet.
+    status |= _failure_text(given.failure if phase == "Failed" else None, old)
     status |= _ips(pod, state, old, given)
     if init:
         status["initContainerStatuses"] = init

@@ -208,6 +208,7 @@ class PodWorker:
         if deadline_passed(pod, self._now()) and not has_finished(pod, state):
             failure = _DEADLINE
             self._context.events.tell(pod, "Normal", failure.reason, failure.message)
+            pod = await self._writer.tell(pod, state, self._probes.verdicts, failure=failure)
         self._note(pod, await self._ending.finish(pod, state, failure))
 
     async def _perform(self, pod: Object, state: PodState, actions: PodActions) -> bool:

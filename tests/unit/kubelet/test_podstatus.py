@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from kubelet.actions import Verdicts
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
 from kubelet.podstatus import pod_status
@@ -146,6 +148,102 @@ def test_a_container_that_vanished_ended_in_a_way_unknown() -> None:
     assert status["phase"] == "Failed"
 
 
+WAITS = {"waiting": {"reason": "PodInitializing"}}
+UNKNOWN = "ContainerStatusUnknown"
+ONE = {"name": "one", "image": "b"}
+
+
+def of_init(code: int, **more: Any) -> ContainerState:
+    return ContainerState("i0", "one", "box", ContainerPhase.EXITED, 0, 0, NOW, NOW, code, image="b", **more)
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "given", "ends", "initialized", "ready"),
+    [
+        pytest.param(
+            pod(initContainers=[ONE], restartPolicy="Never"),
+            (of_init(4),),
+            {},
+            ["Error", "PodInitializing"],
+            ("False", "ContainersNotInitialized"),
+            ("False", "PodFailed"),
+            id="a failed init container says enough: the main one still waits",
+        ),
+        pytest.param(
+            pod(initContainers=[ONE]),
+            (),
+            {},
+            [UNKNOWN, "PodInitializing"],
+            ("False", "ContainersNotInitialized"),
+            ("False", "ContainersNotReady"),
+            id="deleted before it began",
+        ),
+        pytest.param(
+            pod(),
+            (),
+            {},
+            [UNKNOWN],
+            ("True", None),
+            ("False", "ContainersNotReady"),
+            id="deleted while its image is pulled",
+        ),
+        pytest.param(
+            pod(),
+            (),
+            {"failure": Trouble("DeadlineExceeded", "late")},
+            [UNKNOWN],
+            ("True", None),
+            ("False", "PodFailed"),
+            id="its deadline has passed before it began",
+        ),
+        pytest.param(
+            pod(),
+            (ended(3),),
+            {"troubles": {"c": Trouble("CrashLoopBackOff", "wait")}},
+            [UNKNOWN],
+            ("True", None),
+            ("False", "PodFailed"),
+            id="ended in a crash loop, it waited for its next run",
+        ),
+        pytest.param(
+            pod(
+                {"initContainerStatuses": [{"name": "one", "state": {"terminated": {"exitCode": 0}}}]},
+                initContainers=[ONE],
+            ),
+            (of_init(0),),
+            {},
+            ["Completed", UNKNOWN],
+            ("True", None),
+            ("False", "ContainersNotReady"),
+            id="initialized, but nothing else has begun",
+        ),
+    ],
+)
+def test_what_an_ended_pod_tells_of_containers_that_never_ended(
+    spec: Object,
+    state: tuple[ContainerState, ...],
+    given: dict[str, Any],
+    ends: list[str],
+    initialized: tuple[str, str | None],
+    ready: tuple[str, str | None],
+) -> None:
+    status = told(spec, PodState("u", containers=state), has_ended=True, **given)
+    found = [*status.get("initContainerStatuses", ()), *status["containerStatuses"]]
+    assert [next(iter(each["state"].values()))["reason"] for each in found] == ends
+    assert (conditions(status)["Initialized"], conditions(status)["Ready"]) == (initialized, ready)
+    assert status["phase"] == "Failed"
+
+
+def test_a_deadline_is_told_by_the_conditions_until_all_has_ended() -> None:
+    late = Trouble("DeadlineExceeded", "late")
+    spec = pod({"phase": "Running"})
+    status = told(spec, PodState("u", sandboxes=(BOX,), containers=(running(),)), failure=late)
+    assert (status["phase"], "reason" in status) == ("Running", False)
+    assert conditions(status)["Ready"] == ("False", "PodFailed")
+    after = told(pod(status), PodState("u", containers=(ended(137),)), failure=late, has_ended=True)
+    assert (after["phase"], after["reason"], after["message"]) == ("Failed", "DeadlineExceeded", "late")
+
+
 def test_read_only_mounts_are_told() -> None:
     mounts = [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b", "readOnly": True}]
     status = told(pod(containers=[{"name": "c", "volumeMounts": mounts}]), PodState("u"))
@@ -159,7 +257,7 @@ def test_readiness_gates_and_foreign_conditions_are_kept() -> None:
     foreign = {"type": "my/gate", "status": "False"}
     spec = pod({"conditions": [foreign]}, readinessGates=[{"conditionType": "my/gate"}])
     status = told(spec, PodState("u", sandboxes=(BOX,), containers=(running(),)))
-    assert foreign in status["conditions"]
+    assert status["conditions"][0] == foreign
     assert conditions(status)["Ready"] == ("False", "ReadinessGatesNotReady")
 
 
