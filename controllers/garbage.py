@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from controllers.plan import Action, Controller, Delete, Key, Patch, Plan, key_of, nobody
+from controllers.plan import Action, Controller, Delete, Key, Patch, Plan, Record, key_of, nobody
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import BY_KIND, EVENTS, RESOURCES
+from machinery.api.resources import BY_KIND, EVENTS, NAMESPACES, RESOURCES
 from machinery.api.views import View
 from machinery.client.cache import Cache, Change
 from machinery.structs import Struct
@@ -34,6 +34,8 @@ class State(Struct, frozen=True):
     view: View
     owners: tuple[tuple[Object, View | None], ...]
     dependents: tuple[Dependent, ...]
+    strays: tuple[Object, ...] = ()
+    """References to owners that are there, but in another namespace: they own nothing here."""
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -43,8 +45,14 @@ def plan(state: State, now: datetime) -> Plan:
     if state.view.deleted and FOREGROUND in finalizers:
         return Plan(_foreground(state))
     if state.owners and not state.view.deleted:
-        return Plan(_by_owners(state))
+        return Plan([*(_stray(state.view, ref) for ref in state.strays), *_by_owners(state)])
     return Plan()
+
+
+def _stray(view: View, ref: Object) -> Record:
+    named = f"{ref['apiVersion']}/{ref['kind']}, namespace: {view.namespace}, name: {ref['name']}, uid: {ref['uid']}"
+    said = f'ownerRef [{named}] does not exist in namespace "{view.namespace}"'
+    return Record(view.obj, "Warning", "OwnerRefInvalidNamespace", said)
 
 
 def _by_owners(state: State) -> list[Action]:
@@ -116,12 +124,27 @@ def observe(cache: Cache, key: Key) -> State | None:
         owners.append((ref, owner))
     is_owner_waiting = any(owner is not None and _waits(owner) for _, owner in owners)
     needed = is_owner_waiting or (view.deleted and {FOREGROUND, ORPHAN} & set(view.finalizers))
-    return State(key.resource, view, tuple(owners), _dependents(cache, view.uid) if needed else ())
+    strays = tuple(ref for ref, owner in owners if owner is None and _is_elsewhere(cache, ref))
+    return State(key.resource, view, tuple(owners), _dependents(cache, view.uid) if needed else (), strays)
+
+
+def _resource_of(ref: Object) -> Resource | None:
+    group, _, version = ref.get("apiVersion", "").rpartition("/")
+    return BY_KIND.get((group, version, ref.get("kind", "")))
+
+
+def _is_elsewhere(cache: Cache, ref: Object) -> bool:
+    """Whether some namespace has the owner."""
+    resource = _resource_of(ref)
+    if resource is None or not resource.namespaced:
+        return False
+    names = (namespace["metadata"]["name"] for namespace in cache.list(NAMESPACES))
+    found = (cache.get(resource, name, ref["name"]) for name in names)
+    return any(owner is not None and View(owner).uid == ref["uid"] for owner in found)
 
 
 def _owner(cache: Cache, ref: Object, namespace: str) -> tuple[bool, View | None]:
-    group, _, version = ref.get("apiVersion", "").rpartition("/")
-    resource = BY_KIND.get((group, version, ref.get("kind", "")))
+    resource = _resource_of(ref)
     if resource is None or (resource.namespaced and not namespace):
         # What lies outside of namespaces can't name an owner inside one: which would it be?
         return False, None
@@ -149,8 +172,7 @@ def related(cache: Cache, change: Change) -> Iterable[Key]:
             yield _key(dependent.resource, dependent.view.obj)
     if change.after is None or metadata.get("deletionTimestamp"):
         for ref in owned:
-            group, _, version = ref.get("apiVersion", "").rpartition("/")
-            resource = BY_KIND.get((group, version, ref.get("kind", "")))
+            resource = _resource_of(ref)
             if resource is not None:
                 yield Key(metadata.get("namespace", "") if resource.namespaced else "", ref["name"], resource)
 
@@ -162,4 +184,5 @@ GARBAGE = Controller(
     observe=observe,
     plan=plan,
     identity="generic-garbage-collector",
+    component="garbage-collector-controller",
 )

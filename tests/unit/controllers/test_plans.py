@@ -17,7 +17,7 @@ from controllers.rollout import bounds, next_scales
 from controllers.template_hash import template_hash
 from machinery.api.errors import Conflict, Forbidden
 from machinery.api.resource import Object
-from machinery.api.resources import NODES, PODS, REPLICA_SETS
+from machinery.api.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Deployment, Node, Pod, ReplicaSet, View
 from machinery.client.cache import Change
@@ -145,6 +145,27 @@ def test_an_object_is_deleted_only_as_it_was_seen() -> None:
     (delete,) = collected({"metadata": metadata}, [(ref, None)])
     assert isinstance(delete, Delete)
     assert (delete.uid, delete.resource_version) == ("p", "7")
+
+
+def test_an_owner_in_another_namespace_owns_nothing_and_that_is_told() -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "o-uid"}
+    known = Known(
+        (NAMESPACES, {"metadata": {"name": "n"}}),
+        (NAMESPACES, {"metadata": {"name": "m"}}),
+        (CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "n", "uid": "c", "ownerReferences": [owner]}}),
+        (CONFIG_MAPS, {"metadata": {"name": "o", "namespace": "m", "uid": "o-uid"}}),
+    )
+    state = garbage.observe(known, Key("n", "c", CONFIG_MAPS))
+    assert state is not None
+    record, delete = garbage.plan(state, NOW).actions
+    assert isinstance(record, Record) and isinstance(delete, Delete)
+    assert (record.type, record.reason) == ("Warning", "OwnerRefInvalidNamespace")
+    named = "v1/ConfigMap, namespace: n, name: o, uid: o-uid"
+    assert record.message == f'ownerRef [{named}] does not exist in namespace "n"'
+    del known.objects[Key("m", "o", CONFIG_MAPS)]
+    state = garbage.observe(known, Key("n", "c", CONFIG_MAPS))
+    assert state is not None
+    assert [type(action) for action in garbage.plan(state, NOW).actions] == [Delete]
 
 
 def test_what_lies_outside_of_namespaces_is_not_collected_for_an_owner_inside_of_one() -> None:
