@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from controllers.plan import (
@@ -22,7 +22,7 @@ from controllers.plan import (
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NAMESPACES, PODS, RESOURCES
 from machinery.api.timestamps import rfc3339
-from machinery.api.views import Namespace, View
+from machinery.api.views import Namespace, Pod, View
 from machinery.client.cache import Cache, Change
 from machinery.structs import Struct
 
@@ -48,9 +48,7 @@ def plan(state: State, now: datetime) -> Plan:
     namespace = state.namespace
     if not namespace.deleted or "kubernetes" not in namespace.spec_finalizers:
         return Plan()
-    if not state.content:
-        return Plan([Finalize(namespace.obj)])
-    pods = [entry for entry in state.content if entry[0] == PODS]
+    pods = tuple(entry for entry in state.content if entry[0] == PODS)
     # Ordered deletion: what pods need (secrets, policies) goes only after they are gone.
     turn = pods or state.content
     actions: list[Action] = [
@@ -58,26 +56,35 @@ def plan(state: State, now: datetime) -> Plan:
         for resource, view in turn
         if not view.deleted
     ]
-    conditions = _conditions(state, rfc3339(now))
+    conditions = _conditions(namespace, [entry for entry in turn if _outlasts(*entry)], rfc3339(now))
     if conditions != namespace.conditions:
         status = {**(namespace.obj.get("status") or {}), "phase": "Terminating", "conditions": conditions}
         actions.append(UpdateStatus(NAMESPACES, with_status(namespace.obj, status)))
+    elif not state.content:
+        actions.append(Finalize(namespace.obj))
     return Plan(actions)
 
 
-def _conditions(state: State, now: str) -> list[Object]:
-    counts = Counter(resource.qualified for resource, _ in state.content)
-    finalizers = Counter(name for _, view in state.content if view.deleted for name in view.finalizers)
+def _outlasts(resource: Resource, view: View) -> bool:
+    """Whether it is there for a while after it was deleted: the rest is gone at once, and not worth telling."""
+    return bool(view.deleted or view.finalizers) or (resource == PODS and bool(Pod(view.obj).node_name))
+
+
+def _conditions(namespace: Namespace, left: Sequence[tuple[Resource, View]], now: str) -> list[Object]:
+    """What is told of a deletion, where this much is left of the content."""
+    counts = Counter(f"{resource.plural}.{resource.group}" for resource, _ in left)
+    finalizers = Counter(name for _, view in left for name in view.finalizers)
     said: dict[str, tuple[str, str, str]] = {kind: ("False", *words) for kind, words in _WORDS.items()}
-    parts = ", ".join(f"{name}. has {n} resource instances" for name, n in sorted(counts.items()))
-    said["NamespaceContentRemaining"] = ("True", "SomeResourcesRemain", f"Some resources are remaining: {parts}")
+    if counts:
+        parts = ", ".join(sorted(f"{name} has {n} resource instances" for name, n in counts.items()))
+        said["NamespaceContentRemaining"] = ("True", "SomeResourcesRemain", f"Some resources are remaining: {parts}")
     if finalizers:
         parts = ", ".join(f"{name} in {n} resource instances" for name, n in sorted(finalizers.items()))
         text = f"Some content in the namespace has finalizers remaining: {parts}"
         said["NamespaceFinalizersRemaining"] = ("True", "SomeFinalizersRemain", text)
     found = []
     for kind, (status, reason, message) in said.items():
-        before = state.namespace.condition(kind)
+        before = namespace.condition(kind)
         same = before is not None and before["status"] == status
         at = before["lastTransitionTime"] if same and before is not None else now
         found.append({"type": kind, "status": status, "lastTransitionTime": at, "reason": reason, "message": message})
