@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from kubelet import podspec
 from kubelet.podstate import ContainerPhase, ContainerState, PodState
 from machinery.api.resource import Object
 from machinery.structs import Struct, field
+
+_DEFINITION, _RESIZE = "definition changed", "resize requires restart"
 
 
 class Verdicts(Struct, frozen=True):
@@ -17,9 +19,11 @@ class Verdicts(Struct, frozen=True):
     started: Mapping[str, bool] = field(default_factory=dict)
     ready: Mapping[str, bool] = field(default_factory=dict)
     unhealthy: Mapping[str, str] = field(default_factory=dict)
-    """Container id -> the event's message: its liveness or startup probe failed."""
+    """Container id -> which of its probes failed: `liveness` or `startup`."""
     grace: Mapping[str, int] = field(default_factory=dict)
     """Container id -> the seconds that the failed probe grants it, where it says so itself."""
+    resized: Collection[str] = ()
+    """Ids of containers that can't have their new resources without a restart."""
 
     def is_started(self, spec: Object, state: ContainerState) -> bool:
         return state.is_running and self.started.get(state.id, "startupProbe" not in spec)
@@ -172,8 +176,8 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                 if not is_past and current is None:
                     return tuple(kill), tuple(sidecars)
                 continue
-            if current.id in verdicts.unhealthy:
-                kill.append(Kill(current, verdicts.unhealthy[current.id], verdicts.grace.get(current.id)))
+            if why := _why_kill(spec, current, verdicts):
+                kill.append(Kill(current, f"Init container {spec['name']} {why}", verdicts.grace.get(current.id)))
             if not is_past and not verdicts.is_started(spec, current):
                 return tuple(kill), tuple(sidecars)
             continue
@@ -198,18 +202,26 @@ def _with_main(
 def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...]]:
     kill: list[Kill] = []
     start: list[Start] = []
+    stays = False
     for spec in podspec.containers(pod):
         current = state.in_sandbox(spec["name"])
         if current is not None and current.is_running:
-            why = _why_kill(spec, current, verdicts)
-            if why:
-                kill.append(Kill(current, why, verdicts.grace.get(current.id)))
-                if (spec.get("restartPolicy") or podspec.restart_policy(pod)) != "Never":
+            if why := _why_kill(spec, current, verdicts):
+                again = _must_change(why) or (spec.get("restartPolicy") or podspec.restart_policy(pod)) != "Never"
+                said = f"Container {spec['name']} {why}"
+                told = f"{said}, will be restarted" if again and why != _RESIZE else said
+                kill.append(Kill(current, told, verdicts.grace.get(current.id)))
+                if again:
                     start.append(_start(spec["name"], state))
+            else:
+                stays = True
             continue
         newest = state.newest(spec["name"])
         if newest is None or newest.phase is ContainerPhase.CREATED or restarts(pod, spec, newest):
             start.append(_start(spec["name"], state))
+    if kill and not start and not stays:
+        # Nothing of the pod will run again, so all of it ends, by its own grace.
+        return tuple(Kill(each, f"Stopping container {each.name}") for each in state.running), ()
     for spec in podspec.ephemeral_containers(pod):
         if state.newest(spec["name"]) is None:
             start.append(_start(spec["name"], state))
@@ -217,11 +229,16 @@ def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
 
 
 def _why_kill(spec: Object, current: ContainerState, verdicts: Verdicts) -> str:
-    if current.id in verdicts.unhealthy:
-        return verdicts.unhealthy[current.id]
+    """What is to be said of a running container that has to end; nothing of one that runs on."""
     if current.hash and current.hash != podspec.container_hash(spec):
-        return f"Container {spec['name']} definition changed, will be restarted"
-    return ""
+        return _DEFINITION
+    if current.id in verdicts.unhealthy:
+        return f"failed {verdicts.unhealthy[current.id]} probe"
+    return _RESIZE if current.id in verdicts.resized else ""
+
+
+def _must_change(why: str) -> bool:
+    return why in (_DEFINITION, _RESIZE)
 
 
 def _superseded(pod: Object, state: PodState) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from kubelet.backoff import duration
 from kubelet.claimed_volumes import as_mounted
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
+from kubelet.ending import stop_container
 from kubelet.environment import Surroundings, environment
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.hooks import HookFailed, run_hook
@@ -158,9 +159,9 @@ async def _create_and_start(
     ip = place.state.sandbox.ips[0] if place.state.sandbox and place.state.sandbox.ips else ""
     running = ContainerState(container_id, spec["name"], place.sandbox_id, ContainerPhase.RUNNING)
     try:
-        await run_hook(context.cri, spec, hook, running, ip, seconds=3600)
+        await run_hook(context.cri, pod, hook, running, ip, seconds=3600)
     except HookFailed as error:
-        tell("Warning", "FailedPostStartHook", f"PostStartHook failed: {error}")
+        tell("Warning", "FailedPostStartHook", "PostStartHook failed")
         tell("Normal", "Killing", "FailedPostStartHook")
-        await context.cri.stop_container(container_id, podspec.grace_period(pod))
+        await stop_container(context, pod, place.state, running, podspec.grace_period(pod))
         raise NotStarted(Trouble("PostStartHookError", str(error)), now + _RETRY, has_touched=True) from error

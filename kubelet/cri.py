@@ -275,7 +275,7 @@ class Cri:
                 )
                 yield str(uid)
         except grpc.aio.AioRpcError as error:
-            raise _failure(error) from error
+            raise rpc_failure(error) from error
         finally:
             stream.cancel()
 
@@ -286,12 +286,13 @@ class Cri:
         try:
             return await method(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            raise _failure(error) from error
+            raise rpc_failure(error) from error
 
 
 def _streams(streams: Streams) -> dict[str, bool]:
     return {"stdin": streams.stdin, "stdout": streams.stdout, "stderr": streams.stderr}
 
 
-def _failure(error: Any) -> RuntimeFailure:
+def rpc_failure(error: Any) -> RuntimeFailure:
+    """What a gRPC call raised, in the words of Go's clients."""
     return RuntimeFailure(_RPC_CODES.get(error.code().name, "Unknown"), error.details() or "")

@@ -56,14 +56,13 @@ async def stop_container(
     spec = podspec.container(pod, container.name) if pod else None
     hook = ((spec or {}).get("lifecycle") or {}).get("preStop")
     left = grace_seconds
-    if hook and spec is not None and pod is not None:
+    if hook and pod is not None:
         began = context.clock.monotonic()
         ip = state.sandbox.ips[0] if state.sandbox and state.sandbox.ips else ""
         try:
-            await run_hook(context.cri, spec, hook, container, ip, grace_seconds)
-        except HookFailed as error:
-            said = f"PreStopHook failed: {error}"
-            context.events.tell(pod, "Warning", "FailedPreStopHook", said, container=container.name)
+            await run_hook(context.cri, pod, hook, container, ip, grace_seconds)
+        except HookFailed:
+            context.events.tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", container=container.name)
         left = max(grace_seconds - int(context.clock.monotonic() - began), 2)
     await context.cri.stop_container(container.id, left)
 

@@ -37,12 +37,12 @@ def field_value(pod: Object, path: str, *, pod_ips: tuple[str, ...] = (), host_i
         return str((metadata.get(subscript[1]) or {}).get(subscript[2], ""))
     if path in ("metadata.labels", "metadata.annotations"):
         pairs = metadata.get(path.removeprefix("metadata.")) or {}
-        return "\n".join(f"{key}={_quoted(value)}" for key, value in sorted(pairs.items()))
+        return "\n".join(f"{key}={quoted(value)}" for key, value in sorted(pairs.items()))
     raise ConfigurationError(f"unsupported fieldPath: {path}")
 
 
-def _quoted(text: str) -> str:
-    """As Go's `%q`: the file is read by programs that unquote it so."""
+def quoted(text: str) -> str:
+    """As Go's `%q`: files of it are read by programs that unquote it so."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return '"' + "".join(escapes.get(char, char) for char in text) + '"'
 

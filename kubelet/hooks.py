@@ -4,57 +4,53 @@ from __future__ import annotations
 
 import asyncio
 
+from kubelet import podspec
 from kubelet.cri import Cri, RuntimeFailure
+from kubelet.fieldrefs import quoted
+from kubelet.httpget import NoAnswer, NoSuchPort, ask
 from kubelet.podstate import ContainerState
 from machinery.api.resource import Object
-from machinery.ip_families import host_port
 
 
 class HookFailed(Exception):
-    """The message is what the event says after the hook's name."""
+    """The message is what the status tells of it; events leave it out, as it may hold secrets."""
 
 
-def port_number(spec: Object, port: int | str) -> int:
-    """A port given by number or by its name in the container's spec."""
-    if isinstance(port, int) or str(port).isdigit():
-        return int(port)
-    named = (entry["containerPort"] for entry in spec.get("ports") or () if entry.get("name") == port)
-    found = next(named, None)
-    if found is None:
-        raise HookFailed(f"couldn't find port: {port}")
-    return int(found)
-
-
-async def run_hook(cri: Cri, spec: Object, hook: Object, container: ContainerState, ip: str, seconds: int) -> None:
+async def run_hook(cri: Cri, pod: Object, hook: Object, container: ContainerState, ip: str, seconds: int) -> None:
     """Returns when the hook is done; raises HookFailed where it failed or took longer than `seconds`."""
+    if "sleep" in hook:
+        # One that is cut short has not failed.
+        await asyncio.sleep(min(hook["sleep"]["seconds"], seconds))
+        return
+    about = f'for Container "{container.name}" in Pod "{podspec.full_name(pod)}" failed - error:'
     try:
         async with asyncio.timeout(seconds):
-            await _run(cri, spec, hook, container, ip, seconds)
+            if "exec" in hook:
+                await _exec(cri, hook["exec"].get("command") or [], container, about, seconds)
+            elif "httpGet" in hook:
+                await _http(podspec.container(pod, container.name) or {}, hook["httpGet"], ip, about)
     except TimeoutError as error:
         raise HookFailed(f"timed out after {seconds}s") from error
 
 
-async def _run(cri: Cri, spec: Object, hook: Object, container: ContainerState, ip: str, seconds: int) -> None:
-    if "sleep" in hook:
-        await asyncio.sleep(hook["sleep"]["seconds"])
-    elif "exec" in hook:
-        command = hook["exec"].get("command") or []
-        try:
-            result = await cri.exec_sync(container.id, command, seconds)
-        except RuntimeFailure as failure:
-            raise HookFailed(failure.rpc_text) from failure
+async def _exec(cri: Cri, command: list[str], container: ContainerState, about: str, seconds: int) -> None:
+    why, output = "", b""
+    try:
+        result = await cri.exec_sync(container.id, command, seconds)
+        output = result.stdout + result.stderr
         if result.exit_code:
-            said = (result.stdout + result.stderr).decode(errors="replace")
-            raise HookFailed(f"command '{' '.join(command)}' exited with {result.exit_code}: {said}")
-    elif "httpGet" in hook:
-        import aiohttp
+            said = result.stderr.decode(errors="replace")
+            why = f"command '{' '.join(command)}' exited with {result.exit_code}: {said}"
+    except RuntimeFailure as failure:
+        why = failure.rpc_text
+    if why:
+        told = quoted(output.decode(errors="replace"))
+        raise HookFailed(f"Exec lifecycle hook ([{' '.join(command)}]) {about} {why}, message: {told}")
 
-        get = hook["httpGet"]
-        scheme = str(get.get("scheme", "HTTP")).lower()
-        asked = host_port(get.get("host") or ip, port_number(spec, get["port"]))
-        url = f"{scheme}://{asked}/{get.get('path', '').lstrip('/')}"
-        try:
-            async with aiohttp.ClientSession() as session, session.get(url, ssl=False) as answer:
-                await answer.read()
-        except aiohttp.ClientError as error:
-            raise HookFailed(str(error)) from error
+
+async def _http(spec: Object, get: Object, ip: str, about: str) -> None:
+    """Whatever is answered is fine."""
+    try:
+        await ask(spec, get, ip, purpose="lifecycle")
+    except (NoAnswer, NoSuchPort) as error:
+        raise HookFailed(f"HTTP lifecycle hook ({get.get('path', '')}) {about} {error}") from error

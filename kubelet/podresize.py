@@ -33,8 +33,8 @@ class PodResize:
         self._error = ""
         self.look_again: datetime | None = None
 
-    def plan(self, pod: Object, state: PodState) -> tuple[Object, dict[str, str]]:
-        """The pod with the resources that it has been allotted, and which containers must restart: id -> why."""
+    def plan(self, pod: Object, state: PodState) -> tuple[Object, set[str]]:
+        """The pod with the resources that it has been allotted, and the ids of containers that must restart."""
         self.look_again = None
         found = self._resize = plan_resize(pod, state, self._context.pods_here(), self._context.allocatable)
         told = _told_conditions(pod)
@@ -48,12 +48,7 @@ class PodResize:
         self._error = self._error if under_way else ""
         shown = conditions(pod, in_progress=under_way, pending=found.pending, error=self._error)
         self._writer.resizing = Resizing(tuple(shown), found.before)
-        restarts = {
-            change.container.id: f"Container {change.container.name} resize requires restart"
-            for change in found.changes
-            if change.needs_restart
-        }
-        return found.pod, restarts
+        return found.pod, {change.container.id for change in found.changes if change.needs_restart}
 
     def _tell_pending(self, pod: Object, pending: Trouble, told: Object | None) -> None:
         self.look_again = self._context.clock.now() + _RETRY_DEFERRED if pending.reason == "Deferred" else None

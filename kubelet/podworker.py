@@ -154,7 +154,7 @@ class PodWorker:
             return
         self._probes.follow(pod, state)
         pod, must_restart = self._resize.plan(pod, state)
-        verdicts = replace(self._probes.verdicts, unhealthy={**must_restart, **self._probes.verdicts.unhealthy})
+        verdicts = replace(self._probes.verdicts, resized=must_restart)
         actions = compute_pod_actions(pod, state, self._now(), verdicts)
         if actions.finished:
             await self._finish(await self._tell(pod, state), state)
@@ -213,6 +213,9 @@ class PodWorker:
 
     async def _perform(self, pod: Object, state: PodState, actions: PodActions) -> bool:
         """Whether anything has changed."""
+        if actions.new_sandbox is not None and state.sandboxes:
+            said = "Pod sandbox changed, it will be killed and re-created."
+            self._context.events.tell(pod, "Normal", "SandboxChanged", said)
         await self._kill(pod, state, actions)
         attempt = actions.new_sandbox
         if attempt is None:

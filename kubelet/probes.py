@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any
 
 from kubelet import podspec
 from kubelet.actions import Verdicts
 from kubelet.context import PodContext
-from kubelet.cri import Cri, RuntimeFailure
-from kubelet.hooks import HookFailed, port_number
+from kubelet.cri import Cri, RuntimeFailure, rpc_failure
+from kubelet.environment import expand
+from kubelet.httpget import NoAnswer, NoSuchPort, ask, port_number, unreached
 from kubelet.podstate import ContainerState, PodState
 from machinery.api.resource import Object
 from machinery.contain import contain
@@ -20,13 +22,21 @@ from machinery.structs import Struct
 
 _KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 _FIRST_PAUSE = 0.1
+_TRIES = 3
 _BODY_LIMIT = 10 * 1024
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
+class ProbeErrored(Exception):
+    """It could not be asked, so nothing is known; the message is the event's last part."""
+
+
 class _Result(Struct, frozen=True):
+    """`warns`: it was well, but not as it was meant."""
+
     is_success: bool
     output: str = ""
+    warns: bool = False
 
 
 class Probes:
@@ -100,19 +110,39 @@ class Probes:
         while True:
             wait, counts = next(rounds)
             await clock.sleep(wait)
-            result = _Result(is_success=False, output="probe errored")
+            result = None
             with contain("probe", about=f"{podspec.key(pod)} {container.name} {kind}"):
-                result = await _ask(self._context.cri, spec, probe, container, self._address(pod, ips))
-            if result.is_success:
+                result = await self._asked(pod, spec, container, kind, ips)
+            if isinstance(result, _Result) and result.is_success:
                 successes, failures, rounds = successes + 1, 0, repeat((period, True))
-            elif counts:
+            elif isinstance(result, _Result) and counts:
                 successes, failures = 0, failures + 1
-                said = f"{_KINDS[kind]} probe failed: {result.output}"
-                self._context.events.tell(pod, "Warning", "Unhealthy", said, container=container.name)
+            if counts and result is not None:
+                self._tell(pod, container, _KINDS[kind], result)
             if successes >= probe.get("successThreshold", 1) and self._passed(container, kind):
                 return
             if failures >= probe.get("failureThreshold", 3) and self._failed(container, kind, probe):
                 return
+
+    async def _asked(
+        self, pod: Object, spec: Object, container: ContainerState, kind: str, ips: tuple[str, ...]
+    ) -> _Result | ProbeErrored:
+        """What it says, or why it could not be asked, also not the third time."""
+        for _ in range(_TRIES):
+            try:
+                return await _ask(self._context.cri, pod, spec, spec[kind], container, self._address(pod, ips))
+            except ProbeErrored as error:
+                errored = error
+        return errored
+
+    def _tell(self, pod: Object, container: ContainerState, kind: str, result: _Result | ProbeErrored) -> None:
+        tell = partial(self._context.events.tell, pod, "Warning", container=container.name)
+        if isinstance(result, ProbeErrored):
+            tell("Unhealthy", f"{kind} probe errored and resulted in unknown state: {result}")
+        elif result.warns:
+            tell("ProbeWarning", f"{kind} probe warning: {result.output}")
+        elif not result.is_success:
+            tell("Unhealthy", f"{kind} probe failed: {result.output}")
 
     def _address(self, pod: Object, ips: tuple[str, ...]) -> str:
         """Where the pod is asked now: that of the machine may be another one since the container has started."""
@@ -139,7 +169,7 @@ class Probes:
         word, seconds = _KINDS[kind].lower(), probe.get("terminationGracePeriodSeconds")
         if seconds is not None:
             self._grace[container.id] = int(seconds)
-        self._unhealthy[container.id] = f"Container {container.name} failed {word} probe, will be restarted"
+        self._unhealthy[container.id] = word
         self._wake()
         return True
 
@@ -169,22 +199,23 @@ def _told(pod: Object, container_id: str) -> Object:
     return {}
 
 
-async def _ask(cri: Cri, spec: Object, probe: Object, container: ContainerState, ip: str) -> _Result:
+async def _ask(cri: Cri, pod: Object, spec: Object, probe: Object, container: ContainerState, ip: str) -> _Result:
     seconds = int(probe.get("timeoutSeconds", 1))
     try:
         if "exec" in probe:
-            return await _exec(cri, container, probe["exec"].get("command") or [], seconds)
+            known = {each["name"]: each.get("value", "") for each in spec.get("env") or ()}
+            command = [expand(word, known) for word in probe["exec"].get("command") or ()]
+            return await _exec(cri, container, command, seconds)
         if "httpGet" in probe:
             return await _http(spec, probe["httpGet"], ip, seconds)
         if "tcpSocket" in probe:
-            return await _tcp(
-                probe["tcpSocket"].get("host") or ip, port_number(spec, probe["tcpSocket"]["port"]), seconds
-            )
+            wanted = probe["tcpSocket"]
+            return await _tcp(wanted.get("host") or ip, port_number(spec, wanted["port"]), seconds)
         if "grpc" in probe:
             return await _grpc(ip, probe["grpc"], seconds)
-    except HookFailed as error:
-        return _Result(is_success=False, output=str(error))
-    return _Result(is_success=False, output="missing probe handler")
+    except NoSuchPort as error:
+        raise ProbeErrored(str(error)) from error
+    raise ProbeErrored(f"missing probe handler for {podspec.full_name(pod)}:{container.name}")
 
 
 async def _exec(cri: Cri, container: ContainerState, command: list[str], seconds: int) -> _Result:
@@ -194,38 +225,20 @@ async def _exec(cri: Cri, container: ContainerState, command: list[str], seconds
         if failure.code == "DeadlineExceeded":
             said = f'command timed out: "{" ".join(command)}" timed out after {seconds}s'
             return _Result(is_success=False, output=said)
-        return _Result(is_success=False, output=failure.rpc_text)
+        raise ProbeErrored(failure.rpc_text) from failure
     output = (result.stdout + result.stderr)[:_BODY_LIMIT].decode(errors="replace")
     return _Result(result.exit_code == 0, output)
 
 
 async def _http(spec: Object, get: Object, ip: str, seconds: int) -> _Result:
-    import aiohttp
-
-    scheme = str(get.get("scheme", "HTTP")).lower()
-    host, port = get.get("host") or ip, port_number(spec, get["port"])
-    url = f"{scheme}://{host_port(host, port)}/{str(get.get('path', '/')).lstrip('/')}"
-    headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*"}
-    headers |= {header["name"]: header["value"] for header in get.get("httpHeaders") or ()}
-    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers=headers, ssl=False, allow_redirects=False) as answer,
-        ):
-            await answer.content.read(_BODY_LIMIT)
-            if 200 <= answer.status < 400:
-                return _Result(is_success=True)
-            return _Result(is_success=False, output=f"HTTP probe failed with statuscode: {answer.status}")
-    except TimeoutError:
-        said = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        return _Result(is_success=False, output=f'Get "{url}": {said}')
-    except aiohttp.ClientConnectorError:
-        return _Result(
-            is_success=False, output=f'Get "{url}": dial tcp {host_port(host, port)}: connect: connection refused'
-        )
-    except aiohttp.ClientError as error:
-        return _Result(is_success=False, output=f'Get "{url}": {error}')
+        answer = await ask(spec, get, ip, purpose="probe", seconds=seconds)
+    except NoAnswer as error:
+        return _Result(is_success=False, output=str(error))
+    if not 200 <= answer.status < 400:
+        return _Result(is_success=False, output=f"HTTP probe failed with statuscode: {answer.status}")
+    said = f"Probe terminated redirects, Response body: {answer.body}"
+    return _Result(is_success=True, output=said, warns=answer.status >= 300)
 
 
 async def _tcp(host: str, port: int, seconds: int) -> _Result:
@@ -234,8 +247,8 @@ async def _tcp(host: str, port: int, seconds: int) -> _Result:
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return _Result(is_success=False, output=f"dial tcp {host_port(host, port)}: i/o timeout")
-    except OSError:
-        return _Result(is_success=False, output=f"dial tcp {host_port(host, port)}: connect: connection refused")
+    except OSError as error:
+        return _Result(is_success=False, output=unreached(host_port(host, port), error))
     writer.close()
     return _Result(is_success=True)
 
@@ -246,18 +259,24 @@ async def _grpc(ip: str, probe: Object, seconds: int) -> _Result:
 
     service = str(probe.get("service") or "").encode()
     request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
-    async with grpc.aio.insecure_channel(host_port(ip, probe["port"])) as channel:
+    where = host_port(ip, probe["port"])
+    async with grpc.aio.insecure_channel(where) as channel:
         call = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
+            async with asyncio.timeout(seconds):
+                await channel.channel_ready()
             answer: bytes = await call(request, timeout=seconds)
+        except TimeoutError:
+            late = f'timeout: failed to connect service "{where}" within {seconds}s: context deadline exceeded'
+            return _Result(is_success=False, output=late)
         except grpc.aio.AioRpcError as error:
-            return _Result(is_success=False, output=_rpc_failure(error, str(probe.get("service") or ""), seconds))
+            return _Result(is_success=False, output=_rpc_failure(error, seconds))
     # One field, a varint, left out where it is zero.
     told = _HEALTH[answer[1]] if len(answer) == 2 and answer[1] < len(_HEALTH) else _HEALTH[0]
     return _Result(told == "SERVING", f'service unhealthy (responded with "{told}")')
 
 
-def _rpc_failure(error: Any, service: str, seconds: int) -> str:
+def _rpc_failure(error: Any, seconds: int) -> str:
     code = error.code().name
     if code == "UNIMPLEMENTED":
         return (
@@ -265,6 +284,4 @@ def _rpc_failure(error: Any, service: str, seconds: int) -> str:
         )
     if code == "DEADLINE_EXCEEDED":
         return f"timeout: health rpc did not complete within {seconds}s"
-    if code == "UNAVAILABLE":
-        return f'timeout: failed to connect service "{service}" within {seconds}s: {error.details()}'
-    return f"error: health rpc probe failed: {error.details()}"
+    return f"error: health rpc probe failed: {rpc_failure(error).rpc_text}"

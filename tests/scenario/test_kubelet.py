@@ -182,6 +182,35 @@ async def test_readiness_follows_the_probe_and_a_failed_liveness_restarts(tmp_pa
         assert event["message"] == "Container c failed liveness probe, will be restarted"
 
 
+async def test_a_probe_that_cannot_be_asked_says_nothing_of_the_container(tmp_path: Path) -> None:
+    probe = {"tcpSocket": {"port": "web"}, "periodSeconds": 1, "failureThreshold": 1}
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.pod("p", {"livenessProbe": probe})
+        event = await found.until_told("Unhealthy")
+        said = 'Liveness probe errored and resulted in unknown state: strconv.Atoi: parsing "web": invalid syntax'
+        assert event["message"] == said
+        pod = await found.until("p", phase_is("Running"))
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_a_failed_hook_is_told_by_the_status_alone(tmp_path: Path) -> None:
+    lifecycle = {"postStart": {"exec": {"command": ["a", "b"]}}, "preStop": {"exec": {"command": ["c"]}}}
+    async with world(tmp_path, FakeRuntime(images={IMAGE}, exec_code=3)) as found:
+        await found.pod("p", {"lifecycle": lifecycle})
+        for reason, message in (
+            ("FailedPostStartHook", "PostStartHook failed"),
+            ("Killing", "FailedPostStartHook"),
+            ("FailedPreStopHook", "PreStopHook failed"),
+        ):
+            assert (await found.until_told(reason))["message"] == message
+        pod = await found.until("p", lambda pod: "PostStartHookError" in str(pod["status"].get("containerStatuses")))
+        said = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+        assert said == (
+            f'Exec lifecycle hook ([a b]) for Container "c" in Pod "p_default({pod["metadata"]["uid"]})" failed - '
+            "error: command 'a b' exited with 3: , message: \"said\\n\""
+        )
+
+
 def is_ready(pod: Object) -> bool:
     return bool((pod["status"].get("containerStatuses") or [{}])[0].get("ready"))
 

@@ -97,10 +97,50 @@ def test_a_dead_sidecar_comes_back_beside_the_main_container() -> None:
     assert names(compute_pod_actions(spec, state(runs(), ran("side", code=1)), NOW)) == ["side"]
 
 
-def test_an_unhealthy_container_is_killed_and_started_again() -> None:
-    actions = compute_pod_actions(pod(), state(runs()), NOW, Verdicts(unhealthy={"c0": "it failed"}))
-    assert [kill.message for kill in actions.kill] == ["it failed"]
-    assert [(start.name, start.attempt, start.ended) for start in actions.start] == [("c", 1, None)]
+SIDE = {"name": "side", "restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "verdicts", "kills", "starts"),
+    [
+        (
+            pod(),
+            Verdicts(unhealthy={"c0": "liveness"}),
+            ["Container c failed liveness probe, will be restarted"],
+            ["c"],
+        ),
+        (pod(), Verdicts(unhealthy={"c0": "startup"}), ["Container c failed startup probe, will be restarted"], ["c"]),
+        (pod(), Verdicts(resized={"c0"}), ["Container c resize requires restart"], ["c"]),
+        (pod("Never"), Verdicts(resized={"c0"}), ["Container c resize requires restart"], ["c"]),
+        (pod("Never"), Verdicts(unhealthy={"c0": "liveness"}), ["Stopping container c"], []),
+        (
+            pod("Never", containers=[{"name": "c"}, {"name": "side"}]),
+            Verdicts(unhealthy={"c0": "liveness"}),
+            ["Container c failed liveness probe"],
+            [],
+        ),
+        (
+            pod(init=[SIDE]),
+            Verdicts(unhealthy={"side0": "liveness"}),
+            ["Init container side failed liveness probe"],
+            [],
+        ),
+        (pod(init=[SIDE]), Verdicts(resized={"side0"}), ["Init container side resize requires restart"], []),
+        (
+            pod("Never", init=[SIDE]),
+            Verdicts(unhealthy={"c0": "liveness"}),
+            ["Stopping container c", "Stopping container side"],
+            [],
+        ),
+    ],
+)
+def test_what_is_said_of_a_running_container_that_has_to_end(
+    spec: Object, verdicts: Verdicts, kills: list[str], starts: list[str]
+) -> None:
+    running = [runs(each["name"]) for each in (*spec["spec"]["containers"], *spec["spec"]["initContainers"])]
+    actions = compute_pod_actions(spec, state(*running), NOW, verdicts)
+    assert [kill.message for kill in actions.kill] == kills
+    assert [(start.name, start.attempt, start.ended) for start in actions.start] == [(name, 1, None) for name in starts]
 
 
 def test_a_changed_image_replaces_the_container() -> None:
