@@ -164,11 +164,56 @@ def test_the_first_ready_node_and_the_last_one_concern_all(
     assert sorted(key.name for key in found) == woken
 
 
-def test_a_silent_node_is_unknown() -> None:
-    silent = node_lifecycle.State(Node(node()), NOW - timedelta(seconds=51))
-    (update,) = node_lifecycle.plan(silent, NOW).actions
+def on_it(name: str, **conditions: str) -> Object:
+    found = pod(name=name)
+    found["status"]["conditions"] = [{"type": kind, "status": status} for kind, status in conditions.items()]
+    return found
+
+
+def test_a_silent_node_is_unknown_and_its_pods_are_not_ready() -> None:
+    pods = [on_it("a", Ready="True", Initialized="True"), on_it("b", Ready="False"), on_it("c")]
+    silent = node_lifecycle.State(Node(node()), NOW - timedelta(seconds=51), pods=lambda: pods)
+    patch, of_pod, update, of_node = node_lifecycle.plan(silent, NOW).actions
+    assert isinstance(patch, Patch) and patch.key.name == "a"
+    assert [each["status"] for each in patch.patch["status"]["conditions"]] == ["False", "True"]
+    assert isinstance(of_pod, Record)
+    assert (of_pod.type, of_pod.reason, of_pod.message) == ("Warning", "NodeNotReady", "Node is not ready")
     assert isinstance(update, UpdateStatus)
     assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
+    assert isinstance(of_node, Record)
+    assert (of_node.reason, of_node.message) == ("NodeNotReady", "Node node status is now: NodeNotReady")
+
+
+def test_what_no_kubelet_posts_or_ever_posted_of_a_silent_node() -> None:
+    found = node(ready="False")
+    found["status"]["conditions"].append({"type": "NetworkUnavailable", "status": "False"})
+    silent = node_lifecycle.State(Node(found), NOW - timedelta(seconds=51))
+    (update,) = node_lifecycle.plan(silent, NOW).actions
+    assert isinstance(update, UpdateStatus)
+    told = {each["type"]: (each["status"], each.get("reason")) for each in update.obj["status"]["conditions"]}
+    never = ("Unknown", "NodeStatusNeverUpdated")
+    assert told == {
+        "Ready": ("Unknown", "NodeStatusUnknown"),
+        "NetworkUnavailable": ("False", None),
+        "MemoryPressure": never,
+        "DiskPressure": never,
+        "PIDPressure": never,
+    }
+
+
+def test_a_node_is_told_of_when_it_comes_and_when_it_goes() -> None:
+    controller, world = node_lifecycle.node_lifecycle(), World((NODES, node()))
+
+    def told() -> list[tuple[str, str]]:
+        state = controller.observe(world, Key("", "node"))
+        found = controller.plan(state, NOW).actions if state is not None else ()
+        return [(each.reason, each.message) for each in found if isinstance(each, Record)]
+
+    assert told() == [("RegisteredNode", "Node node event: Registered Node node in Controller")]
+    assert told() == []
+    del world.objects[Key("", "node", NODES)]
+    assert told() == [("RemovingNode", "Node node event: Removing Node node from Controller")]
+    assert told() == []
 
 
 @pytest.mark.parametrize(("awake", "is_unknown"), [(5, False), (49, False), (51, True), (4000, True)])
