@@ -190,17 +190,16 @@ def stays_with_status(resource: Resource) -> tuple[str, ...]:
 
 
 def keep_on_update(new: Object, old: Object) -> None:
-    """What the system set stays, whether the client sent it back or left it out."""
-    for field in ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        if field in old and field not in new:
+    """What the system set stays: what no client is heard about, and what it left out."""
+    for field in ("creationTimestamp", "deletionTimestamp", "generation"):
+        if field in old:
             new[field] = old[field]
-        elif field == "generation" and field in new:
-            new.pop(field)
-            if field in old:
-                new[field] = old[field]
+    for field in ("uid", "deletionGracePeriodSeconds", "namespace"):
+        if field in old:
+            new.setdefault(field, old[field])
+    if "generation" not in old:
+        new.pop("generation", None)
     new.pop("selfLink", None)
-    if "namespace" in old:
-        new.setdefault("namespace", old["namespace"])
 
 
 def validate_update(new: Object, old: Object, resource: Resource) -> list[Cause]:

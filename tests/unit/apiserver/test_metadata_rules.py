@@ -101,6 +101,23 @@ def test_users_kinds_have_no_rules_of_ours() -> None:
     assert rules_for(Resource("g.io", "v1", "Rule", "rules")) == Rules()
 
 
+def test_what_the_system_set_stays() -> None:
+    old = {
+        "name": "x",
+        "namespace": "n",
+        "uid": "1",
+        "creationTimestamp": "c",
+        "generation": 2,
+        "deletionTimestamp": "d",
+    }
+    for new in ({"name": "x"}, {"name": "x", "creationTimestamp": "z", "generation": 9, "deletionTimestamp": "z"}):
+        metadata.keep_on_update(new, old)
+        assert new == old
+    plain, asked = {"name": "x", "uid": "1"}, {"name": "x", "uid": "2", "generation": 9, "deletionTimestamp": "z"}
+    metadata.keep_on_update(asked, plain)
+    assert asked == {"name": "x", "uid": "2", "deletionTimestamp": "z"}
+
+
 def test_what_an_update_may_not_change() -> None:
     old = {"name": "x", "namespace": "n", "uid": "1", "deletionTimestamp": "t", "finalizers": ["a/b"]}
     new = {"name": "x", "namespace": "n", "uid": "2", "finalizers": ["a/b", "a/c"]}
