@@ -63,7 +63,7 @@ class NodeProxy:
         async with self._get(self.kubelet(node), path) as answer:
             if answer.status != 200:
                 text = (await answer.content.read(_ERROR_LENGTH)).decode("utf-8", "replace").strip()
-                raise kubelet_error(pod, container, options, answer.status, text)
+                raise kubelet_error(pod, answer.status, text)
             yield answer.content.iter_any()
 
     async def text(self, node: str, path: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlencode
 
-from machinery.api.errors import BadRequest, Cause, InternalError, StatusError, invalid
+from machinery.api.errors import BadRequest, Cause, InternalError, NotFound, StatusError, invalid
 from machinery.api.resource import Object
 from machinery.structs import Struct
 
@@ -83,31 +83,16 @@ def log_path(pod: Object, container: str, options: LogOptions) -> str:
     return f"{path}?{query}" if query else path
 
 
-def kubelet_error(pod: Object, container: str, options: LogOptions, code: int, text: str) -> StatusError:
+def kubelet_error(pod: Object, code: int, text: str) -> StatusError:
     """What the client is told when the kubelet answers `code` and `text`."""
-    waiting = "" if options.previous else _waiting(pod, container)
-    if waiting:
-        return BadRequest(f'container "{container}" in pod "{pod["metadata"]["name"]}" is waiting to start: {waiting}')
     if code == 400:
         return BadRequest(text)
+    if code == 404:
+        name = pod["metadata"]["name"]
+        return NotFound(f"the server could not find the requested resource ( pods/log {name})")
     return InternalError(
         f"Internal error occurred: {text or f'the kubelet answered {code}'}", causes=(Cause("", text),)
     )
-
-
-def _waiting(pod: Object, container: str) -> str:
-    status = pod.get("status") or {}
-    found = [
-        each
-        for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-        for each in status.get(field) or ()
-        if each.get("name") == container
-    ]
-    if not found:
-        return "" if (status.get("phase") or "Pending") != "Pending" else "ContainerCreating"
-    waiting = (found[0].get("state") or {}).get("waiting")
-    has_ended = (found[0].get("lastState") or {}).get("terminated")
-    return "" if waiting is None or has_ended else str(waiting.get("reason") or "ContainerCreating")
 
 
 def _names(containers: Iterable[Object] | None) -> list[str]:

@@ -191,15 +191,11 @@ class Kubelet:
             if worker is not None:
                 await worker.preempt()
 
-    def _log_path(self, namespace: str, name: str, container: str, previous: bool) -> Path | None:  # noqa: FBT001
-        """The log of the container's newest run, or of the one before; None where there is none."""
-        found = [p for p in self.pods() if podspec.namespace(p) == namespace and podspec.name(p) == name]
-        pod = next((pod for pod in found if not podspec.is_deleted(pod)), found[0] if found else None)
-        if pod is None:
-            return None
+    def _log_path(self, pod: Object, container: str, run: int) -> Path | None:
+        """The log of one of the container's runs, 0 being the newest; None where there is none."""
         logs = (log_directory(pod, self._config) / container).glob("*.log")
         runs = sorted((path for path in logs if path.stem.isdigit()), key=lambda path: int(path.stem), reverse=True)
-        return next(iter(runs[1 if previous else 0 :]), None)
+        return next(iter(runs[run:]), None)
 
     def _observe_pod(self, change: Change) -> None:
         pod = change.object

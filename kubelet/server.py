@@ -16,16 +16,15 @@ from kubelet import podspec
 from kubelet.config import KubeletConfig
 from kubelet.cri import RuntimeFailure
 from kubelet.cri_values import ContainerStats
+from kubelet.logruns import NoLog, log_run, status_of
 from kubelet.logs import LogOptions, read
 from kubelet.streaming import Streaming
 from kubelet.summary import NodeUsage, exposition, node_usage, summary
 from machinery.api.resource import Object
 from machinery.api.timestamps import parse_time
 
-_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-
-LogPath = Callable[[str, str, str, bool], Path | None]
-"""(namespace, pod, container, whether the run before is meant) -> the log's file."""
+LogPath = Callable[[Object, str, int], Path | None]
+"""(pod, container, which run: 0 is the newest) -> the log's file."""
 
 Stats = Callable[[], Awaitable[Mapping[str, Sequence[ContainerStats]]]]
 """Pod uid -> what its running containers use, read when asked."""
@@ -101,15 +100,21 @@ class KubeletServer:
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
-        where = request.match_info
-        query = request.query
-        previous = query.get("previous") == "true"
-        path = self._log_path(where["namespace"], where["pod"], where["container"], previous)
+        where, query = request.match_info, request.query
+        container = where["container"]
+        pod = self._pod_named(where["namespace"], where["pod"])
+        if pod is None:
+            return web.Response(status=404, text=f'pod "{where["pod"]}" does not exist')
+        if podspec.container(pod, container) is None:
+            return web.Response(status=404, text=f'container "{container}" not found in pod "{where["pod"]}"')
+        try:
+            run = log_run(pod, container, previous=query.get("previous") == "true")
+        except NoLog as error:
+            return web.Response(status=400, text=str(error))
+        path = self._log_path(pod, container, run)
         if path is None or not path.exists():
-            said = f'container "{where["container"]}" in pod "{where["pod"]}" has no logs'
-            if previous:
-                said = f'previous terminated container "{where["container"]}" in pod "{where["pod"]}" not found'
-            return web.Response(status=400 if previous else 404, text=said)
+            told = (status_of(pod, container) or {}).get("containerID", "")
+            return web.Response(status=400, text=f"unable to retrieve container logs for {told}")
         try:
             options = _options(query)
         except ValueError as error:
@@ -118,7 +123,7 @@ class KubeletServer:
         await response.prepare(request)
 
         def is_over() -> bool:
-            return previous or not self._runs(where["namespace"], where["pod"], where["container"])
+            return run > 0 or not self._runs(where["namespace"], where["pod"], container)
 
         async with aclosing(read(path, options, is_over)) as pieces:
             async for piece in pieces:
@@ -126,14 +131,16 @@ class KubeletServer:
         await response.write_eof()
         return response
 
+    def _pod_named(self, namespace: str, name: str) -> Object | None:
+        """The pod of that name; where another of its name is still ending, the one that lives."""
+        named = [pod for pod in self._pods() if (podspec.namespace(pod), podspec.name(pod)) == (namespace, name)]
+        return next(iter(sorted(named, key=podspec.is_deleted)), None)
+
     def _runs(self, namespace: str, name: str, container: str) -> bool:
         """Whether the container may still write, by the status that its worker told last."""
-        for pod in self._pods():
-            if (podspec.namespace(pod), podspec.name(pod)) == (namespace, name):
-                status: Any = pod.get("status") or {}
-                told = [each for field in _STATUSES for each in status.get(field) or ()]
-                return any(each["name"] == container and "running" in (each.get("state") or {}) for each in told)
-        return False
+        pod = self._pod_named(namespace, name)
+        status = status_of(pod, container) if pod is not None else None
+        return "running" in ((status or {}).get("state") or {})
 
 
 def _options(query: Any) -> LogOptions:

@@ -96,7 +96,9 @@ class Streaming:
 
     async def _attach(self, request: web.Request) -> _Served:
         options = stream_options(request.query)
-        pod, container = self._pod(request), await self._container(request)
+        pod = self._pod(request)
+        missing = f"container {{}} not found in pod {podspec.name(pod)}_{podspec.namespace(pod)}"
+        container = await self._container(request, missing)
         spec = next(each for each in podspec.all_containers(pod) if each["name"] == request.match_info["container"])
         tty = bool(spec.get("tty"))
         return _Served(await self._cri.attach(container, options, tty=tty), replace(options, tty=tty).names)
@@ -119,11 +121,11 @@ class Streaming:
                 return pod
         raise _Refused(404, "pod does not exist")
 
-    async def _container(self, request: web.Request) -> str:
+    async def _container(self, request: web.Request, missing: str = 'container not found ("{}")') -> str:
         name = request.match_info["container"]
         found = await self._cri.running_container(podspec.uid(self._pod(request)), name)
         if found is None:
-            raise _Refused(500, f'container not found ("{name}")')
+            raise _Refused(500, missing.format(name))
         return found
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from apiserver.node_proxy import NodeProxy
 from apiserver.pod_logs import kubelet_error, log_container, log_options, log_path
-from machinery.api.errors import BadRequest, InternalError, Invalid, NotFound
+from machinery.api.errors import BadRequest, InternalError, Invalid, NotFound, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.pki import Pki
@@ -77,11 +77,17 @@ def test_a_number_that_is_none() -> None:
         log_options("p", {"tailLines": "x"})
 
 
-def test_a_container_that_does_not_run_yet() -> None:
-    waiting = {"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}}]}
-    error = kubelet_error(pod("c", status=waiting), "c", log_options("p", {}), 500, "no such container")
-    assert isinstance(error, BadRequest)
-    assert error.message == 'container "c" in pod "p" is waiting to start: ContainerCreating'
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (400, BadRequest, "it waits"),
+        (404, NotFound, "the server could not find the requested resource ( pods/log p)"),
+        (500, InternalError, "Internal error occurred: it waits"),
+    ],
+)
+def test_what_the_kubelet_answers_is_told(code: int, kind: type[StatusError], said: str) -> None:
+    error = kubelet_error(pod("c"), code, "it waits")
+    assert (type(error), error.message) == (kind, said)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kubelet.logruns import NoLog, log_run
 from kubelet.logs import BLOCK, LogOptions, line_of, read, tail_offset
+from machinery.api.resource import Object
 
 STAMP = b"2026-01-02T03:04:05.123456789Z"
 
@@ -125,3 +127,63 @@ async def test_follow_begins_anew_where_the_file_was_cut(tmp_path: Path) -> None
 def _append(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
         file.write(data)
+
+
+RUNS: Object = {"running": {}}
+WAITS: Object = {"waiting": {"reason": "CrashLoopBackOff"}}
+
+
+def ended(container_id: str) -> Object:
+    return {"terminated": {"containerID": container_id}}
+
+
+@pytest.mark.parametrize(
+    ("status", "previous", "run"),
+    [
+        ({"state": RUNS, "containerID": "x://1"}, False, 0),
+        ({"state": RUNS, "containerID": "x://2", "lastState": ended("x://1")}, True, 1),
+        ({"state": ended("x://1"), "containerID": "x://1"}, False, 0),
+        ({"state": ended("x://2"), "containerID": "x://2", "lastState": ended("x://1")}, True, 1),
+        ({"state": WAITS, "containerID": "x://1", "lastState": ended("x://1")}, False, 0),
+        ({"state": WAITS, "containerID": "x://1", "lastState": ended("x://1")}, True, 0),
+        ({"state": {"terminated": {"exitCode": 137}}, "lastState": ended("x://1")}, False, 0),
+    ],
+)
+def test_which_run_is_meant(status: Object, previous: bool, run: int) -> None:  # noqa: FBT001
+    assert log_run(told(status), "c", previous=previous) == run
+
+
+def told(status: Object | None) -> Object:
+    statuses = [] if status is None else [{"name": "c", **status}]
+    return {"metadata": {"name": "p"}, "status": {"initContainerStatuses": statuses}}
+
+
+@pytest.mark.parametrize(
+    ("status", "previous", "said"),
+    [
+        (None, False, 'container "c" in pod "p" is not available'),
+        (None, True, 'container "c" in pod "p" is not available'),
+        ({"state": RUNS, "lastState": {}}, True, 'previous terminated container "c" in pod "p" not found'),
+        ({"state": {"terminated": {"exitCode": 137}}}, False, 'container "c" in pod "p" is terminated'),
+        (
+            {"state": {"waiting": {"reason": "PodInitializing"}}},
+            False,
+            'container "c" in pod "p" is waiting to start: PodInitializing',
+        ),
+        (
+            {"state": {"waiting": {"reason": "ErrImagePull"}}},
+            False,
+            'container "c" in pod "p" is waiting to start: image can\'t be pulled',
+        ),
+        (
+            {"state": {"waiting": {"reason": "ImagePullBackOff"}}},
+            False,
+            'container "c" in pod "p" is waiting to start: trying and failing to pull image',
+        ),
+        ({"state": {}}, False, 'container "c" in pod "p" is waiting to start - no logs yet'),
+    ],
+)
+def test_why_there_is_no_log(status: Object | None, previous: bool, said: str) -> None:  # noqa: FBT001
+    with pytest.raises(NoLog) as raised:
+        log_run(told(status), "c", previous=previous)
+    assert str(raised.value) == said

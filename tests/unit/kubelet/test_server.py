@@ -19,8 +19,10 @@ from machinery.pki import KeyPair, Pki
 
 POD: Object = {
     "metadata": {"name": "p", "namespace": "ns"},
-    "spec": {"containers": [{"name": "c"}]},
-    "status": {"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 0}}}]},
+    "spec": {"containers": [{"name": "c"}, {"name": "other"}]},
+    "status": {
+        "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 0, "containerID": "x://1"}}}],
+    },
 }
 LOG = b"".join(b"2026-01-02T03:04:0%d.5Z stdout F line %d\n" % (n, n) for n in range(3))
 
@@ -48,8 +50,8 @@ async def served(folder: Path) -> AsyncIterator[Served]:
     log = folder / "0.log"
     log.write_bytes(LOG)
 
-    def log_path(namespace: str, pod: str, container: str, previous: bool) -> Path | None:  # noqa: FBT001
-        return log if (namespace, pod, container, previous) == ("ns", "p", "c", False) else None
+    def log_path(pod: Object, container: str, run: int) -> Path | None:
+        return log if (pod, container, run) == (POD, "c", 0) else None
 
     config = KubeletConfig(
         node_name="n",
@@ -108,13 +110,18 @@ async def test_statistics_are_refused_while_the_runtime_is_away(tmp_path: Path) 
             assert said.startswith("failed to connect to all addresses")
 
 
-async def test_a_container_without_logs_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        ("p/other", 400, 'container "other" in pod "p" is not available'),
+        ("p/c?previous=true", 400, 'previous terminated container "c" in pod "p" not found'),
+        ("p/none", 404, 'container "none" not found in pod "p"'),
+        ("q/c", 404, 'pod "q" does not exist'),
+    ],
+)
+async def test_a_container_without_logs_is_told(tmp_path: Path, path: str, code: int, said: str) -> None:
     async with served(tmp_path) as node:
-        assert (await node.as_server("/containerLogs/ns/p/other"))[0] == 404
-        assert await node.as_server("/containerLogs/ns/p/c?previous=true") == (
-            400,
-            'previous terminated container "c" in pod "p" not found',
-        )
+        assert await node.as_server(f"/containerLogs/ns/{path}") == (code, said)
 
 
 async def test_others_of_the_cluster_see_nothing(tmp_path: Path) -> None:
