@@ -16,6 +16,7 @@ from scheduler.snapshot import Snapshot
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
 _REFUSAL = Refusal((REASON,), is_final=True)
+_CONFLICT = Refusal(("pod affinity terms conflict",), is_final=True)
 
 
 def _preferences(pod: Pod) -> list[Object]:
@@ -36,7 +37,8 @@ def _pre_filter(pod: PodInfo, snapshot: Snapshot) -> Any:
     by_term = [named(term) for term in terms]
     if not terms or any(names is None for names in by_term):
         return True
-    return OnlyNodes(frozenset(name for names in by_term if names for name in names))
+    found = frozenset(name for names in by_term if names for name in names)
+    return OnlyNodes(found) if found else _CONFLICT
 
 
 def _filter(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:

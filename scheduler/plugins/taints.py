@@ -15,6 +15,8 @@ from scheduler.snapshot import Snapshot
 
 UNSCHEDULABLE = "node(s) were unschedulable"
 _UNSCHEDULABLE = Refusal((UNSCHEDULABLE,), is_final=True)
+# What a node is tainted with is not for everyone who sees the pod (kubernetes#134740).
+_UNTOLERATED = Refusal(("node(s) had untolerated taint(s)",), is_final=True)
 _UNSCHEDULABLE_TAINT: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _SEEN_BY = (Happened.NODE_ADDED, Happened.NODE_TAINTS)
 
@@ -36,11 +38,7 @@ def _filter_unschedulable(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal |
 
 
 def _filter_taints(state: Any, pod: PodInfo, info: NodeInfo) -> Refusal | None:
-    taint = untolerated(pod, info.node)
-    if taint is None:
-        return None
-    reason = f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value') or ''}}}"
-    return Refusal((reason,), is_final=True)
+    return _UNTOLERATED if untolerated(pod, info.node) is not None else None
 
 
 def _pre_score(pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Any:

@@ -45,6 +45,13 @@ def conclusion(wanted: Object, snapshot: Snapshot) -> tuple[str, str]:
     return "", conclude(snapshot, decision, dict(look(info, snapshot, decision, DEFAULT))).message
 
 
+def named(*names: str) -> Object:
+    """A required affinity to a node that has all these names."""
+    fields = [{"key": "metadata.name", "operator": "In", "values": [name]} for name in names]
+    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
 @pytest.mark.parametrize(
     ("wanted", "there", "on", "message"),
     [
@@ -60,7 +67,13 @@ def conclusion(wanted: Object, snapshot: Snapshot) -> tuple[str, str]:
             pod(),
             node(taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}]),
             [],
-            "1 node(s) had untolerated taint(s) {k: v}." + NOT_HELPFUL,
+            "1 node(s) had untolerated taint(s)." + NOT_HELPFUL,
+        ),
+        (
+            pod(affinity=named("n", "m")),
+            node(),
+            [],
+            "pod affinity terms conflict." + NOT_HELPFUL,
         ),
         (
             pod(cpu="1"),
