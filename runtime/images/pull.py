@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from machinery.structs import Struct
 from runtime.errors import FailedPrecondition, InvalidArgument, RuntimeFault
@@ -38,7 +37,6 @@ from runtime.images.store import tag_name
 from runtime.snapshots.snapshot import Snapshotter, chain_ids
 
 PARALLEL_LAYERS = 3
-Failure = TypeVar("Failure", bound=Exception)
 
 
 class Puller(Struct, frozen=True):
@@ -55,13 +53,14 @@ class Puller(Struct, frozen=True):
         try:
             async with Registry(reference, auth, self.mirrors, self.certs) as registry:
                 return await self._pull(reference, registry, on_progress)
-        except* RuntimeFault as group:
-            fault = _first(group)
-            raise fault.within(f'failed to pull and unpack image "{reference}"') from fault
-        except* OSError as group:
-            error = _first(group)
-            told = (error.strerror or str(error)).lower()
-            raise FailedPrecondition(f'failed to pull and unpack image "{reference}": {told}') from error
+        # No `except*`: until Python 3.11.4, and Debian 12 has 3.11.2, what is raised in one comes out in a group.
+        except (RuntimeFault, OSError, ExceptionGroup) as failed:
+            error, what = _first(failed), f'failed to pull and unpack image "{reference}"'
+            if isinstance(error, RuntimeFault):
+                raise error.within(what) from error
+            if isinstance(error, OSError):
+                raise FailedPrecondition(f"{what}: {(error.strerror or str(error)).lower()}") from error
+            raise
 
     async def _pull(self, reference: Reference, registry: Registry, on_progress: Progress | None) -> ImageRecord:
         try:
@@ -143,9 +142,9 @@ class Puller(Struct, frozen=True):
                 await asyncio.to_thread(_discard, self.snapshotter, key)
 
 
-def _first(group: ExceptionGroup[Failure]) -> Failure:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, ExceptionGroup) else error
+def _first(error: Exception) -> Exception:
+    """What failed first of all that did."""
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def _exists(snapshotter: Snapshotter, name: str) -> bool:
