@@ -44,6 +44,11 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
+def references(text: str) -> list[str]:
+    """The names that `expand` looks up."""
+    return [tail[1:-1] for tail in _REFERENCE.findall(text) if len(tail) > 1]
+
+
 def environment(pod: Object, spec: Object, cache: Cache, around: Surroundings) -> dict[str, str]:
     """Name -> value; raises ConfigurationError where a source that is not optional lacks."""
     services = _service_variables(pod, cache)
@@ -81,16 +86,16 @@ def _variable_of_file(reference: Object, volumes: Mapping[str, Path]) -> str | N
     """The variable in a file of `KEY=value` lines (KEP-3721); raises ConfigurationError where it must be there."""
     volume, path, key = volumes.get(reference["volumeName"]), reference["path"], reference["key"]
     if volume is None:
-        raise ConfigurationError(f'volume "{reference["volumeName"]}" not found')
+        raise ConfigurationError(f'cannot find the volume "{reference["volumeName"]}" referenced by FileKeyRef')
     try:
         found = variables_of(read_text(volume, path)).get(key)
     except OSError as error:
         if reference.get("optional") and isinstance(error, FileNotFoundError):
             return None
-        raise ConfigurationError(f'failed to read environment variable file "{path}": {error.strerror}') from error
-    if found is None and not reference.get("optional"):
-        raise ConfigurationError(f'environment variable key "{key}" not found in file "{path}"')
-    return found
+        raise ConfigurationError("couldn't parse env file") from error
+    if not found and not reference.get("optional"):
+        raise ConfigurationError(f'environment variable key "{key}" not found in file "{volume / path}"')
+    return found or None
 
 
 def variables_of(text: str) -> dict[str, str]:

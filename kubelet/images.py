@@ -169,6 +169,12 @@ def credentials(pod: Object, image: str, cache: Cache) -> list[dict[str, str]]:
     return found
 
 
+def missing_secrets(pod: Object, cache: Cache) -> list[str]:
+    """The pod's `imagePullSecrets` that are not there."""
+    names = [reference.get("name", "") for reference in pod["spec"].get("imagePullSecrets") or ()]
+    return [name for name in names if name and cache.get(SECRETS, podspec.namespace(pod), name) is None]
+
+
 def _entries(secret: Object | None) -> dict[str, Object]:
     data = (secret or {}).get("data") or {}
     try:

@@ -22,16 +22,17 @@ def log_run(pod: Object, container: str, *, previous: bool) -> int:
     if status is None:
         raise NoLog(f"{about} is not available")
     ended = (status.get("lastState") or {}).get("terminated")
+    last = (ended or {}).get("containerID")
     state = status.get("state") or {}
     if previous:
-        if not (ended or {}).get("containerID"):
+        if not last:
             raise NoLog(f"previous terminated {about} not found")
-        return int(ended["containerID"] != status.get("containerID"))
+        return int(last != status.get("containerID"))
     if "running" in state:
         return 0
     now = state.get("terminated") or {}
     if "terminated" in state or ended:
-        if not now.get("containerID") and not (ended or {}).get("containerID"):
+        if not now.get("containerID") and not last:
             raise NoLog(f"{about} is terminated")
         return 0
     if "waiting" in state:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelet import podspec
-from kubelet.environment import expand
+from kubelet.environment import expand, references
 from kubelet.logs import LogOptions, line_of
 from kubelet.podstate import TERMINATION_POLICY, ContainerState, PodState
 from kubelet.sandboxconfig import hostname
@@ -80,7 +80,7 @@ def container_mounts(
     mounts = [
         _image_mount(mount, images[mount["name"]])
         if mount["name"] in images
-        else _mount(mount, volumes, environment, places / str(number))
+        else _mount(spec, mount, volumes, environment, places / str(number))
         for number, mount in enumerate(spec.get("volumeMounts") or ())
     ]
     taken = {mount["container_path"] for mount in mounts}
@@ -106,13 +106,15 @@ def _image_mount(mount: Object, image: str) -> dict[str, Any]:
     }
 
 
-def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str], place: Path) -> dict[str, Any]:
+def _mount(
+    spec: Object, mount: Object, volumes: Mapping[str, Path], environment: Mapping[str, str], place: Path
+) -> dict[str, Any]:
     source = volumes.get(mount["name"])
     if source is None:
-        raise VolumeFailure(f'no volume "{mount["name"]}"')
-    relative = mount.get("subPath") or expand(mount.get("subPathExpr", ""), environment)
+        raise VolumeFailure(f'cannot find volume "{mount["name"]}" to mount into container "{spec["name"]}"')
+    relative = mount.get("subPath") or _expanded(mount.get("subPathExpr", ""), environment)
     if relative:
-        source = sub_path(source, relative, place)
+        source = sub_path(source, relative, place, f'volumeMount "{mount["name"]}" of container "{spec["name"]}"')
     propagation = _PROPAGATION[mount.get("mountPropagation") or "None"]
     path = mount["mountPath"]
     return {
@@ -122,6 +124,14 @@ def _mount(mount: Object, volumes: Mapping[str, Path], environment: Mapping[str,
         "propagation": CRI.enum("runtime.v1.MountPropagation")[propagation],
         "recursive_read_only": mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
     }
+
+
+def _expanded(text: str, environment: Mapping[str, str]) -> str:
+    """With the values of its variables, all of which must have one; raises VolumeFailure."""
+    missing = sorted({name for name in references(text) if not environment.get(name)})
+    if missing:
+        raise VolumeFailure(f"missing value for {', '.join(missing)}")
+    return expand(text, environment)
 
 
 def with_messages(state: PodState, pod_dir: Path) -> PodState:

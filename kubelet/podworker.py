@@ -20,6 +20,7 @@ from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
 from kubelet.ending import remove_containers, stop_container
 from kubelet.fieldrefs import ConfigurationError
+from kubelet.images import missing_secrets
 from kubelet.observing import PodObserver
 from kubelet.podending import PodEnding
 from kubelet.podfiles import write_hosts
@@ -236,9 +237,20 @@ class PodWorker:
             pod = await self._tell(pod, state)
         assert state.sandbox is not None
         place = Place(state, state.sandbox.id, config, self._volumes.paths, self._directory)
+        self._tell_missing_secrets(pod, actions.start)
         touched = await self._start_all(pod, actions.start, place)
         await remove_containers(self._context, state, actions.remove)
         return touched or bool(actions.kill or actions.remove or actions.new_sandbox is not None)
+
+    def _tell_missing_secrets(self, pod: Object, starts: tuple[Start, ...]) -> None:
+        """Before images are pulled, as that may fail for want of them."""
+        missing = missing_secrets(pod, self._context.cache) if starts else []
+        if missing:
+            named = ", ".join(missing)
+            said = (
+                f"Unable to retrieve some image pull secrets ({named}); attempting to pull the image may not succeed."
+            )
+            self._context.events.tell(pod, "Warning", "FailedToRetrieveImagePullSecret", said)
 
     async def _kill(self, pod: Object, state: PodState, actions: PodActions) -> None:
         context = self._context

@@ -6,7 +6,6 @@ So what was looked at is held by a descriptor, and that is mounted where only th
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -16,17 +15,26 @@ from machinery.linux.mount import Mount, mount, unmount
 from machinery.linux.rooted import handle_below
 
 
-def sub_path(volume: Path, relative: str, place: Path) -> Path:
-    """Where the part of the volume is to be mounted from; made where it lacks. Raises VolumeFailure. Blocks."""
+class _NotMade(Exception):
+    """A folder of the path is not there and can't be made."""
+
+
+def sub_path(volume: Path, relative: str, place: Path, about: str) -> Path:
+    """Where the part of the volume is to be mounted from; made where it lacks. Raises VolumeFailure. Blocks.
+
+    What is wrong with the host's files is not told: a pod must not learn of them.
+    """
     parts = PurePosixPath(relative).parts
-    if relative.startswith("/") or ".." in parts:
-        raise VolumeFailure(f"invalid subPath {relative}")
+    if relative.startswith("/"):
+        raise VolumeFailure(f"error SubPath `{relative}` must not be an absolute path")
+    if ".." in parts:
+        raise VolumeFailure(f"unable to provision SubPath `{relative}`: must not contain '..'")
     try:
         handle = _found_or_made(volume, parts)
+    except _NotMade as error:
+        raise VolumeFailure(f"failed to create subPath directory for {about}") from error
     except OSError as error:
-        if error.errno in (errno.EXDEV, errno.ELOOP):
-            raise VolumeFailure(f"subPath {relative} is outside of the volume") from error
-        raise VolumeFailure(f"failed to prepare subPath {relative}: {error.strerror}") from error
+        raise VolumeFailure(f"failed to prepare subPath for {about}") from error
     try:
         return _pinned(handle, place)
     except PermissionError:
@@ -41,7 +49,10 @@ def _found_or_made(volume: Path, parts: tuple[str, ...]) -> int:
         try:
             os.close(handle_below(volume, "/".join(parts[:depth])))
         except FileNotFoundError:
-            _make(volume, parts[: depth - 1], parts[depth - 1])
+            try:
+                _make(volume, parts[: depth - 1], parts[depth - 1])
+            except OSError as error:
+                raise _NotMade from error
     return handle_below(volume, "/".join(parts) or ".")
 
 

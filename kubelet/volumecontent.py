@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 
 from kubelet import podspec
@@ -45,13 +45,24 @@ def volume_files(pod: Object, volume: Object, sources: Sources) -> dict[str, Fil
     if "projected" in volume:
         projected = volume["projected"]
         mode = projected.get("defaultMode", 0o644)
-        found: dict[str, File] = {}
-        for source in projected.get("sources") or ():
-            found |= _source_files(pod, source, mode, sources)
-        return found
+        return _projected(pod, projected.get("sources") or (), mode, sources)
     kind = next(kind for kind in CONTENT_KINDS if kind in volume)
     mode = volume[kind].get("defaultMode", 0o644)
     return _source_files(pod, {kind: volume[kind]}, mode, sources)
+
+
+def _projected(pod: Object, parts: Iterable[Object], mode: int, sources: Sources) -> dict[str, File]:
+    """The files of all parts; raises VolumeFailure with what is wrong with any of them."""
+    found: dict[str, File] = {}
+    wrong: dict[str, None] = {}
+    for part in parts:
+        try:
+            found |= _source_files(pod, part, mode, sources)
+        except VolumeFailure as failure:
+            wrong[str(failure)] = None
+    if wrong:
+        raise VolumeFailure(f"[{', '.join(wrong)}]" if len(wrong) > 1 else next(iter(wrong)))
+    return found
 
 
 def tokens_of(pod: Object) -> set[tuple[str, int]]:
@@ -71,9 +82,11 @@ def _source_files(pod: Object, source: Object, mode: int, sources: Sources) -> d
         token = sources.token(wanted.get("audience", ""), int(wanted.get("expirationSeconds", 3600)))
         return {_safe(wanted["path"]): File(token.encode(), _token_mode(pod, mode), _token_owner(pod))}
     if "configMap" in source:
-        return _keyed(pod, source["configMap"], CONFIG_MAPS, "configmap", "config", mode, sources)
+        return _keyed(
+            pod, source["configMap"], CONFIG_MAPS, "configmap references non-existent config key", mode, sources
+        )
     if "secret" in source:
-        return _keyed(pod, source["secret"], SECRETS, "secret", "secret", mode, sources)
+        return _keyed(pod, source["secret"], SECRETS, "references non-existent secret key", mode, sources)
     if "downwardAPI" in source:
         return {
             _safe(item["path"]): File(_downward(pod, item, sources).encode(), item.get("mode", mode))
@@ -106,16 +119,15 @@ def _downward(pod: Object, item: Object, sources: Sources) -> str:
     return resource_value(pod, "", item["resourceFieldRef"], dict(sources.allocatable or {}))
 
 
-def _keyed(
-    pod: Object, source: Object, resource: Resource, kind: str, word: str, mode: int, sources: Sources
-) -> dict[str, File]:
+def _keyed(pod: Object, source: Object, resource: Resource, lacks: str, mode: int, sources: Sources) -> dict[str, File]:
+    """`lacks` is what is said of a key that it has not got."""
     name, namespace = source.get("secretName") or source.get("name", ""), podspec.namespace(pod)
     optional = bool(source.get("optional"))
     found = sources.cache.get(resource, namespace, name)
     if found is None:
         if optional:
             return {}
-        raise VolumeFailure(f'{kind} "{name}" not found')
+        raise VolumeFailure(f'{resource.kind.lower()} "{name}" not found')
     values = data_of(found)
     if not source.get("items"):
         return {key: File(value, mode) for key, value in values.items()}
@@ -124,7 +136,7 @@ def _keyed(
         if item["key"] in values:
             files[_safe(item["path"])] = File(values[item["key"]], item.get("mode", mode))
         elif not optional:
-            raise VolumeFailure(f"references non-existent {word} key: {item['key']}")
+            raise VolumeFailure(f"{lacks}: {item['key']}")
     return files
 
 

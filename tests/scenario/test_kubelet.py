@@ -211,6 +211,15 @@ async def test_a_failed_hook_is_told_by_the_status_alone(tmp_path: Path) -> None
         )
 
 
+async def test_pull_secrets_that_lack_are_told(tmp_path: Path) -> None:
+    async with world(tmp_path, FakeRuntime(images={IMAGE})) as found:
+        await found.pod("p", imagePullSecrets=[{"name": "a"}, {"name": "b"}])
+        event = await found.until_told("FailedToRetrieveImagePullSecret")
+        said = "Unable to retrieve some image pull secrets (a, b); attempting to pull the image may not succeed."
+        assert event["message"] == said
+        await found.until("p", phase_is("Running"))
+
+
 def is_ready(pod: Object) -> bool:
     return bool((pod["status"].get("containerStatuses") or [{}])[0].get("ready"))
 

@@ -232,7 +232,7 @@ def test_a_variable_may_come_from_a_file_that_an_init_container_left(tmp_path: P
 
     assert told("app.env", "TOKEN") == {"A": "abc"}
     assert told("app.env", "OTHER", optional=True) == told("no.env", "TOKEN", optional=True) == {}
-    with pytest.raises(ConfigurationError, match='key "OTHER" not found in file "app.env"'):
+    with pytest.raises(ConfigurationError, match=f'variable key "OTHER" not found in file "{tmp_path}/app.env"'):
         told("app.env", "OTHER")
-    with pytest.raises(ConfigurationError, match='variable file "no.env": No such file'):
+    with pytest.raises(ConfigurationError, match="couldn't parse env file"):
         told("no.env", "TOKEN")

@@ -98,14 +98,23 @@ def test_a_change_replaces_all_files_and_leaves_nothing_behind(tmp_path: Path) -
         ({"secret": {"secretName": "ghost"}}, 'secret "ghost" not found'),
         (
             {"configMap": {"name": "m", "items": [{"key": "k", "path": "k"}]}},
-            "references non-existent config key: k",
+            "configmap references non-existent config key: k",
+        ),
+        (
+            {"secret": {"secretName": "s", "items": [{"key": "k", "path": "k"}]}},
+            "references non-existent secret key: k",
         ),
         ({"projected": {"sources": [{"secret": {"name": "ghost"}}]}}, 'secret "ghost" not found'),
+        (
+            {"projected": {"sources": [{"secret": {"name": "a"}}, {"configMap": {"name": "b"}}]}},
+            '[secret "a" not found, configmap "b" not found]',
+        ),
     ],
 )
 def test_what_lacks_is_told_in_the_words_of_failed_mount(tmp_path: Path, volume: Object, words: str) -> None:
     known = Known()
     put(known, CONFIG_MAPS, "m", data={})
+    put(known, SECRETS, "s", data={})
     assert failure(tmp_path, volume, known) == f'MountVolume.SetUp failed for volume "v" : {words}'
 
 
@@ -203,19 +212,40 @@ def test_a_sub_path_stays_below_its_volume(tmp_path: Path) -> None:
     volume = tmp_path / "v"
     volume.mkdir(mode=0o777)
     volume.chmod(0o777)
-    place = sub_path(volume, "a/b", tmp_path / "places/0")
+    place = sub_path(volume, "a/b", tmp_path / "places/0", "it")
     (place / "file").write_text("x")
     assert (volume / "a/b/file").read_text() == "x"
     assert (volume / "a/b").stat().st_mode & 0o777 == 0o777
     (volume / "data").mkdir()
     (volume / "data/key").write_text("secret")
     (volume / "key").symlink_to("data/key")
-    assert sub_path(volume, "key", tmp_path / "places/1").read_text() == "secret"
+    assert sub_path(volume, "key", tmp_path / "places/1", "it").read_text() == "secret"
     (volume / "out").symlink_to(tmp_path)
     (volume / "up").symlink_to("..")
-    for wrong in ("out", "up", "out/x", "../x", "/etc"):
-        with pytest.raises(VolumeFailure, match="subPath"):
-            sub_path(volume, wrong, tmp_path / "places/2")
+    for wrong, said in {
+        **dict.fromkeys(("out", "up", "out/x", "data/key/x"), "failed to prepare subPath for it"),
+        "../x": "unable to provision SubPath `../x`: must not contain '..'",
+        "/etc": "error SubPath `/etc` must not be an absolute path",
+    }.items():
+        with pytest.raises(VolumeFailure) as raised:
+            sub_path(volume, wrong, tmp_path / "places/2", "it")
+        assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [
+        ({"subPathExpr": "$(B)/$(A)/$(GIVEN)/$(EMPTY)"}, "missing value for A, B, EMPTY"),
+        ({"name": "other"}, 'cannot find volume "other" to mount into container "c"'),
+        ({"subPath": "file/x"}, 'failed to prepare subPath for volumeMount "v" of container "c"'),
+    ],
+)
+def test_a_mount_that_cannot_be_made(tmp_path: Path, mount: Object, said: str) -> None:
+    (tmp_path / "file").touch()
+    spec = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v", **mount}]}
+    with pytest.raises(VolumeFailure) as raised:
+        container_mounts(spec, {"v": tmp_path}, {}, tmp_path / "pod", 0, {"GIVEN": "x", "EMPTY": ""})
+    assert str(raised.value) == said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -225,13 +255,13 @@ def test_a_sub_path_is_what_it_was_whatever_a_container_makes_of_it(tmp_path: Pa
     (volume / "a/file").write_text("within")
     outside.mkdir()
     (outside / "file").write_text("without")
-    place = sub_path(volume, "a", tmp_path / "places/0")
+    place = sub_path(volume, "a", tmp_path / "places/0", "it")
     (volume / "a").rename(volume / "b")
     (volume / "a").symlink_to(outside)
     assert (place / "file").read_text() == "within"
     (volume / "a").unlink()
     (volume / "a").write_text("a file now")
-    assert sub_path(volume, "a", tmp_path / "places/0").read_text() == "a file now"
+    assert sub_path(volume, "a", tmp_path / "places/0", "it").read_text() == "a file now"
 
 
 @pytest.mark.parametrize(
