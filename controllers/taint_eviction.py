@@ -30,24 +30,37 @@ class State(Struct, frozen=True):
 
 
 def taint_eviction() -> Controller:
-    """The controller, with its memory of when it first saw a pod bear which taints."""
+    """The controller; it remembers when it first saw a pod bear which taints, and which are to go later."""
     seen: dict[Key, tuple[str, datetime]] = {}
+    waiting: set[Key] = set()
 
     def observe(cache: Cache, key: Key) -> State | None:
         found = cache.get(PODS, key.namespace, key.name)
-        state = None if found is None else State(Pod(found), _taints(cache, Pod(found)))
-        if state is None or not state.taints:
+        if found is None:
             seen.pop(key, None)
-        return state
+            waiting.discard(key)
+            return None
+        return State(Pod(found), _taints(cache, Pod(found)))
 
     def plan(state: State, now: datetime) -> Plan:
+        key = key_of(state.pod.obj)
+        decided = _decided(state, key, now)
+        was_waiting = key in waiting
+        (waiting.add if decided.requeue_after else waiting.discard)(key)
+        if was_waiting and decided == Plan() and state.pod.is_active:
+            said = f"Cancelling deletion of Pod {key.namespace}/{key.name}"
+            return Plan([Record(state.pod.obj, "Normal", "TaintManagerEviction", said)])
+        return decided
+
+    def _decided(state: State, key: Key, now: datetime) -> Plan:
         if not state.taints:
+            seen.pop(key, None)
             return Plan()
         # Other taints, or another pod of the name, begin anew.
         mark = repr([state.pod.uid, sorted(_name(taint) for taint in state.taints)])
-        before = seen.get(key_of(state.pod.obj))
+        before = seen.get(key)
         since = before[1] if before and before[0] == mark else now
-        seen[key_of(state.pod.obj)] = (mark, since)
+        seen[key] = (mark, since)
         return decide(state, since, now)
 
     return Controller(

@@ -164,6 +164,24 @@ def test_the_first_ready_node_and_the_last_one_concern_all(
     assert sorted(key.name for key in found) == woken
 
 
+def test_a_pod_that_was_to_go_and_need_not_is_told_so_once() -> None:
+    controller, key = taint_eviction(), Key("n", "p")
+    world = World((NODES, node(taint())), (PODS, pod(bears(300))))
+
+    def told() -> list[str]:
+        state = controller.observe(world, key)
+        return [each.message for each in controller.plan(state, NOW).actions if isinstance(each, Record)]
+
+    assert told() == []
+    world.put(NODES, node())
+    assert told() == ["Cancelling deletion of Pod n/p"]
+    assert told() == []
+    world.put(NODES, node(taint()))
+    assert told() == []
+    world.put(PODS, pod(bears()))
+    assert told() == ["Cancelling deletion of Pod n/p"]
+
+
 def on_it(name: str, **conditions: str) -> Object:
     found = pod(name=name)
     found["status"]["conditions"] = [{"type": kind, "status": status} for kind, status in conditions.items()]
