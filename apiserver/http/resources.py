@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from apiserver.http import answer
@@ -18,8 +17,9 @@ from apiserver.registry.api import Api
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored
 from apiserver.registry.fields import check_body
+from apiserver.registry.patch_bodies import read_patch
 from apiserver.request import Target, User
-from machinery.api.decoding import check_types, decode_body, decode_strict, is_too_deep
+from machinery.api.decoding import check_types, decode_body, decode_strict
 from machinery.api.errors import BadRequest, Forbidden, StatusError, UnsupportedMediaType
 from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
@@ -150,7 +150,9 @@ class ResourceHandler:
             patch: Any = await apart(body, decode_body, body, "application/yaml", None)
             call = _replace_manager(call, incoming.query.get("fieldManager", ""))
         else:
-            patch = await apart(body, _json, body)
+            validates = call.field_validation != "Ignore"
+            read = await apart(body, read_patch, body, patch_type, validates=validates)
+            patch, call = read.patch, replace(call, complaints=read.complaints)
         written, is_created = await self._api.patch(call, patch_type, patch, force=incoming.flag("force"))
         status = 201 if is_created else 200
         return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
@@ -160,7 +162,9 @@ class ResourceHandler:
         deleted = await self._api.delete(call, options)
         if deleted.is_shown:
             shown = from_stored(deleted.object, call.resource) if deleted.is_gone else deleted.object
-            return answer.one(incoming, 200, shown, call.resource, negotiate(incoming.accept), warnings=call.warnings)
+            status = 202 if options.orphan_dependents is False and not deleted.is_gone else 200
+            media = negotiate(incoming.accept)
+            return answer.one(incoming, status, shown, call.resource, media, warnings=call.warnings)
         body = _success(call.resource, deleted.object)
         return answer.one(incoming, 200, body, call.resource, warnings=call.warnings)
 
@@ -229,16 +233,6 @@ def _body_row(call: Call) -> Resource:
 
 
 _answered_row = _body_row
-
-
-def _json(body: bytes) -> Any:
-    try:
-        patch = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding patch: {error}") from None
-    if is_too_deep(body, patch):
-        raise BadRequest("error decoding patch: exceeded max depth")
-    return patch
 
 
 def _success(resource: Resource, obj: Object) -> Object:

@@ -118,6 +118,11 @@ class Api:
         self.authorize(call.attributes())
         if call.target.subresource:
             return await self._subresources.update(call, obj), False
+        target = call.target
+        if strategy.is_created_by_update(call.resource) and (
+            self.cache.get(call.resource, target.namespace, target.name) is None
+        ):
+            self.authorize(call.on(verb="create").attributes())
         self._check_escalation(call, obj)
         return await self._registry.replace(call, obj)
 

@@ -16,7 +16,8 @@ POLICIES = ("Foreground", "Background", "Orphan")
 class Call(Struct, frozen=True):
     """`field_validation` is Strict, Warn or Ignore; what is to be warned of is collected in `warnings`.
 
-    `is_canonical`: the object that comes with it is already, and the callee's to change.
+    `is_canonical`: the object that comes with it is already, and the callee's to change. `complaints` are what strict
+    validation has against the text of a patch.
     """
 
     user: User
@@ -26,6 +27,7 @@ class Call(Struct, frozen=True):
     field_manager: str = ""
     field_validation: str = "Ignore"
     is_canonical: bool = False
+    complaints: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
     @property

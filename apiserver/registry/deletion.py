@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from apiserver.registry.call import DeleteOptions
 from machinery.api.errors import Conflict
 from machinery.api.resource import Object, Resource
-from machinery.api.resources import JOBS, NAMESPACES, PODS, REPLICATION_CONTROLLERS
+from machinery.api.resources import EVENTS, JOBS, NAMESPACES, PODS, REPLICATION_CONTROLLERS
 from machinery.api.timestamps import parse_time, rfc3339
 from machinery.structs import Struct
 
@@ -98,7 +98,10 @@ def _plan_again(obj: Object, finalizers: list[str], grace: int, *, is_asked: boo
     if not is_asked or grace >= left:
         return None
     began = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=left)
-    ends = began + timedelta(seconds=grace) if grace else now
+    ends = began + timedelta(seconds=grace)
+    if ends < now:
+        # It can't have ended already: whoever wanted it gently gets the shortest grace there is.
+        ends, grace = now, min(grace, 1)
     shorter = {**metadata, "deletionTimestamp": rfc3339(ends), "deletionGracePeriodSeconds": grace}
     _set_finalizers(shorter, finalizers)
     return Deletion({**obj, "metadata": shorter}, is_removed=grace == 0 and not finalizers)
@@ -139,6 +142,9 @@ def _grace(obj: Object, options: DeleteOptions, resource: Resource) -> int:
 def _finalizers(obj: Object, options: DeleteOptions, resource: Resource) -> list[str]:
     """The object's finalizers with those that the propagation policy adds or takes away."""
     there: list[str] = list(obj["metadata"].get("finalizers") or [])
+    if resource == EVENTS:
+        # Nobody looks for what Events own.
+        return [each for each in there if each not in (ORPHAN, FOREGROUND)]
     policy = options.propagation_policy
     if options.orphan_dependents is not None:
         policy = "Orphan" if options.orphan_dependents else "Background"

@@ -21,13 +21,13 @@ from apiserver.registry.apply import applied_owner
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.metadata import RETRIES_OF_GENERATED_NAMES, generated_name
-from apiserver.rules.field_errors import invalid_value
+from apiserver.rules.field_errors import invalid_value, said
 from apiserver.set_aside import Unreadable
 from apiserver.storage.shared_lease import SharedLease
 from apiserver.storage.store import Store, TxnResult
 from apiserver.watchcache import WatchCache
 from machinery.api.canonical import canonical, completed
-from machinery.api.errors import Invalid, already_exists, conflict, invalid, not_found
+from machinery.api.errors import UnknownError, already_exists, conflict, invalid, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
@@ -151,7 +151,8 @@ class Registry:
             raise not_found(resource.plural, call.target.name, resource.group)
         if metadata.get("uid"):
             why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
-            raise conflict(resource.plural, call.target.name, why, resource.group)
+            key = key_of(stored_resource(resource), call.target.namespace, call.target.name)
+            raise conflict(resource.plural, call.target.name, storage_error(key, why), resource.group)
         return await self.create(call, obj), True
 
     async def update(
@@ -168,7 +169,7 @@ class Registry:
             entry = self.entry(call)
             old = entry.object
             wanted = change(from_stored(old, resource))
-            is_pinned = self._check_version(call, wanted, old, resource)
+            is_pinned = self._check_version(call, wanted, entry, resource)
             new = wanted if is_ours else strategy.received(wanted, resource, call.target.namespace)
             _tell_of_repeated_owners(call, new["metadata"])
             if is_tracked:
@@ -204,21 +205,22 @@ class Registry:
                 call.warn(warning)
         return new
 
-    def _check_version(self, call: Call, wanted: Object, old: Object, resource: Resource) -> bool:
+    def _check_version(self, call: Call, wanted: Object, entry: Entry, resource: Resource) -> bool:
         """Whether the caller pinned the version; raises Conflict where it is no longer the current one."""
-        metadata, name = wanted.get("metadata") or {}, call.target.name
+        metadata, name, old = wanted.get("metadata") or {}, call.target.name, entry.object["metadata"]
         uid, version = metadata.get("uid"), metadata.get("resourceVersion") or ""
-        if uid and uid != old["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
-            raise conflict(resource.plural, name, why, resource.group)
-        if not version:
+        # A patch that makes another uid of it changes what no update may change.
+        if uid and uid != old["uid"] and call.verb != "patch":
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}"
+            raise conflict(resource.plural, name, storage_error(entry.key, why), resource.group)
+        if version and not version.isdecimal():
+            raise UnknownError(f"strconv.ParseUint: parsing {said(version)}: invalid syntax")
+        if not version or int(version) == 0:
             if call.verb == "update" and not strategy.may_be_unconditional(resource):
-                raise _invalid_version(resource, name, 0, "must be specified for an update")
+                cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+                raise invalid(resource.plural, name, [cause], resource.group)
             return False
-        if not version.isdecimal():
-            detail = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise _invalid_version(resource, name, version, detail)
-        if version != old["metadata"]["resourceVersion"]:
+        if version != old["resourceVersion"]:
             raise conflict(resource.plural, name, MODIFIED, resource.group)
         return True
 
@@ -301,6 +303,11 @@ class Registry:
             await self._cache.refresh()
 
 
+def storage_error(key: str, why: str) -> str:
+    """How upstream's storage says that what is there is not what was meant."""
+    return f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+
+
 def key_of(row: Resource, namespace: str, name: str) -> str:
     """The key under which the store holds the object."""
     scope = f"{namespace}/" if row.namespaced else ""
@@ -335,8 +342,3 @@ def _tell_of_repeated_owners(call: Call, metadata: Object) -> None:
             " and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
             + ", ".join(repeated)
         )
-
-
-def _invalid_version(resource: Resource, name: str, version: int | str, detail: str) -> Invalid:
-    cause = invalid_value("metadata.resourceVersion", version, detail)
-    return invalid(resource.kind, name, [cause], resource.group)

@@ -45,7 +45,7 @@ def _selector(spec: Object, resource: Resource) -> str:
     return ",".join([*terms, str(from_label_selector({"matchExpressions": expressions}))] if expressions else terms)
 
 
-def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:
+def scaled(scale: Object, resource: Resource, *, is_patch: bool = False) -> Callable[[Object], Object]:
     """The change of the object that the Scale asks for; raises Invalid, Conflict and BadRequest."""
     metadata, spec = scale.get("metadata") or {}, scale.get("spec") or {}
     replicas = spec.get("replicas") or 0
@@ -55,13 +55,14 @@ def scaled(scale: Object, resource: Resource) -> Callable[[Object], Object]:
         check_name(metadata, name)
         if causes := not_negative("spec.replicas", replicas):
             raise invalid("Scale", name, causes, "autoscaling")
-        if metadata.get("uid") and metadata["uid"] != there["uid"]:
+        if is_patch and metadata.get("uid") and metadata["uid"] != there["uid"]:
             why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {there['uid']}"
-            raise conflict(resource.plural, name, why, resource.group)
+            raise conflict(f"{resource.plural}/scale", name, why, resource.group)
         changed = {**current, "spec": {**(current.get("spec") or {}), "replicas": replicas}}
         kept = {key: value for key, value in there.items() if key != "resourceVersion"}
-        if metadata.get("resourceVersion"):
-            kept["resourceVersion"] = metadata["resourceVersion"]
+        for field in ("uid", "resourceVersion"):
+            if metadata.get(field):
+                kept[field] = metadata[field]
         return {**changed, "metadata": kept}
 
     return change

@@ -108,6 +108,7 @@ def _kind_text(version: str, kind: str) -> str:
 def _place(metadata: Object, resource: Resource, namespace: str) -> None:
     """Puts the object into the request's namespace; raises BadRequest where it names another."""
     if not resource.namespaced:
+        metadata.pop("namespace", None)
         return
     given = metadata.get("namespace")
     if given and namespace and given != namespace:

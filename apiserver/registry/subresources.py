@@ -75,7 +75,7 @@ class Subresources:
         change = patched(replace(call, field_validation="Ignore"), patch_type, patch, SCALES)
 
         def scale(current: Object) -> Object:
-            return scaled(change(scale_of(current, call.resource)), call.resource)(current)
+            return scaled(change(scale_of(current, call.resource)), call.resource, is_patch=True)(current)
 
         return scale_of(await self._registry.update(call, scale), call.resource)
 

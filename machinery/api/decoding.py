@@ -63,7 +63,7 @@ def decode_strict(body: bytes, content_type: str, kind: Kind | None) -> Body:
         return Body(found, duplicates, name)
     from machinery.api.type_errors import complaints
 
-    checked = _with_duplicates(body) if repeats else obj
+    checked = with_duplicates(body) if repeats else obj
     return Body(obj, [*duplicates, *complaints(checked, name)[0]])
 
 
@@ -246,12 +246,18 @@ def _refuse_other_kind(obj: Object, kind: Kind) -> None:
             )
         # Every group registers the options' kinds, and clients name whichever group they talk to.
         return
+    raise BadRequest(
+        f'{name} in version "{version}" cannot be handled as a {kind[2]}: {unlike(api_version, name, kind)}'
+    )
+
+
+def unlike(api_version: str, name: str, kind: Kind) -> str:
+    """Why an object that says to be of another kind is none of `kind`."""
+    group, _, version = api_version.rpartition("/")
     if message_of(group, version, name) is None:
-        said = f'no kind "{name}" is registered for version "{api_version}" {_LEGACY_SCHEME}'
-    else:
-        expected = f"{kind[0].split('.')[0] or 'core'}.{kind[2]}"
-        said = f"converting ({version}.{name}) to ({expected}): unknown conversion"
-    raise BadRequest(f'{name} in version "{version}" cannot be handled as a {kind[2]}: {said}')
+        return f'no kind "{name}" is registered for version "{api_version}" {_LEGACY_SCHEME}'
+    expected = f"{kind[0].split('.')[0] or 'core'}.{kind[2]}"
+    return f"converting ({version}.{name}) to ({expected}): unknown conversion"
 
 
 def _unrecognized(body: bytes, kind: Kind | None, said: str) -> BadRequest:
@@ -266,7 +272,8 @@ def _summary(body: bytes, limit: int = 30) -> str:
     return f"{shown} ..." if len(body) > limit else shown
 
 
-def _with_duplicates(body: bytes) -> Any:
+def with_duplicates(body: bytes) -> Any:
+    """The JSON with objects that remember which of their keys stood there twice."""
     from machinery.api.type_errors import Duplicates
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _NAMED = """
 Capabilities: add=Capability drop=Capability
 Container: imagePullPolicy=PullPolicy restartPolicy=ContainerRestartPolicy
@@ -75,3 +77,9 @@ def string_type(struct: str, field: str) -> str:
             if found:
                 return found if "." in found else f"v1.{found}"
     return "string"
+
+
+def is_string_type(name: str) -> bool:
+    """Whether that is the name of such a type, `v1.RestartPolicy` for one."""
+    known = {found if "." in found else f"v1.{found}" for found in re.findall(r"=(\S+)", _NAMED)}
+    return name in known

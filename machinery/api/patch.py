@@ -21,8 +21,7 @@ class _CannotApply(Exception):
 def merge_patch(doc: Object, patch: Any) -> Object:
     """The document with the patch merged in: null removes, objects merge, all else replaces."""
     if not isinstance(patch, dict):
-        kind = "array" if isinstance(patch, list) else _json_kind(patch)
-        raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
+        raise BadRequest("Invalid JSON Patch")
     merged = _merge(doc, patch)
     return merged if isinstance(merged, dict) else {}
 
@@ -31,21 +30,20 @@ def json_patch(doc: Object, patch: Any) -> Object:
     """The document after all operations in order; raises Invalid if one of them fails."""
     if patch is None:
         return doc
-    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
-        raise BadRequest(f"json: cannot unmarshal {_json_kind(patch)} into Go value of type jsonpatch.Patch")
+    if not isinstance(patch, list) or not all(isinstance(operation, dict | None) for operation in patch):
+        raise BadRequest("Invalid JSON Patch")
     if len(patch) > 10000:
         said = f"The allowed maximum operations in a JSON patch is 10000, got {len(patch)}"
         raise RequestEntityTooLarge(f"Request entity too large: {said}")
     result: Any = _copy(doc)
     copied = 0
     try:
-        for operation in patch:
+        for operation in (each or {} for each in patch):
             if operation.get("op") == "copy":
                 # Each copy may hold all those before it.
                 copied += _size(_get(result, _tokens(operation.get("from"))))
                 if copied > _MOST_COPIED:
-                    said = f"the accumulated size increase of copy is {copied}, exceeding the limit {_MOST_COPIED}"
-                    raise Invalid(f"Unable to complete the copy, {said}")
+                    raise _CannotApply("copy")
             result = _operate(result, operation)
     except _CannotApply as error:
         raise Invalid(_REJECTED) from error
@@ -191,10 +189,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, list):
         return [_copy(item) for item in value]
     return value
-
-
-def _json_kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    kinds: dict[type, str] = {dict: "object", list: "array", str: "string", int: "number", float: "number"}
-    return kinds.get(type(value), "null")

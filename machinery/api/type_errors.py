@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from machinery.api import messages, quantity
-from machinery.api.go_types import string_type
+from machinery.api.go_types import is_string_type, string_type
 from machinery.api.messages import Field, Message, message
 from machinery.api.timestamps import parse_time
 
@@ -129,7 +129,7 @@ class _Walk:
             self.types.append(complaint)
 
     def _mismatch(self, value: Any, where: str, stack: str, go_type: str, *, literal: bool = False) -> None:
-        kind = _json_kind(value)
+        kind = json_kind(value)
         if go_type in ("string", "[]string"):
             go_type = go_type.replace("string", string_type(where, stack.rpartition(".")[2]))
         if kind == "number" and (literal or go_type in ("int32", "int64")):
@@ -207,7 +207,8 @@ def _go_type(kind: str) -> str:
     return f"{package.rpartition('.')[2]}.{name}"
 
 
-def _json_kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """What Go calls the JSON of a value."""
     if isinstance(value, bool):
         return "bool"
     kinds: dict[type, str] = {str: "string", int: "number", float: "number", list: "array"}
@@ -218,3 +219,34 @@ def _json_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, int | float) else "{"
+
+
+_UNLIKE = re.compile(r"json: cannot unmarshal (\w+)(?: (\S+))? into Go struct field \S+ of type (.+)", re.DOTALL)
+_GO_KINDS = {"array": "slice", "object": "map", "number": "int64"}
+_NUMBERS = ("int32", "int64", "float64")
+
+
+def as_restored(said: str) -> str:
+    """A type error as Go words it where it makes the object of maps, not of a text: after a strategic merge."""
+    found = _UNLIKE.fullmatch(said)
+    if found is None:
+        return said
+    kind = _GO_KINDS.get(found[1], found[1])
+    if kind == "int64" and "." in (found[2] or ""):
+        kind = "float64"
+    target = found[3]
+    if target.startswith("map["):
+        return f"cannot restore map from {kind}"
+    if target.startswith("[]"):
+        return f"cannot restore slice from {kind}"
+    if kind in _NUMBERS and target not in ("bool", *_NUMBERS) and _is_string(target):
+        return f"cannot convert {kind} to {target}"
+    if kind == "float64" and target in _NUMBERS:
+        return f"cannot convert {kind} to {target}"
+    if target in ("bool", "string", *_NUMBERS) or _is_string(target):
+        return f"unrecognized type: {target if target in ('bool', *_NUMBERS) else 'string'}"
+    return f"cannot restore struct from: {kind}"
+
+
+def _is_string(target: str) -> bool:
+    return target == "string" or is_string_type(target)

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from machinery.api import yaml_body
 from machinery.api.canonical import canonical
 from machinery.api.decoding import check_types, decode_body, decode_strict, strict_error
-from machinery.api.errors import BadRequest, Invalid, UnsupportedMediaType
+from machinery.api.errors import BadRequest, UnknownError, UnsupportedMediaType
 from machinery.api.protobuf import decode, encode
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import BY_KIND, BY_PATH, CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES
 from machinery.api.strategic import strategic_merge
+from machinery.api.type_errors import as_restored
 
 EXCHANGES = Path(__file__).parents[2] / "exchanges"
 JSON = "application/json"
@@ -273,8 +274,60 @@ def test_lists_are_merged_by_key(doc: list[Any], patch: list[Any], merged: list[
 
 
 def test_a_list_item_without_its_key_is_refused() -> None:
-    with pytest.raises(Invalid, match=r"map: map\[name:x\] does not contain declared merge key: port"):
-        strategic_merge({}, {"spec": {"ports": [{"name": "x"}]}}, SERVICES)
+    with pytest.raises(UnknownError, match=r"map: map\[name:x\] does not contain declared merge key: port"):
+        strategic_merge({"spec": {"ports": [{"port": 1}]}}, {"spec": {"ports": [{"name": "x"}]}}, SERVICES)
+
+
+def test_a_directive_changes_nothing_where_nothing_is() -> None:
+    patch = {"spec": {"strategy": {"$patch": "replace", "type": "Recreate"}, "paused": True, "selector": None}}
+    assert strategic_merge({"spec": {}}, patch, DEPLOYMENTS) == {"spec": {"paused": True}}
+    assert strategic_merge({}, {"spec": {"ports": [{"$patch": "delete", "port": 1}]}}, SERVICES) == {
+        "spec": {"ports": []}
+    }
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"$patch": "fly"}, "unknown patch type: fly in map: map[$patch:fly]"),
+        ({"$patch": 7}, "unknown patch type: %!s(int64=7) in map: map[$patch:7]"),
+        ({"spec": {"$setElementOrder/ports": 7}}, "expected a []interface {}, but received a int64"),
+        ({"spec": {"ports": [{"port": 1, "$patch": "merge"}]}},
+         "merging lists cannot yet be specified in the patch"),
+        ({"spec": {"ports": ["x"]}}, "list element types are not identical: [[map[port:1]] [x]]"),
+        ({"spec": {"ports": [{"port": 2}, {"port": 1}], "$setElementOrder/ports": [{"port": 1}, {"port": 2}]}},
+         "The order in patch list:\n[map[port:2] map[port:1]]\n doesn't match $setElementOrder list:\n"
+         "[map[port:1] map[port:2]]\n"),
+    ],
+)  # fmt: skip
+def test_a_strategic_patch_that_cannot_be_is_told_in_gos_words(patch: Object, said: str) -> None:
+    with pytest.raises(UnknownError) as refused:
+        strategic_merge({"spec": {"ports": [{"port": 1}]}}, patch, SERVICES)
+    assert refused.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("said", "restored"),
+    [
+        ("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+         "unrecognized type: int32"),
+        ("json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+         "cannot convert float64 to int32"),
+        ("json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+         "cannot convert int64 to string"),
+        ("json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+         "unrecognized type: string"),
+        ("json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string",
+         "cannot restore map from slice"),
+        ("json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+         "cannot restore slice from map"),
+        ("json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec",
+         "cannot restore struct from: string"),
+        ("illegal base64 data at input byte 0", "illegal base64 data at input byte 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_type_is_told_otherwise_after_a_strategic_merge(said: str, restored: str) -> None:
+    assert as_restored(said) == restored
 
 
 def test_retain_keys_drops_what_the_patch_does_not_name() -> None:
