@@ -10,9 +10,11 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from apiserver.bootstrap.aggregation import fill_in
+from apiserver.bootstrap.local_services import local_services
 from apiserver.config import ApiServerConfig
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
+    API_SERVICES,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
@@ -74,7 +76,8 @@ def service_cidr(config: BootstrapConfig) -> Wanted:
 
 def objects(config: BootstrapConfig) -> list[Wanted]:
     """All that may be made in any order once the namespaces are there."""
-    return [*_data(), *_kubernetes_service(config), _authentication(config)]
+    services = (_wanted(API_SERVICES, each) for each in local_services())
+    return [*_data(), *services, *_kubernetes_service(config), _authentication(config)]
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from apiserver.authz.rules import rules, uncovered
 from apiserver.bootstrap.defaults import Wanted
+from apiserver.bootstrap.local_services import MANAGED
 from machinery.api.resource import Object
 
 _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
@@ -62,6 +63,12 @@ def _priority(wanted: Object, there: Object) -> Object:
     return {"spec": wanted["spec"]}
 
 
+def _registered(wanted: Object, there: Object) -> Object:
+    """Who takes the label away answers for the object."""
+    is_managed = MANAGED in (there["metadata"].get("labels") or {})
+    return {"spec": wanted["spec"]} if is_managed and there.get("spec") != wanted["spec"] else {}
+
+
 def _service(wanted: Object, there: Object) -> Object:
     changes = _metadata(wanted, there)
     spec = there.get("spec") or {}
@@ -100,6 +107,7 @@ _RECONCILE: Mapping[str, Callable[[Object, Object], Object]] = {
     "rolebindings": _binding,
     "flowschemas": _priority,
     "prioritylevelconfigurations": _priority,
+    "apiservices": _registered,
     "services": _service,
     "servicecidrs": _ranges,
     "endpoints": _whole("subsets"),

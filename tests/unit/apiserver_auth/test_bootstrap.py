@@ -12,7 +12,7 @@ from apiserver.bootstrap.aggregation import changed_roles
 from apiserver.bootstrap.defaults import BootstrapConfig, Wanted, namespaces, objects, service_cidr
 from apiserver.bootstrap.reconcile import reconciled
 from machinery.api.resource import Object
-from machinery.api.resources import ENDPOINTS
+from machinery.api.resources import API_SERVICES, BY_PATH, ENDPOINTS
 from machinery.structs import replace
 
 CONFIG = BootstrapConfig(("10.96.0.0/16",), "192.0.2.5", 6443, "PEM")
@@ -44,6 +44,19 @@ def test_the_kubernetes_service_takes_the_first_address() -> None:
 def test_nothing_is_missing_from_what_was_made() -> None:
     wanted = [*namespaces(), *objects(CONFIG)]
     assert [each.key for each in wanted if reconciled(each, each.object)] == []
+
+
+def test_each_group_and_version_is_registered_but_the_aggregators_own() -> None:
+    registered = {each.key[1] for each in objects(CONFIG) if each.resource is API_SERVICES}
+    served = {f"{version}.{group}" for group, version, _ in BY_PATH}
+    assert registered == served - {"v1.apiregistration.k8s.io"}
+
+
+def test_a_registration_is_mended_while_it_is_managed() -> None:
+    wanted = find("apiservices", "v2.autoscaling")
+    changed = {**wanted.object, "spec": {**wanted.object["spec"], "versionPriority": 1}}
+    assert (reconciled(wanted, changed) or {})["spec"] == wanted.object["spec"]
+    assert reconciled(wanted, {**changed, "metadata": {"name": "v2.autoscaling"}}) is None
 
 
 def test_taken_permissions_come_back_and_added_ones_stay() -> None:
