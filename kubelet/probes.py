@@ -105,7 +105,7 @@ class Probes:
             await self._has_started[container.id].wait()
         await clock.sleep(probe.get("initialDelaySeconds", 0))
         period = probe.get("periodSeconds", 10)
-        rounds = rounds_of(period, is_awaited=kind != "livenessProbe")
+        rounds = rounds_of(period, is_awaited=kind != "livenessProbe", counts_at_once=kind == "readinessProbe")
         successes = failures = 0
         while True:
             wait, counts = next(rounds)
@@ -174,13 +174,15 @@ class Probes:
         return True
 
 
-def rounds_of(period: float, *, is_awaited: bool) -> Iterator[tuple[float, bool]]:
+def rounds_of(period: float, *, is_awaited: bool, counts_at_once: bool) -> Iterator[tuple[float, bool]]:
     """Until the first success: how long to wait before each asking, in seconds, and whether its failure counts.
 
+    Upstream asks for readiness when a container has started, and otherwise at ticks that don't know of its start.
     Most servers listen a moment after they have started, and with upstream's rounds they are found out a period later.
     What is awaited is asked in between, too, ever less often; who isn't there yet is not blamed for that.
     """
-    yield 0.0, True
+    if is_awaited:
+        yield 0.0, counts_at_once
     left, pause = float(period), _FIRST_PAUSE if is_awaited else float(period)
     while pause < left:
         yield pause, False

@@ -10,20 +10,23 @@ from kubelet.probes import rounds_of
 
 ROUNDS = {
     "a period of a second": (
-        1, True, [(0.0, True), (0.1, False), (0.2, False), (0.4, False), (0.3, True), (1.0, True), (1.0, True)],
+        1, True, True, [(0.0, True), (0.1, False), (0.2, False), (0.4, False), (0.3, True), (1.0, True), (1.0, True)],
     ),
     "of ten": (
-        10, True,
+        10, True, True,
         [(0.0, True), (0.1, False), (0.2, False), (0.4, False), (0.8, False), (1.6, False), (3.2, False), (3.7, True),
          (10.0, True)],
     ),
-    "nobody waits for a failure": (10, False, [(0.0, True), (10.0, True), (10.0, True)]),
+    "it may still be starting": (
+        1, True, False, [(0.0, False), (0.1, False), (0.2, False), (0.4, False), (0.3, True), (1.0, True)],
+    ),
+    "nobody waits for a failure": (10, False, False, [(10.0, True), (10.0, True)]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("period", "is_awaited", "expected"), ROUNDS.values(), ids=ROUNDS)
-def test_rounds(period: int, is_awaited: bool, expected: list[tuple[float, bool]]) -> None:  # noqa: FBT001
-    found = list(islice(rounds_of(period, is_awaited=is_awaited), len(expected)))
+@pytest.mark.parametrize(("period", "is_awaited", "at_once", "expected"), ROUNDS.values(), ids=ROUNDS)
+def test_rounds(period: int, is_awaited: bool, at_once: bool, expected: list[tuple[float, bool]]) -> None:  # noqa: FBT001
+    found = list(islice(rounds_of(period, is_awaited=is_awaited, counts_at_once=at_once), len(expected)))
     assert [counts for _, counts in found] == [counts for _, counts in expected]
     assert [wait for wait, _ in found] == pytest.approx([wait for wait, _ in expected])
 
@@ -31,7 +34,7 @@ def test_rounds(period: int, is_awaited: bool, expected: list[tuple[float, bool]
 @pytest.mark.parametrize("period", [1, 2, 3, 10, 60, 3600])
 def test_a_failure_counts_once_a_period(period: int) -> None:
     at, counted = 0.0, []
-    for wait, counts in islice(rounds_of(period, is_awaited=True), 40):
+    for wait, counts in islice(rounds_of(period, is_awaited=True, counts_at_once=True), 40):
         at += wait
         if counts:
             counted.append(at)
