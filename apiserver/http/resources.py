@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from apiserver.http import answer
@@ -17,7 +15,7 @@ from apiserver.registry.api import Api
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.conversion import from_stored
 from apiserver.registry.fields import check_body
-from apiserver.registry.patch_bodies import read_patch
+from apiserver.registry.patch_bodies import read_configuration, read_patch
 from apiserver.request import Target, User
 from machinery.api.decoding import check_types, decode_body, decode_strict
 from machinery.api.errors import BadRequest, Forbidden, StatusError, UnsupportedMediaType
@@ -147,13 +145,13 @@ class ResourceHandler:
         call = _with_options(incoming, call, "PatchOptions", is_apply=patch_type == PatchType.APPLY)
         body = await incoming.body()
         if patch_type == PatchType.APPLY:
-            patch: Any = await apart(body, decode_body, body, "application/yaml", None)
-            call = _replace_manager(call, incoming.query.get("fieldManager", ""))
+            read = await apart(body, read_configuration, body)
+            call = replace(call, field_manager=incoming.query.get("fieldManager", ""))
         else:
             validates = call.field_validation != "Ignore"
             read = await apart(body, read_patch, body, patch_type, validates=validates)
-            patch, call = read.patch, replace(call, complaints=read.complaints)
-        written, is_created = await self._api.patch(call, patch_type, patch, force=incoming.flag("force"))
+        call = replace(call, complaints=read.complaints)
+        written, is_created = await self._api.patch(call, patch_type, read.patch, force=incoming.flag("force"))
         status = 201 if is_created else 200
         return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
 
@@ -217,10 +215,6 @@ def _query_options(incoming: Incoming) -> Object:
 def _with_options(incoming: Incoming, call: Call, kind: str, *, is_apply: bool | None = None) -> Call:
     dry_run, validation = incoming.write_options(kind, is_apply=is_apply)
     return replace(call, dry_run=dry_run, field_validation=validation)
-
-
-def _replace_manager(call: Call, manager: str) -> Call:
-    return replace(call, field_manager=manager)
 
 
 def _body_row(call: Call) -> Resource:

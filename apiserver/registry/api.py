@@ -11,6 +11,7 @@ from apiserver.cache_entry import Entry
 from apiserver.registry import deletion, managed, strategy
 from apiserver.registry.call import Call, DeleteOptions
 from apiserver.registry.lists import ListOptions, Page, page, reach, revision_of
+from apiserver.registry.metadata import check_name
 from apiserver.registry.patches import patched
 from apiserver.registry.registry import Registry
 from apiserver.registry.selection import selection
@@ -19,7 +20,7 @@ from apiserver.registry.watches import Watching
 from apiserver.request import Attributes
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
-from machinery.api.errors import MethodNotAllowed, NotFound
+from machinery.api.errors import MethodNotAllowed, NotFound, conflict
 from machinery.api.resource import Object
 from machinery.api.resources import BINDINGS, COMPONENT_STATUSES, JOBS
 from machinery.client.client import PatchType
@@ -143,7 +144,7 @@ class Api:
         return await self._registry.update(call, checked), False
 
     async def _apply(self, call: Call, patch: Any, *, force: bool) -> tuple[Object, bool]:
-        from apiserver.registry.apply import applied, check_apply
+        from apiserver.registry.apply import applied, check_apply, check_repeats
 
         check_apply(call, patch)
         change = applied(call, patch, self._registry.clock.now(), force=force)
@@ -152,6 +153,12 @@ class Api:
         target = call.target
         if self.cache.get(call.resource, target.namespace, target.name) is None:
             self.authorize(call.on(verb="create").attributes())
+            metadata = patch.get("metadata") or {}
+            if uid := metadata.get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(call.resource.plural, target.name, why, call.resource.group)
+            check_name(metadata, target.name)
+            check_repeats(call)
             check_escalation(call.user, call.resource, patch, None, self._rbac)
             return await self._registry.create(call, patch, is_applied=True), True
         self._check_escalation(call, patch)

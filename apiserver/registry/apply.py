@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from apiserver.registry.call import Call
 from apiserver.registry.fields import check_fields
@@ -30,39 +29,62 @@ from apiserver.registry.managed import (
     write_owners,
 )
 from apiserver.registry.merging import merged, pruned
+from apiserver.registry.metadata import check_name
+from apiserver.registry.typed import typed_errors
 from apiserver.registry.wholeset import Trie, configured
 from apiserver.rules.field_errors import required
-from machinery.api.errors import BadRequest, Cause, Conflict, invalid
+from machinery.api.errors import BadRequest, Cause, Conflict, UnknownError, invalid
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339
 
 
-def check_apply(call: Call, patch: Any) -> None:
-    """Raises BadRequest and Invalid for what can't be applied."""
+def check_apply(call: Call, patch: Object) -> None:
+    """Raises BadRequest, Invalid and UnknownError for what can't be applied."""
     resource = call.resource
-    if not isinstance(patch, dict):
-        raise BadRequest("error decoding YAML: the applied configuration is no object")
     if not call.field_manager:
         cause = required("fieldManager", "is required for apply patch")
         raise invalid("PatchOptions", "", [cause], "meta.k8s.io")
-    if patch.get("apiVersion") != resource.api_version or patch.get("kind") != resource.kind:
-        raise BadRequest(
-            f"failed to create typed patch object: {patch.get('apiVersion', '')}, Kind={patch.get('kind', '')} "
-            f"is not {resource.api_version}, Kind={resource.kind}"
-        )
-    check_fields(patch, resource, call)
-    metadata = patch.get("metadata") or {}
-    if metadata.get("managedFields"):
+    said, wanted = _kind_of(patch), f"{resource.group}/{resource.version}, Kind={resource.kind}"
+    if said != wanted:
+        raise BadRequest(f"invalid object type: {said}")
+    metadata = patch.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    if metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    if metadata.get("name", call.target.name) != call.target.name:
-        raise BadRequest(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.target.name})"
-        )
+    schema = schema_of(resource)
+    if schema is not None and (why := typed_errors(patch, schema)):
+        # Upstream has no status for it.
+        which = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}; {wanted}"
+        raise UnknownError(f"failed to create typed patch object ({which}): {why}")
+    check_fields(patch, resource, call)
+    if metadata.get("name"):
+        check_name(metadata, call.target.name)
+    if resource.namespaced and metadata.get("namespace", call.target.namespace) != call.target.namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def _kind_of(patch: Object) -> str:
+    """The kind that a configuration says to be of, as Go writes it."""
+    version, kind = (str(patch[key]) if isinstance(patch.get(key), str) else "" for key in ("apiVersion", "kind"))
+    if version.count("/") > 1:
+        return "/, Kind="
+    group, _, number = version.rpartition("/")
+    return f"{group}/{number}, Kind={kind}"
+
+
+def check_repeats(call: Call) -> None:
+    """Raises BadRequest, or warns, of keys that the configuration's text has twice; called when all else is well."""
+    if call.complaints and call.field_validation == "Strict":
+        lines = "\n  ".join(["yaml: unmarshal errors:", *call.complaints])
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {lines}")
+    for line in call.complaints if call.field_validation == "Warn" else ():
+        call.warn(line)
 
 
 def applied_owner(call: Call, patch: Object, now: datetime) -> Owners:
     """The owners of an object that an apply creates."""
-    return {applier(call): Managed(_config_fields(call, patch), rfc3339(now))}
+    fields = _config_fields(call, patch)
+    return {applier(call): Managed(fields, rfc3339(now))} if fields else {}
 
 
 def _config_fields(call: Call, patch: Object) -> Trie:
@@ -94,7 +116,9 @@ def applied(call: Call, patch: Object, now: datetime, *, force: bool) -> Callabl
         found = without_fields(others, root_union(changed, removed))
         is_same = not changed and not removed
         time = (last.time if last else "") if is_same else rfc3339(now)
-        found[manager] = Managed(fields, time)
+        if fields:
+            found[manager] = Managed(fields, time)
+        check_repeats(call)
         return _dressed(told(value, patch) if manager.name == MANAGER else value, live, patch, found)
 
     return change

@@ -199,15 +199,18 @@ def _cut(node: Trie, path: tuple[str, ...]) -> Trie | None:
 
 
 def members(trie: Trie | None, prefix: str = "") -> Iterator[str]:
-    """The paths of all members, as messages write them: `.spec.containers[name="a"].image`."""
-    for path, node in sorted(_below(trie or {}), key=lambda pair: pair[0]):
-        said = prefix + _shown(path)
-        if is_member(node):
-            yield said
-        yield from members(node, said) if node else ()
+    """The paths of all members, as messages write them: `.spec.containers[name="a"].image`.
+
+    Those of one level come before what lies below any of it.
+    """
+    below = sorted(_below(trie or {}), key=lambda pair: pair[0])
+    yield from (prefix + shown(path) for path, node in below if is_member(node))
+    for path, node in below:
+        yield from members(node, prefix + shown(path)) if node else ()
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
+    """A path element as messages write it."""
     kind, _, text = path.partition(":")
     if kind == "f":
         return f".{text}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from machinery.api.decoding import is_too_deep, may_repeat_keys, with_duplicates
+from machinery.api.decoding import compact_json, is_too_deep, may_repeat_keys, nests_too_deep, with_duplicates
 from machinery.api.errors import BadRequest
 from machinery.api.type_errors import complaints, json_kind
 from machinery.client.client import PatchType
@@ -83,3 +83,26 @@ def _complaints(body: bytes, patch: Any, patch_type: PatchType) -> list[str]:
 
 def _unlike(prefix: str, value: Any, go_type: str) -> BadRequest:
     return BadRequest(f"{prefix}json: cannot unmarshal {json_kind(value)} into Go value of type {go_type}")
+
+
+def read_configuration(body: bytes) -> PatchBody:
+    """An apply's configuration; raises BadRequest where it is none. Keys that stand twice are complained of."""
+    if (read := compact_json(body)) is not None and not is_too_deep(body, read):
+        return PatchBody(read)
+    import yaml
+
+    from machinery.api.yaml_body import explain, load
+
+    try:
+        value, lines = load(body)
+    except yaml.YAMLError as error:
+        raise BadRequest(f"error decoding YAML: error converting YAML to JSON: {explain(error)}") from error
+    if value is None:
+        return PatchBody({})
+    if not isinstance(value, dict):
+        raise _unlike(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: ", value, "map[string]interface {}"
+        )
+    if nests_too_deep(value):
+        raise BadRequest("error decoding YAML: error unmarshaling JSON: while decoding JSON: exceeded max depth")
+    return PatchBody(value, tuple(lines))

@@ -180,7 +180,7 @@ def nests_too_deep(value: Any) -> bool:
     return depth > _MAX_DEPTH
 
 
-def _compact_json(body: bytes) -> Object | None:
+def compact_json(body: bytes) -> Object | None:
     """What such a text means as YAML, too: clients apply JSON under YAML's name, and its parser is thirty times faster.
 
     None for whatever the two could read differently, repeated keys among it, and for texts not as we write them.
@@ -197,7 +197,7 @@ def _compact_json(body: bytes) -> Object | None:
 
 
 def _yaml(body: bytes, kind: Kind | None) -> tuple[Object, list[str]]:
-    if (read := _compact_json(body)) is not None and not is_too_deep(body, read):
+    if (read := compact_json(body)) is not None and not is_too_deep(body, read):
         return read, []
     import yaml
 
