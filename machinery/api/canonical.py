@@ -93,7 +93,7 @@ def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
         return _empty
     fields = message(name).fields
     writers = _Writers(fields, is_stored=not name.endswith("List") and not name.startswith(_KEPT_AS_JSON),
-                       is_strict=is_strict)  # fmt: skip
+                       is_strict=is_strict, rounds=_has_resource_lists(name))  # fmt: skip
     always = _always(name)
 
     def write(value: Any) -> Object:
@@ -129,8 +129,9 @@ _FieldWriter = tuple[type | None, Write, bool]
 class _Writers(dict[str, _FieldWriter]):
     """By field: how it is written. Compiled at the field's first use, as some messages hold themselves."""
 
-    def __init__(self, fields: Mapping[str, Field], *, is_stored: bool, is_strict: bool) -> None:
+    def __init__(self, fields: Mapping[str, Field], *, is_stored: bool, is_strict: bool, rounds: bool) -> None:
         super().__init__()
+        self._rounds = rounds
         self._fields = fields
         self._is_stored = is_stored
         self._is_strict = is_strict
@@ -142,9 +143,17 @@ class _Writers(dict[str, _FieldWriter]):
                 raise Mismatch
             return None, _nothing, True
         drops = _drops_empty(field) or (self._is_stored and field.kind in _EMPTY)
-        write = _value(field, is_strict=self._is_strict)
+        if self._rounds and field.map_value == messages.QUANTITY:
+            write = _map(_milli_quantity, lambda: "0")
+        else:
+            write = _value(field, is_strict=self._is_strict)
         made = self[key] = (_PLAIN.get(write), write, drops)
         return made
+
+
+def _has_resource_lists(name: str) -> bool:
+    """Whether the message's maps of quantities are ResourceLists, which upstream's defaults round up to thousandths."""
+    return name.startswith("k8s.io.api.") and not name.startswith("k8s.io.api.resource.")
 
 
 def _is_always(field: Field) -> bool:
@@ -291,6 +300,12 @@ def _quantity(value: Any) -> str:
     if type(value) is bool:
         raise Mismatch
     return str(quantity.of(value))
+
+
+def _milli_quantity(value: Any) -> str:
+    if type(value) is bool:
+        raise Mismatch
+    return quantity.canonical_milli(value.strip() if type(value) is str else repr(value))
 
 
 def _int_or_string(value: Any) -> int | str:

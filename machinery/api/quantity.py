@@ -113,6 +113,13 @@ def canonical(text: str) -> str:
     return str(parse(text))
 
 
+@lru_cache(maxsize=4096)
+def canonical_milli(text: str) -> str:
+    """The same of an amount that is rounded up to thousandths."""
+    amount = parse(text)
+    return str(Quantity(amount.milli * (_NANO // 1000), amount.form))
+
+
 def of(value: str | int | float) -> Quantity:
     """The quantity of a JSON value, where a bare number is allowed."""
     return parse(value if isinstance(value, str) else repr(value))

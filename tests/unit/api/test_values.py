@@ -8,8 +8,10 @@ from uuid import RFC_4122, UUID
 import pytest
 
 from machinery.api import names, quantity, timestamps
+from machinery.api.canonical import canonical
 from machinery.api.errors import BadRequest, Invalid
 from machinery.api.patch import json_patch, merge_patch
+from machinery.api.resources import PODS
 from machinery.api.selectors import from_label_selector, parse_fields, parse_labels
 
 QUANTITIES = [
@@ -22,6 +24,18 @@ QUANTITIES = [
 @pytest.mark.parametrize(("text", "written"), QUANTITIES)
 def test_a_quantity_is_written_in_canonical_form(text: str, written: str) -> None:
     assert quantity.canonical(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("0.0001", "1m"), ("3.000023m", "4m"), ("-1u", "-1m"), ("1n", "1m"), ("1000.0005", "1000001m"),
+     ("1.5Gi", "1536Mi"), ("500.000050m", "501m"), ("0", "0"), ("1e-6", "1e-3"), ("30M", "30M")],
+)  # fmt: skip
+def test_amounts_of_resources_are_thousandths(text: str, written: str) -> None:
+    assert quantity.canonical_milli(text) == written
+    pod = {"spec": {"containers": [{"resources": {"limits": {"cpu": text}}}], "overhead": {"cpu": text}}}
+    made = canonical({"kind": "Pod", "apiVersion": "v1", "metadata": {}, **pod}, PODS)["spec"]
+    assert (made["containers"][0]["resources"]["limits"], made["overhead"]) == ({"cpu": written}, {"cpu": written})
 
 
 def test_quantities_are_compared_and_added_by_amount() -> None:
