@@ -19,13 +19,17 @@ _ONCE = 'node updates may not change {} except from "" to valid'
 
 
 def default(node: Object) -> None:
-    """`podCIDR` is the first of `podCIDRs`; where they differ, the one that old clients know is meant."""
+    """`podCIDR` is the first of `podCIDRs`; where they differ, the one that old clients know is meant. All is
+    allocatable where nothing else is said."""
     spec = node.get("spec") or {}
     first, ranges = spec.get("podCIDR"), spec.get("podCIDRs") or []
     if first and ranges[:1] != [first]:
         spec["podCIDRs"] = [first]
     elif ranges and not first:
         spec["podCIDR"] = ranges[0]
+    status = node.get("status") or {}
+    if status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = dict(status["capacity"])
 
 
 def validate(node: Object) -> list[Cause]:

@@ -119,6 +119,15 @@ def test_a_node(spec: Object, expected: list[str]) -> None:
     assert on_create(NODES, {"metadata": {"name": "n"}, "spec": spec}) == expected
 
 
+def test_all_of_a_node_is_allocatable_where_nothing_else_is_said() -> None:
+    node: Object = {"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}}}
+    NODES.default(node)
+    assert node["status"] == {"capacity": {"cpu": "4"}, "allocatable": {"cpu": "4"}}
+    less: Object = {"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}, "allocatable": {"cpu": "3"}}}
+    NODES.default(less)
+    assert less["status"]["allocatable"] == {"cpu": "3"}
+
+
 def test_what_a_node_is_told_once() -> None:
     old = {"metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.0.0/24", "providerID": "a"}}
     new = {"metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.1.0/24", "providerID": "b", "externalID": "c"}}
