@@ -100,8 +100,8 @@ def _warnings(annotations: Object, spec: Object, above: str) -> Iterator[str]:
     """`above` is what stands before `spec` and `metadata` in paths: nothing for pods."""
     path = f"{above}spec"
     yield from _label_warnings(spec, path)
-    for key in _OLD_ANNOTATIONS.keys() & annotations.keys():
-        yield f"{above}metadata.annotations[{key}]: {_OLD_ANNOTATIONS[key]}"
+    if annotations:
+        yield from _annotation_warnings(annotations, above)
     if volumes := spec.get("volumes"):
         yield from _volume_warnings(volumes, f"{path}.volumes")
     if aliases := spec.get("hostAliases"):
@@ -118,6 +118,12 @@ def _warnings(annotations: Object, spec: Object, above: str) -> Iterator[str]:
     for kind in ("podAffinity", "podAntiAffinity"):
         if terms := (spec.get("affinity") or {}).get(kind):
             yield from _term_warnings(terms, f"{path}.affinity.{kind}")
+
+
+def _annotation_warnings(annotations: Object, above: str) -> Iterator[str]:
+    for key, detail in _OLD_ANNOTATIONS.items():
+        if key in annotations:
+            yield f"{above}metadata.annotations[{key}]: {detail}"
 
 
 def _label_warnings(spec: Object, path: str) -> Iterator[str]:
