@@ -29,7 +29,7 @@ def claimed(pod: Object, volume: Object, pod_dir: Path, sources: Sources, host_p
     bound = _volume_of(pod, volume, sources)
     used_as = {"volumeMounts": "Filesystem", "volumeDevices": "Block"}
     for field, mode in used_as.items():
-        if bound.volume_mode != mode and volume["name"] in _named(pod, field):
+        if bound.volume_mode != mode and volume["name"] in podspec.mounted(pod, field):
             said = f"volume {volume['name']} has volumeMode {bound.volume_mode}, but is specified in {field}"
             raise _unattached(volume, said)
     terms = bound.node_terms
@@ -97,11 +97,6 @@ def _volume_of(pod: Object, volume: Object, sources: Sources) -> PersistentVolum
         why = f'PV "{claim.volume_name}" is bound to another claim'
         raise _unprocessed(volume, namespace, name, why)
     return PersistentVolume(bound)
-
-
-def _named(pod: Object, field: str) -> set[str]:
-    """The volumes that containers name in `volumeMounts` or `volumeDevices`."""
-    return {each["name"] for container in podspec.all_containers(pod) for each in container.get(field) or ()}
 
 
 def _unprocessed(volume: Object, namespace: str, claim: str, why: str) -> MountFailed:

@@ -64,6 +64,11 @@ def all_containers(pod: Object) -> Iterator[Object]:
     yield from ephemeral_containers(pod)
 
 
+def mounted(pod: Object, field: str) -> set[str]:
+    """The volumes that containers name in `volumeMounts` or `volumeDevices`."""
+    return {each["name"] for spec in all_containers(pod) for each in spec.get(field) or ()}
+
+
 def container(pod: Object, container_name: str) -> Object | None:
     return next((found for found in all_containers(pod) if found["name"] == container_name), None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from kubelet import podspec
 from kubelet.context import PodContext
 from kubelet.podstate import PodState
-from kubelet.volumecontent import MountFailed, Sources, tokens_of
+from kubelet.volumecontent import Sources, tokens_of
 from kubelet.volumes import set_up
 from machinery.api.resource import Object
 
@@ -32,7 +32,7 @@ class PodVolumes:
         self._is_current = False
 
     async def mount(self, pod: Object, state: PodState) -> bool:
-        """Whether the volumes are there; a FailedMount event and a later try where not."""
+        """Whether the volumes are there; a FailedMount event for each that isn't, and a later try."""
         context = self._context
         renewal, now = context.tokens.next_renewal(podspec.uid(pod)), context.clock.now()
         self.look_again = renewal
@@ -49,10 +49,10 @@ class PodVolumes:
             host_ips=context.config.node_ips,
             allocatable=context.allocatable,
         )
-        try:
-            self.paths = await asyncio.to_thread(set_up, pod, self._directory, sources)
-        except MountFailed as error:
-            context.events.tell(pod, "Warning", "FailedMount", str(error))
+        self.paths, failed = await asyncio.to_thread(set_up, pod, self._directory, sources)
+        for said in failed:
+            context.events.tell(pod, "Warning", "FailedMount", said)
+        if failed:
             self.look_again = now + self._delay
             self._delay = min(self._delay * 2, _LAST_RETRY)
             return False

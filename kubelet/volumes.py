@@ -11,6 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from kubelet import podspec
 from kubelet.atomicfiles import write_atomically
 from kubelet.claimed_volumes import claimed, is_claimed
 from kubelet.podcgroup import pod_limits
@@ -38,18 +39,25 @@ _HOST_PATH_TESTS = {
 }
 
 
-def set_up(pod: Object, pod_dir: Path, sources: Sources) -> dict[str, Path]:
-    """Volume name -> host path, but for images; raises MountFailed for the first one that can't be had."""
+def set_up(pod: Object, pod_dir: Path, sources: Sources) -> tuple[dict[str, Path], list[str]]:
+    """Volume name -> host path, but for images; and what is to be told of those that can't be had (yet).
+
+    Volumes that no container uses are left alone, whatever they name.
+    """
     paths: dict[str, Path] = {}
+    failed: list[str] = []
+    used = podspec.mounted(pod, "volumeMounts") | podspec.mounted(pod, "volumeDevices")
     for volume in pod["spec"].get("volumes") or ():
-        if "image" in volume:
-            # The runtime mounts it, into each container that asks for it.
+        if "image" in volume or volume["name"] not in used:
+            # Images are mounted by the runtime, into each container that asks for them.
             continue
         try:
             paths[volume["name"]] = _set_up(pod, volume, pod_dir, sources)
+        except MountFailed as error:
+            failed.append(str(error))
         except (VolumeFailure, OSError) as error:
-            raise MountFailed.of(volume["name"], str(error)) from error
-    return paths
+            failed.append(str(MountFailed.of(volume["name"], str(error))))
+    return paths, failed
 
 
 def _set_up(pod: Object, volume: Object, pod_dir: Path, sources: Sources) -> Path:

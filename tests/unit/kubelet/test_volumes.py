@@ -12,7 +12,7 @@ import pytest
 
 from kubelet.podfiles import container_mounts
 from kubelet.subpaths import sub_path
-from kubelet.volumecontent import MountFailed, Sources, VolumeFailure, tokens_of
+from kubelet.volumecontent import Sources, VolumeFailure, tokens_of
 from kubelet.volumes import memory_volume_size, set_up, take_down
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, SECRETS
@@ -37,14 +37,22 @@ def pod_with(*volumes: Object, security: Object | None = None) -> Object:
         "spec": {
             "volumes": list(volumes),
             "securityContext": security or {},
-            "containers": [{"name": "c", "resources": {"limits": {"cpu": "1500m"}}}],
+            "containers": [
+                {
+                    "name": "c",
+                    "resources": {"limits": {"cpu": "1500m"}},
+                    "volumeMounts": [{"name": volume["name"], "mountPath": "/v"} for volume in volumes],
+                }
+            ],
         },
     }
 
 
 def put_up(folder: Path, volume: Object, known: Known | None = None, security: Object | None = None) -> Path:
     sources = Sources(known or Known(), lambda audience, seconds: f"token for {audience} {seconds}")
-    return set_up(pod_with({"name": "v", **volume}, security=security), folder, sources)["v"]
+    paths, failed = set_up(pod_with({"name": "v", **volume}, security=security), folder, sources)
+    assert failed == []
+    return paths["v"]
 
 
 def visible(folder: Path) -> dict[str, str]:
@@ -52,9 +60,25 @@ def visible(folder: Path) -> dict[str, str]:
 
 
 def failure(folder: Path, volume: Object, known: Known | None = None) -> str:
-    with pytest.raises(MountFailed) as caught:
-        put_up(folder, volume, known)
-    return str(caught.value)
+    paths, (said,) = set_up(pod_with({"name": "v", **volume}), folder, Sources(known or Known(), lambda *_: ""))
+    assert paths == {}
+    return said
+
+
+def test_a_volume_that_no_container_uses_may_lack_anything(tmp_path: Path) -> None:
+    pod = pod_with({"name": "v", "configMap": {"name": "nope"}})
+    pod["spec"]["containers"][0]["volumeMounts"] = []
+    assert set_up(pod, tmp_path, Sources(Known(), lambda *_: "")) == ({}, [])
+
+
+def test_each_volume_that_lacks_something_is_told(tmp_path: Path) -> None:
+    volumes = [{"name": "a", "configMap": {"name": "x"}}, {"name": "b", "emptyDir": {}}, {"name": "c", "nfs": {}}]
+    paths, failed = set_up(pod_with(*volumes), tmp_path, Sources(Known(), lambda *_: ""))
+    assert list(paths) == ["b"]
+    assert failed == [
+        'MountVolume.SetUp failed for volume "a" : configmap "x" not found',
+        'MountVolume.SetUp failed for volume "c" : no volume plugin matched: nfs',
+    ]
 
 
 def test_a_config_map_becomes_files(tmp_path: Path) -> None:
