@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,54 +18,70 @@ from kubelet.volumes import take_down
 from machinery.api.resource import Object
 from machinery.linux import cgroup
 
+_LEAST_GRACE = 2
+"""Seconds that are left to a container whose grace its hook or others have used up."""
+
 
 async def stop_containers(
     context: PodContext, pod: Object | None, state: PodState, grace_seconds: int, told: set[str]
 ) -> None:
-    """Returns when none runs: the main ones first, then sidecars, the last declared first. `told`: Killing is said."""
+    """Returns when none runs: the main ones first, then sidecars, the last declared first. `told`: Killing is said.
+
+    Each runs its preStop at once, and waits then for those before it, as long as its grace lasts.
+    """
     sidecars = [spec["name"] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)] if pod else []
-    main = [container for container in state.running if container.name not in sidecars]
-    clock = context.clock
-    began = clock.monotonic()
-    await _stop(context, pod, state, main, grace_seconds, told)
-    for name in reversed(sidecars):
-        left = max(grace_seconds - int(clock.monotonic() - began), 1)
-        await _stop(context, pod, state, [c for c in state.running if c.name == name], left, told)
+    turns = {name: turn for turn, name in enumerate(reversed(sidecars), start=1)}
+    ends = {container.id: asyncio.Event() for container in state.running}
 
+    async def stop(container: ContainerState, turn: int) -> None:
+        before = [ends[each.id] for each in state.running if turns.get(each.name, 0) < turn]
+        await stop_container(context, pod, state, container, grace_seconds, before)
+        ends[container.id].set()
 
-async def _stop(
-    context: PodContext,
-    pod: Object | None,
-    state: PodState,
-    containers: Sequence[ContainerState],
-    grace_seconds: int,
-    told: set[str],
-) -> None:
     async with asyncio.TaskGroup() as group:
-        for container in containers:
+        for container in state.running:
             if pod is not None and container.id not in told:
                 told.add(container.id)
                 said = f"Stopping container {container.name}"
                 context.events.tell(pod, "Normal", "Killing", said, container=container.name)
-            group.create_task(stop_container(context, pod, state, container, grace_seconds))
+            group.create_task(stop(container, turns.get(container.name, 0)))
 
 
 async def stop_container(
-    context: PodContext, pod: Object | None, state: PodState, container: ContainerState, grace_seconds: int
+    context: PodContext,
+    pod: Object | None,
+    state: PodState,
+    container: ContainerState,
+    grace_seconds: int,
+    before: Sequence[asyncio.Event] = (),
 ) -> None:
-    """preStop within the grace period, then the runtime's stop with what is left of it."""
+    """preStop within the grace period, the ends of those before it, then the runtime's stop with what is left."""
+    began = context.clock.monotonic()
+    hook = await _before_stop(context, pod, state, container, grace_seconds)
+    if before:
+        left = grace_seconds - (context.clock.monotonic() - began)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                for end in before:
+                    await end.wait()
+    left = grace_seconds - int(context.clock.monotonic() - began)
+    await context.cri.stop_container(container.id, max(left, _LEAST_GRACE) if hook or before else grace_seconds)
+
+
+async def _before_stop(
+    context: PodContext, pod: Object | None, state: PodState, container: ContainerState, seconds: int
+) -> bool:
+    """Whether the container has a preStop; returns when it is done."""
     spec = podspec.container(pod, container.name) if pod else None
     hook = ((spec or {}).get("lifecycle") or {}).get("preStop")
-    left = grace_seconds
-    if hook and pod is not None:
-        began = context.clock.monotonic()
-        ip = state.sandbox.ips[0] if state.sandbox and state.sandbox.ips else ""
-        try:
-            await run_hook(context.cri, pod, hook, container, ip, grace_seconds)
-        except HookFailed:
-            context.events.tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", container=container.name)
-        left = max(grace_seconds - int(context.clock.monotonic() - began), 2)
-    await context.cri.stop_container(container.id, left)
+    if not hook or pod is None:
+        return False
+    ip = state.sandbox.ips[0] if state.sandbox and state.sandbox.ips else ""
+    try:
+        await run_hook(context.cri, pod, hook, container, ip, seconds)
+    except HookFailed:
+        context.events.tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", container=container.name)
+    return True
 
 
 async def stop_sandboxes(context: PodContext, state: PodState) -> None:
