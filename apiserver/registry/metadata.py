@@ -73,7 +73,7 @@ def check_unstored(metadata: Object) -> None:
 
 def fill_on_create(metadata: Object, now: datetime) -> None:
     """The system's fields; what a client may not set is taken away."""
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"):
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
         metadata.pop(field, None)
     metadata["uid"] = names.uid()
     metadata["creationTimestamp"] = rfc3339(now)
@@ -81,7 +81,10 @@ def fill_on_create(metadata: Object, now: datetime) -> None:
 
 def validate(metadata: Object, resource: Resource) -> list[Cause]:
     """All that is wrong with a new object's metadata."""
-    return [*_validate_names(metadata, resource), *_validate_common(metadata, resource)]
+    causes = [*_validate_names(metadata, resource)]
+    if (generation := metadata.get("generation") or 0) < 0:
+        causes.append(invalid_value("metadata.generation", generation, "must be greater than or equal to 0"))
+    return [*causes, *_validate_common(metadata, resource)]
 
 
 def _validate_common(metadata: Object, resource: Resource) -> Iterator[Cause]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from apiserver.kinds.rules import Rules, rules_for
@@ -33,6 +35,8 @@ QUALIFIED = (
         ({"generateName": 'a"'}, [f'generateName: Invalid value: "a\\"": {SUBDOMAIN}']),
         ({"name": ""}, ["name: Required value: name or generateName is required"]),
         ({"namespace": ""}, ["namespace: Required value"]),
+        ({"generation": 7}, []),
+        ({"generation": -1}, ["generation: Invalid value: -1: must be greater than or equal to 0"]),
         ({"labels": {"-": "b"}, "annotations": {"C/": ""}},
          [f'labels: Invalid value: "-": name part {QUALIFIED}',
           'annotations: Invalid value: "C/": name part must be non-empty',
@@ -56,6 +60,14 @@ QUALIFIED = (
 def test_new_metadata(fields: Object, errors: list[str]) -> None:
     found = metadata.validate({"name": "x", "namespace": "n", **fields}, CONFIG_MAPS)
     assert lines(found) == [f"metadata.{error}" for error in errors]
+
+
+def test_a_generation_that_nobody_counts_is_the_clients() -> None:
+    counted = BY_PATH[("apps", "v1", "deployments")]
+    for resource, generation in ((CONFIG_MAPS, 7), (counted, 1)):
+        made: Object = {"metadata": {"name": "x", "generation": 7}}
+        strategy.fill_new(made, resource, datetime(2026, 1, 2, tzinfo=UTC))
+        assert made["metadata"]["generation"] == generation
 
 
 @pytest.mark.parametrize(
