@@ -12,6 +12,8 @@ from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
+_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+
 
 def default(endpoints: Object) -> None:
     for subset in endpoints.get("subsets") or []:
@@ -71,6 +73,9 @@ def _update_errors(new: Object, old: Object) -> list[Cause]:
 
 
 def _warnings(endpoints: Object) -> list[str]:
+    """Nothing of what its controller writes."""
+    if (endpoints["metadata"].get("labels") or {}).get(_MANAGED_BY) == "endpoint-controller":
+        return []
     return [said for path, address in _each_address(endpoints) for said in ip_warnings(address["ip"], f"{path}.ip")]
 
 

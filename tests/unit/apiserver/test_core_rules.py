@@ -219,6 +219,8 @@ def test_endpoints() -> None:
         'subsets[0].addresses[0].ip: non-standard IP address "010.0.0.1" will be considered invalid in a future'
         ' Kubernetes release: use "10.0.0.1"'
     ]
+    of_controller = {"labels": {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}}
+    assert ENDPOINTS.warnings({**old, "metadata": of_controller}) == []
 
 
 def test_an_endpoint_slice() -> None:
