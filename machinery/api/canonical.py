@@ -15,7 +15,7 @@ from machinery.api import messages, quantity
 from machinery.api.errors import BadRequest
 from machinery.api.messages import Field, message, resource_message
 from machinery.api.resource import Object, Resource
-from machinery.api.timestamps import parse_time, rfc3339, rfc3339_micro
+from machinery.api.timestamps import parse_micro_time, parse_time, rfc3339, rfc3339_micro
 
 Write = Callable[[Any], Any]
 """Gives the canonical value; None stands for null or nothing."""
@@ -320,7 +320,7 @@ def _time(value: Any) -> str:
 
 
 def _micro_time(value: Any) -> str:
-    return rfc3339_micro(parse_time(_string(value)))
+    return rfc3339_micro(parse_micro_time(_string(value)))
 
 
 def _nothing(value: Any) -> None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import floor
+
+from machinery.api import go_time
 
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$",
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
+_MICRO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)", re.ASCII)
+_LONGEST = len("2026-01-02T03:04:05.123456789+01:00")
 
 
 def rfc3339(moment: datetime) -> str:
     """`2026-01-02T03:04:05Z`: what metav1.Time writes; fractions are cut."""
-    return f"{moment.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
+    return _written(floor(moment.timestamp()))
+
+
+@lru_cache(maxsize=64)
+def _written(second: int) -> str:
+    # All that happens within a second is stamped alike.
+    return f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
@@ -21,16 +33,28 @@ def rfc3339_micro(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
-@lru_cache(maxsize=1024)
 def parse_time(text: str) -> datetime:
-    """The moment in UTC; raises ValueError on anything but RFC 3339."""
-    match = _RFC3339.match(text)
+    """The moment in UTC; raises ValueError, in Go's words, on anything but RFC 3339."""
+    return _known(text) if len(text) <= _LONGEST else go_time.parse(text)
+
+
+@lru_cache(maxsize=1024)
+def _known(text: str) -> datetime:
+    match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"')
+        return go_time.parse(text)
     day, clock, fraction, zone = match.groups()
     micros = (fraction or "").ljust(6, "0")[:6]
     offset = "+00:00" if zone == "Z" else zone
-    return datetime.fromisoformat(f"{day}T{clock}.{micros}{offset}").astimezone(UTC)
+    try:
+        return datetime.fromisoformat(f"{day}T{clock}.{micros}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return go_time.parse(text)
+
+
+def parse_micro_time(text: str) -> datetime:
+    """As `parse_time`, of a MicroTime: six digits after the second, no more and no less."""
+    return parse_time(text) if _MICRO.fullmatch(text) else go_time.parse(text, go_time.RFC3339_MICRO)
 
 
 def age(moment: datetime, now: datetime) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from machinery.api import messages, quantity
 from machinery.api.go_types import is_string_type, string_type
 from machinery.api.messages import Field, Message, message
-from machinery.api.timestamps import parse_time
+from machinery.api.timestamps import parse_micro_time, parse_time
 
 _GO_TYPES = {"double": "float64", "bytes": "[]uint8"}
 _MOST_STRICT = 100
@@ -176,8 +176,10 @@ def _malformed(value: Any, kind: str) -> str:
         if kind == messages.QUANTITY:
             text = value if isinstance(value, str) else _json_text(value)
             quantity.parse(text.strip())
-        elif kind in (messages.TIME, messages.MICRO_TIME):
+        elif kind == messages.TIME:
             parse_time(value)
+        elif kind == messages.MICRO_TIME:
+            parse_micro_time(value)
         elif kind == "bytes":
             base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
     except binascii.Error:

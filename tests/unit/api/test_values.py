@@ -68,6 +68,63 @@ def test_times_round_trip() -> None:
     assert timestamps.rfc3339(timestamps.parse_time("2026-01-02T03:04:05+01:00")) == "2026-01-02T02:04:05Z"
 
 
+_LAYOUT = '"2006-01-02T15:04:05Z07:00"'
+_MICRO_LAYOUT = '"2006-01-02T15:04:05.000000Z07:00"'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", f' as {_LAYOUT}: cannot parse "" as "2006"'),
+     ("x", f' as {_LAYOUT}: cannot parse "x" as "2006"'),
+     ("2026/01/02", f' as {_LAYOUT}: cannot parse "/01/02" as "-"'),
+     ("2026-1-02T03:04:05Z", f' as {_LAYOUT}: cannot parse "1-02T03:04:05Z" as "01"'),
+     ("2026-01-02 03:04:05Z", f' as {_LAYOUT}: cannot parse " 03:04:05Z" as "T"'),
+     ("2026-01-02T03:04:05", f' as {_LAYOUT}: cannot parse "" as "Z07:00"'),
+     ("2026-01-02T03:04:05.Z", f' as {_LAYOUT}: cannot parse ".Z" as "Z07:00"'),
+     ("2026-01-02T03:04:05+0100", f' as {_LAYOUT}: cannot parse "+0100" as "Z07:00"'),
+     ("2026-01-02T03:04:05Z\n", ': extra text: "\n"'),
+     ("2026-13-02T03:04:05Z", ": month out of range"),
+     ("2026-02-30T03:04:05Z", ": day out of range"),
+     ("2026-01-02T24:04:05Z", ": hour out of range"),
+     ("2026-01-02T03:60:05Z", ": minute out of range"),
+     ("2026-01-02T03:04:60Z", ": second out of range"),
+     ("2026-01-02T03:04:05+25:00", ": time zone offset hour out of range"),
+     ("0001-01-01T00:00:00+14:00", ": year out of range")],
+)  # fmt: skip
+def test_what_is_no_time_is_refused_in_gos_words(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match="parsing time") as raised:
+        timestamps.parse_time(text)
+    assert str(raised.value) == f'parsing time "{text}"{said}'
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("2026-01-02T3:04:05Z", "2026-01-02T03:04:05.000000Z"),
+     ("2026-01-02T03:04:05,5Z", "2026-01-02T03:04:05.500000Z"),
+     ("2026-01-02T03:04:05.1234567890123Z", "2026-01-02T03:04:05.123456Z"),
+     ("2026-01-02T00:30:00+24:00", "2026-01-01T00:30:00.000000Z"),
+     ("2026-01-02T00:30:00-00:60", "2026-01-02T01:30:00.000000Z")],
+)  # fmt: skip
+def test_times_that_go_reads_are_read(text: str, written: str) -> None:
+    assert timestamps.rfc3339_micro(timestamps.parse_time(text)) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [("2026-01-02T03:04:05Z", "Z"), ("2026-01-02T03:04:05.123Z", ".123Z"), ("2026-01-02T03:04:05.12345xZ", ".12345xZ")],
+)
+def test_a_micro_time_has_six_digits_after_the_second(text: str, rest: str) -> None:
+    with pytest.raises(ValueError, match="parsing time") as raised:
+        timestamps.parse_micro_time(text)
+    assert str(raised.value) == f'parsing time "{text}" as {_MICRO_LAYOUT}: cannot parse "{rest}" as ".000000"'
+    assert timestamps.parse_micro_time("2026-01-02T03:04:05.000007+01:00").microsecond == 7
+
+
+def test_complaints_of_a_name_are_the_callers_to_change() -> None:
+    names.config_key("..").append("more")
+    assert names.config_key("..") == ["must not be '..'"]
+
+
 def test_uids_are_random_uuids() -> None:
     made = [UUID(names.uid()) for _ in range(1000)]
     assert {(each.version, each.variant) for each in made} == {(4, RFC_4122)}
