@@ -32,7 +32,6 @@ __all__ = ["Struct", "field", "replace"]
 
 def replace(value: T, /, **changes: object) -> T:
     """A copy of the Struct or dataclass with other values in these fields."""
-    if dataclasses.is_dataclass(value):
-        return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    made: T = value.__replace__(**changes)  # type: ignore[attr-defined]
+    copy = getattr(value, "__replace__", None)
+    made: T = copy(**changes) if copy is not None else dataclasses.replace(value, **changes)  # type: ignore[type-var]
     return made

@@ -11,6 +11,7 @@ from apiserver.request import ANONYMOUS, Attributes, User
 from machinery.api.errors import InternalError
 from machinery.structs import Struct, field
 
+_PREFIX = "impersonate-"
 _EXTRA = "impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
 
@@ -44,12 +45,11 @@ def impersonated(headers: Iterable[tuple[str, str]], user: User, rbac: Rbac) -> 
 
 
 def _asked(headers: Iterable[tuple[str, str]]) -> _Asked | None:
-    asked, is_asked = _Asked(), False
-    for name, value in headers:
-        lowered = name.lower()
-        if not lowered.startswith("impersonate-"):
-            continue
-        is_asked = True
+    said = [(name.lower(), value) for name, value in headers if name[: len(_PREFIX)].lower() == _PREFIX]
+    if not said:
+        return None
+    asked = _Asked()
+    for lowered, value in said:
         if lowered == "impersonate-user":
             asked.user = value
         elif lowered == "impersonate-uid":
@@ -58,7 +58,7 @@ def _asked(headers: Iterable[tuple[str, str]]) -> _Asked | None:
             asked.groups.append(value)
         elif lowered.startswith(_EXTRA):
             asked.extra.setdefault(unquote(lowered.removeprefix(_EXTRA)), []).append(value)
-    return asked if is_asked else None
+    return asked
 
 
 def _needed(asked: _Asked, account: tuple[str, str] | None, user: User) -> Iterable[Attributes]:

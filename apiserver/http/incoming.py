@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -22,6 +21,7 @@ BODY_SECONDS = 60.0
 _LARGE_BODY = 128 * 1024
 _LONGEST_MANAGER = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_NO_QUERY: Mapping[str, str] = {}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,20 +33,14 @@ class Incoming:
     def __init__(self, raw: web.BaseRequest) -> None:
         self.raw = raw
         self.method = raw.method
-        self.path, _, self._query = raw.raw_path.partition("?")
+        self.path, _, query = raw.raw_path.partition("?")
+        self.pairs = parse_qsl(query, keep_blank_values=True, errors="replace") if query else []
+        self.query: Mapping[str, str] = dict(reversed(self.pairs)) if query else _NO_QUERY
+        """The first value of each parameter."""
 
-    @cached_property
+    @property
     def plain_path(self) -> str:
         return unquote(self.path)
-
-    @cached_property
-    def pairs(self) -> list[tuple[str, str]]:
-        return parse_qsl(self._query, keep_blank_values=True, errors="replace")
-
-    @cached_property
-    def query(self) -> Mapping[str, str]:
-        """The first value of each parameter."""
-        return dict(reversed(self.pairs))
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -131,6 +125,8 @@ class Incoming:
 
         `is_apply` is None where it is no patch at all.
         """
+        if not self.query and not is_apply:
+            return False, "Warn"
         causes = []
         manager = self.query.get("fieldManager", "")
         if is_apply and not manager:

@@ -75,7 +75,9 @@ class ResourcePath(Struct, frozen=True):
 
 def resource_path(path: str) -> ResourcePath | None:
     """None for a path outside of the API's groups and versions, or of a whole version (that is discovery)."""
-    parts = [unquote(part) for part in path.split("/")[1:]]
+    parts = path.split("/")[1:]
+    if "%" in path:
+        parts = [unquote(part) for part in parts]
     if parts and parts[-1] == "":
         parts.pop()
     match parts:

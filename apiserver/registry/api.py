@@ -141,7 +141,7 @@ class Api:
             self._check_escalation(call, wanted)
             return wanted
 
-        return await self._registry.update(call, checked), False
+        return await self._registry.update(call, checked, is_fresh=True), False
 
     async def _apply(self, call: Call, patch: Any, *, force: bool) -> tuple[Object, bool]:
         from apiserver.registry.apply import applied, check_apply, check_repeats

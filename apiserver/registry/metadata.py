@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -92,7 +92,8 @@ def _validate_common(metadata: Object, resource: Resource) -> Iterator[Cause]:
         yield from label_errors(dict(sorted(labels.items())), "metadata.labels")
     if annotations := metadata.get("annotations"):
         yield from annotations_errors(dict(sorted(annotations.items())), "metadata.annotations")
-    yield from _validate_owners(metadata)
+    if owners := metadata.get("ownerReferences"):
+        yield from _validate_owners(owners)
     if finalizers := metadata.get("finalizers"):
         yield from _validate_finalizers(finalizers, resource)
 
@@ -118,9 +119,8 @@ def _validate_names(metadata: Object, resource: Resource) -> Iterator[Cause]:
         yield required("metadata.namespace")
 
 
-def _validate_owners(metadata: Object) -> Iterator[Cause]:
+def _validate_owners(owners: Sequence[Object]) -> Iterator[Cause]:
     path, controller = "metadata.ownerReferences", ""
-    owners = metadata.get("ownerReferences") or ()
     for owner in owners:
         version, kind, name = owner.get("apiVersion") or "", owner.get("kind") or "", owner.get("name") or ""
         if not version.rpartition("/")[2] or version.count("/") > 1:

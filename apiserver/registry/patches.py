@@ -10,15 +10,17 @@ import orjson
 from apiserver.registry.call import Call
 from apiserver.registry.metadata import check_name
 from apiserver.rules.field_errors import invalid_value
+from machinery.api.canonical import canonical, sound
 from machinery.api.decoding import field_errors, strict_message, unlike
 from machinery.api.errors import BadRequest, Invalid, UnsupportedMediaType, invalid
+from machinery.api.messages import resource_message
 from machinery.api.patch import json_patch, merge_patch
 from machinery.api.resource import Object, Resource
 from machinery.client.client import PatchType
 
 
 def patched(call: Call, patch_type: PatchType, patch: Any, resource: Resource) -> Callable[[Object], Object]:
-    """The change that the patch asks for, checked as a request's body would be."""
+    """The change that the patch asks for, checked as a request's body would be; canonical, and new each time."""
 
     def change(current: Object) -> Object:
         wanted = _apply(current, patch_type, patch, resource)
@@ -26,7 +28,7 @@ def patched(call: Call, patch_type: PatchType, patch: Any, resource: Resource) -
             wanted = {**wanted, "metadata": {}}
         if patch_type != PatchType.STRATEGIC:
             _check_kind(wanted, resource)
-        _check_fields(call, patch_type, patch, wanted, resource)
+        wanted = _checked(call, patch_type, patch, wanted, resource)
         if wanted["metadata"].get("resourceVersion") == current["metadata"]["resourceVersion"]:
             # The patch did not ask for a version, it only left the current one in its place.
             kept = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
@@ -62,9 +64,11 @@ def _check_kind(wanted: Object, resource: Resource) -> None:
         raise _refused(_text(wanted), why)
 
 
-def _check_fields(call: Call, patch_type: PatchType, patch: Any, wanted: Object, resource: Resource) -> None:
-    """Raises Invalid for wrong types always, for unknown and duplicate fields where validation is Strict."""
-    unknown, types = field_errors(wanted, resource)
+def _checked(call: Call, patch_type: PatchType, patch: Any, wanted: Object, resource: Resource) -> Object:
+    """The object, canonical; raises Invalid for wrong types always, for unknown and duplicate fields if Strict."""
+    name = resource_message(resource)
+    made = sound(wanted, name) if name is not None else None
+    unknown, types = field_errors(wanted, resource) if made is None else ([], [])
     if types:
         if patch_type == PatchType.STRATEGIC:
             from machinery.api.type_errors import as_restored
@@ -76,6 +80,7 @@ def _check_fields(call: Call, patch_type: PatchType, patch: Any, wanted: Object,
         raise _refused(_shown(patch_type, patch, wanted), strict_message(found))
     for each in found if call.field_validation == "Warn" else ():
         call.warn(each)
+    return made if made is not None else canonical(wanted, resource)
 
 
 def _shown(patch_type: PatchType, patch: Any, wanted: Object) -> str:

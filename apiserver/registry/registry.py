@@ -143,7 +143,10 @@ class Registry:
         meta.check_name(obj.get("metadata") or {}, target.name)
         if self._cache.get(resource, target.namespace, target.name) is None and not self.set_aside(call):
             return await self._create_by_update(call, obj)
-        return await self.update(call, lambda current: obj), False
+        # Decided anew on a newer one it would have to be as it came.
+        is_decided_once = bool((obj.get("metadata") or {}).get("resourceVersion"))
+        is_fresh = call.is_canonical and is_decided_once
+        return await self.update(call, lambda current: obj, is_fresh=is_fresh), False
 
     async def _create_by_update(self, call: Call, obj: Object) -> tuple[Object, bool]:
         resource, metadata = call.resource, obj["metadata"]
@@ -156,13 +159,21 @@ class Registry:
         return await self.create(call, obj), True
 
     async def update(
-        self, call: Call, change: Change, *, part: Part = "spec", is_tracked: bool = True, is_ours: bool = False
+        self,
+        call: Call,
+        change: Change,
+        *,
+        part: Part = "spec",
+        is_tracked: bool = True,
+        is_fresh: bool = False,
+        is_ours: bool = False,
     ) -> Object:
         """Changes the object until nobody was faster; the written object in the call's version.
 
         A resourceVersion in what `change` returns, or a uid, must be the current one. Where `change` has written
-        managedFields itself, or nobody manages what it does, `is_tracked` is false. `is_ours`: what it returns is
-        canonical and defaulted, as the object that it was given is; of that it may keep parts.
+        managedFields itself, or nobody manages what it does, `is_tracked` is false. `is_fresh`: what it returns is
+        canonical and shares nothing with anything. `is_ours`: it is canonical and defaulted, as the object that it
+        was given is; of that it may keep parts.
         """
         resource, row = call.resource, stored_resource(call.resource)
         for _ in range(_ATTEMPTS):
@@ -170,7 +181,10 @@ class Registry:
             old = entry.object
             wanted = change(from_stored(old, resource))
             is_pinned = self._check_version(call, wanted, entry, resource)
-            new = wanted if is_ours else strategy.received(wanted, resource, call.target.namespace)
+            new = (
+                wanted if is_ours
+                else strategy.received(wanted, resource, call.target.namespace, is_canonical=is_fresh)
+            )  # fmt: skip
             _tell_of_repeated_owners(call, new["metadata"])
             if is_tracked:
                 managed.track_update(new, from_stored(old, resource), call, self._clock.now())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -52,6 +53,23 @@ _CONFIG_KEY_WORDS = "a valid config key must consist of alphanumeric characters,
 _PORT_WORDS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
 
 
+Judge = Callable[[str], list[str]]
+
+_LONGEST = 253 + 1 + 63
+"""Of any sound name: that of a label with its domain."""
+
+
+def _remembered(judge: Judge) -> Judge:
+    """The same names come again and again; what is longer than any sound one is not worth the memory."""
+    known = lru_cache(maxsize=2048)(lambda name: tuple(judge(name)))
+
+    @wraps(judge)
+    def judged(name: str) -> list[str]:
+        return [*known(name)] if len(name) <= _LONGEST else judge(name)
+
+    return judged
+
+
 # Of its own, as tests seed the shared one. Asking the kernel for each would let go of the interpreter's lock.
 _random = random.Random()
 
@@ -78,6 +96,7 @@ def extended(prefix: str) -> str:
     return f"{prefix[:-2]}a" if prefix.endswith("-") and len(prefix) > 1 else prefix
 
 
+@_remembered
 def dns_label(name: str) -> list[str]:
     complaints = [too_long(63)] if _size(name) > 63 else []
     if not _matches(_LABEL, name):
@@ -87,6 +106,7 @@ def dns_label(name: str) -> list[str]:
     return complaints
 
 
+@_remembered
 def dns_subdomain(name: str) -> list[str]:
     return _check(name, 253, _SUBDOMAIN, _SUBDOMAIN_WORDS, "example.com")
 
@@ -101,14 +121,17 @@ def http_header_name(name: str) -> list[str]:
     return _check(name, None, "[-A-Za-z0-9]+", words, "X-Header-Name")
 
 
+@_remembered
 def dns1035_label(name: str) -> list[str]:
     return _check(name, 63, _LABEL_1035, _LABEL_1035_WORDS, "my-name", "abc-123")
 
 
+@_remembered
 def label_value(value: str) -> list[str]:
     return _check(value, 63, _VALUE, _VALUE_WORDS, "MyValue", "my_value", "12345", unit="bytes")
 
 
+@_remembered
 def qualified_name(name: str) -> list[str]:
     """Keys of labels and annotations, taints, resources: `name` or `domain/name`."""
     parts = name.split("/")
@@ -140,12 +163,14 @@ def path_segment(name: str) -> list[str]:
     return [f"may not contain '{part}'" for part in ("/", "%") if part in name]
 
 
+@_remembered
 def config_key(name: str) -> list[str]:
     """Keys of ConfigMaps and Secrets."""
     complaints = _check(name, 253, _CONFIG_KEY, _CONFIG_KEY_WORDS, "key.name", "KEY_NAME", "key-name")
     return complaints + _no_dots(name)
 
 
+@_remembered
 def environment_variable_name(name: str) -> list[str]:
     """Names of environment variables: printable ASCII without `=` since relaxed validation."""
     if not name:
@@ -160,6 +185,7 @@ def c_identifier(name: str) -> list[str]:
     return _check(name, None, _C_IDENTIFIER, words + " characters or '_'", "my_name", "MY_NAME", "MyName")
 
 
+@_remembered
 def port_name(name: str) -> list[str]:
     """IANA_SVC_NAME: container ports and named target ports."""
     if _matches(_PORT, name):
@@ -212,9 +238,8 @@ def _check(
     return complaints
 
 
-@lru_cache(maxsize=8192)
 def _matches(pattern: str, value: str) -> bool:
-    # fullmatch, as `$` would let a final newline pass. The same names come again and again.
+    # fullmatch, as `$` would let a final newline pass.
     return re.fullmatch(pattern, value) is not None
 
 
