@@ -12,6 +12,12 @@ _STEP = 1.0
 """Seconds; what NTP corrects in one step is less."""
 
 
+class Settable(Protocol):
+    """An `asyncio.Event`, or whoever wants to hear what one would be told."""
+
+    def set(self) -> None: ...
+
+
 class Clock(Protocol):
     def now(self) -> datetime:
         """The wall clock, in UTC."""
@@ -24,7 +30,7 @@ class Clock(Protocol):
     def awake_since(self) -> datetime:
         """The moment of `now` from which on it has been told without a jump."""
 
-    def wake_on_jump(self, event: asyncio.Event) -> None:
+    def wake_on_jump(self, event: Settable) -> None:
         """Sets the event whenever `monotonic` has gone on at once, for whoever waits until a moment of it."""
 
 
@@ -38,7 +44,7 @@ class SystemClock:
         self._ahead = 0.0
         self._offset = _offset()
         self._awake_since = datetime.now(UTC)
-        self._waiting: WeakSet[asyncio.Event] = WeakSet()
+        self._waiting: WeakSet[Settable] = WeakSet()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -61,7 +67,7 @@ class SystemClock:
     def awake_since(self) -> datetime:
         return self._awake_since
 
-    def wake_on_jump(self, event: asyncio.Event) -> None:
+    def wake_on_jump(self, event: Settable) -> None:
         self._waiting.add(event)
 
     def catch_up(self, offset: float | None = None) -> float:

@@ -73,6 +73,30 @@ def test_the_earlier_of_two_delays_stands_and_wakes_a_waiter() -> None:
     assert round(run(body())) == 5
 
 
+def test_a_key_wakes_one_worker_and_another_where_that_one_ends() -> None:
+    async def body() -> None:
+        queue, worked = a_queue(), list[tuple[int, str]]()
+
+        async def work(number: int) -> None:
+            worked.append((number, await queue.get()))
+
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(work(number)) for number in range(3)]
+            await asyncio.sleep(0)
+            queue.add("a")
+            workers[0].cancel()
+            await asyncio.sleep(1)
+            assert worked == [(1, "a")]
+            queue.add_after("b", 5)
+            workers[2].cancel()
+            await asyncio.sleep(0)
+            group.create_task(work(3))
+        assert worked == [(1, "a"), (3, "b")]
+        assert round(now()) == 6
+
+    run(body())
+
+
 def test_two_workers_never_hold_the_same_key() -> None:
     async def body() -> None:
         queue, held, worked = a_queue(), set(), []
