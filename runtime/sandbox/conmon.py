@@ -159,7 +159,8 @@ class Conmon:
 
     async def execute(self, container_id: str, command: Sequence[str], seconds: int) -> Output:
         """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never), it killed."""
-        pid_file = self._config.bundles / container_id / f"exec-{uuid.uuid4().hex}"
+        exec_id = uuid.uuid4().hex + uuid.uuid4().hex
+        pid_file = self._config.bundles / container_id / f"exec-{exec_id}"
         try:
             done = await self.runc("exec", "--pid-file", str(pid_file), container_id, *command, seconds=seconds)
         except (TimeoutError, asyncio.CancelledError):
@@ -172,7 +173,7 @@ class Conmon:
         if done.status and not started:
             words = runc_message(done.stderr.decode(errors="replace"))
             raise Unknown(
-                f"failed to exec in container: failed to start exec: OCI runtime exec failed: {words}: unknown"
+                f'failed to exec in container: failed to start exec "{exec_id}": OCI runtime exec failed: {words}: unknown'
             )
         return done
 
