@@ -172,9 +172,8 @@ class Conmon:
             pid_file.unlink(missing_ok=True)
         if done.status and not started:
             words = runc_message(done.stderr.decode(errors="replace"))
-            raise Unknown(
-                f'failed to exec in container: failed to start exec "{exec_id}": OCI runtime exec failed: {words}: unknown'
-            )
+            about = f'failed to exec in container: failed to start exec "{exec_id}"'
+            raise Unknown(f"{about}: OCI runtime exec failed: {words}: unknown")
         return done
 
     async def state(self, container_id: str) -> str:
