@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.kinds.rules import Rules
-from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, set_errors
+from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, pool_name_errors, set_errors
 from apiserver.rules.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
 from apiserver.rules.immutability import immutable
 from apiserver.rules.pods.placement_rules import node_selector_errors
@@ -15,7 +15,7 @@ from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS, _MOST_ATTRIBUTES = 128, 64, 8, 32
-_LONGEST_VALUE, _LONGEST_POOL = 64, 253
+_LONGEST_VALUE = 64
 _ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _FIXED = immutable("spec.pool.name", "spec.driver", "spec.nodeName")
 
@@ -36,12 +36,7 @@ def _errors(resource_slice: Object) -> list[Cause]:
 
 def _pool_errors(pool: Object) -> Iterator[Cause]:
     name, count, generation = pool.get("name") or "", pool.get("resourceSliceCount") or 0, pool.get("generation") or 0
-    if not name:
-        yield required("spec.pool.name")
-    if len(name) > _LONGEST_POOL:
-        yield too_long("spec.pool.name", _LONGEST_POOL)
-    for part in name.split("/") if name else ():
-        yield from all_of("spec.pool.name", part, names.dns_subdomain(part))
+    yield from pool_name_errors(name, "spec.pool.name")
     if count <= 0:
         yield invalid_value("spec.pool.resourceSliceCount", count, "must be greater than zero")
     if generation < 0:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
+
 from apiserver.rules.defaulting import default_values
 from apiserver.rules.field_errors import (
     all_of,
@@ -25,6 +27,7 @@ from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _MOST, _MOST_ALTERNATIVES, _LONGEST_ID, _LONGEST_EXPRESSION = 32, 8, 32, 10 << 10
+_LONGEST_POOL, _MOST_PARAMETERS = 253, 10 << 10
 _MODES = ("All", "ExactCount")
 EFFECTS = ("NoExecute", "NoSchedule", "None")
 _ONE_KIND = "exactly one of `exactly` or `firstAvailable` is required"
@@ -59,7 +62,7 @@ def claim_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
         return
     for index, configuration in enumerate(configurations):
         where = f"{path}.config[{index}]"
-        yield from _reference_errors(configuration.get("requests"), f"{where}.requests", known)
+        yield from reference_errors(configuration.get("requests"), f"{where}.requests", known)
         yield from configuration_errors(configuration, where)
 
 
@@ -162,7 +165,7 @@ def selectors_errors(selectors: list[Object] | None, path: str) -> Iterator[Caus
 
 
 def _constraint_errors(constraint: Object, path: str, known: set[str]) -> Iterator[Cause]:
-    yield from _reference_errors(constraint.get("requests"), f"{path}.requests", known)
+    yield from reference_errors(constraint.get("requests"), f"{path}.requests", known)
     for field in ("matchAttribute", "distinctAttribute"):
         if (name := constraint.get(field)) is not None:
             yield from attribute_name_errors(name, f"{path}.{field}")
@@ -173,15 +176,26 @@ def _constraint_errors(constraint: Object, path: str, known: set[str]) -> Iterat
     yield required(path, _NO_ATTRIBUTE)
 
 
-def _reference_errors(requests: list[str] | None, path: str, known: set[str]) -> Iterator[Cause]:
-    def errors(name: str, where: str) -> Iterator[Cause]:
-        if name.count("/") < 2:
-            for part in name.split("/"):
-                yield from _name_errors(part, where)
-        if name not in known:
-            yield invalid_value(where, name, _BAD_REQUEST)
+def reference_errors(requests: list[str] | None, path: str, known: set[str]) -> Iterator[Cause]:
+    yield from set_errors(requests, path, lambda name, where: request_name_errors(name, where, known))
 
-    yield from set_errors(requests, path, errors)
+
+def request_name_errors(name: str, path: str, known: set[str]) -> Iterator[Cause]:
+    """Of a name that is one of the claim's requests, or of its alternatives with the request's name before it."""
+    if name.count("/") < 2:
+        for part in name.split("/"):
+            yield from all_of(path, part, names.dns_label(part))
+    if name not in known:
+        yield invalid_value(path, name, _BAD_REQUEST)
+
+
+def pool_name_errors(name: str, path: str) -> Iterator[Cause]:
+    if not name:
+        yield required(path)
+    if len(name) > _LONGEST_POOL:
+        yield too_long(path, _LONGEST_POOL)
+    for part in name.split("/") if name else ():
+        yield from all_of(path, part, names.dns_subdomain(part))
 
 
 def attribute_name_errors(name: str, path: str) -> Iterator[Cause]:
@@ -206,5 +220,14 @@ def configuration_errors(configuration: Object, path: str) -> Iterator[Cause]:
         yield required(f"{path}.opaque")
         return
     yield from csi_driver_errors(opaque.get("driver") or "", f"{path}.opaque.driver")
-    if opaque.get("parameters") is None:
-        yield required(f"{path}.opaque.parameters")
+    yield from parameters_errors(opaque.get("parameters"), f"{path}.opaque.parameters")
+
+
+def parameters_errors(parameters: Any, path: str) -> Iterator[Cause]:
+    """Of what only the driver understands: an object, and not a large one."""
+    if parameters is None:
+        yield required(path)
+    elif len(orjson.dumps(parameters)) > _MOST_PARAMETERS:
+        yield too_long(path, _MOST_PARAMETERS)
+    elif not isinstance(parameters, dict):
+        yield invalid_value(path, "<value omitted>", "must be a valid JSON object")

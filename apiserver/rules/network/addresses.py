@@ -93,6 +93,19 @@ def canonical_cidr_errors(text: str, path: str) -> Iterator[Cause]:
         yield invalid_value(path, text, f'must be in canonical form ("{interface.network}")')
 
 
+def interface_errors(text: str, path: str) -> Iterator[Cause]:
+    """Of an address together with the length of its network's prefix, in the one form there is."""
+    interface = parse_cidr(text)
+    if interface is None:
+        yield invalid_value(path, text, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)")
+        return
+    address, length = parse_ip(text.partition("/")[0]) or interface.ip, interface.network.prefixlen
+    if address.version != interface.version and length > 32:
+        length -= 96
+    if text != f"{address}/{length}":
+        yield invalid_value(path, text, f'must be in canonical form ("{address}/{length}")')
+
+
 def special_ip_errors(text: str, path: str) -> Iterator[Cause]:
     """Addresses that no endpoint may have, as they'd lead into the node or nowhere."""
     ip = parse_ip(text)

@@ -69,6 +69,105 @@ def test_who_may_use_a_claim() -> None:
     ]
 
 
+RESULT = {"request": "r", "driver": "d", "pool": "p", "device": "x"}
+DEVICE = {"driver": "d", "pool": "p", "device": "x"}
+SHARE = "123e4567-e89b-12d3-a456-426614174000"
+BAD_SHARE = "must be a lowercase UUID in 8-4-4-4-12 format"
+LABEL = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
+    " an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
+    " '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+
+
+def _claim(**status: object) -> Object:
+    return {"metadata": {}, "spec": {"devices": {"requests": [REQUEST]}}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("result", "errors"),
+    [
+        ({}, []),
+        ({"shareID": SHARE, "bindingConditions": ["a"], "bindingFailureConditions": ["b"]}, []),
+        ({"request": "x"}, [f'request: Invalid value: "x": {BAD_REQUEST}']),
+        ({"request": "r/"},
+         [f'request: Invalid value: "": {LABEL}', f'request: Invalid value: "r/": {BAD_REQUEST}']),
+        ({"driver": "", "pool": "", "device": "", "shareID": SHARE.upper()},
+         ["driver: Required value", "pool: Required value", f'device: Invalid value: "": {LABEL}',
+          f'shareID: Invalid value: "{SHARE.upper()}": {BAD_SHARE}']),
+        ({"bindingConditions": ["a", "a"]},
+         ['bindingConditions[1]: Duplicate value: "a"',
+          "bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use"
+          " bindingConditions"]),
+        ({"bindingConditions": ["a"], "bindingFailureConditions": ["a"]},
+         ['bindingFailureConditions[0]: Invalid value: "a": bindingFailureConditions must not overlap with'
+          " bindingConditions"]),
+        ({"bindingFailureConditions": [*"abcde"]},
+         ["bindingFailureConditions: Too many: 5: must have at most 4 items",
+          "bindingConditions: Invalid value: null: bindingConditions are required to use bindingFailureConditions"]),
+    ],
+)  # fmt: skip
+def test_what_a_claim_got(result: Object, errors: list[str]) -> None:
+    new = _claim(allocation={"devices": {"results": [{**RESULT, **result}]}})
+    found = lines(CLAIMS.validate_status(new, {}))
+    assert found == [f"status.allocation.devices.results[0].{error}" for error in errors]
+
+
+def test_with_what_a_claims_devices_are_prepared() -> None:
+    opaque = {"driver": "d", "parameters": [1]}
+    new = _claim(allocation={
+        "devices": {"config": [{"requests": ["x"], "opaque": opaque}, {"source": "Odd", "opaque": None}]},
+        "nodeSelector": {},
+    })  # fmt: skip
+    config = "status.allocation.devices.config"
+    assert lines(CLAIMS.validate_status(new, {})) == [
+        f"{config}[0].source: Required value",
+        f'{config}[0].requests[0]: Invalid value: "x": {BAD_REQUEST}',
+        f'{config}[0].opaque.parameters: Invalid value: "<value omitted>": must be a valid JSON object',
+        f'{config}[1].source: Unsupported value: "Odd": supported values: "FromClaim", "FromClass"',
+        f"{config}[1].opaque: Required value",
+        "status.allocation.nodeSelector.nodeSelectorTerms: Required value: must have at least one node selector term",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("device", "errors"),
+    [
+        ({"networkData": {"ips": ["10.0.0.1/8", "fd00::1/64"], "interfaceName": "eth0"}, "data": {"a": 1}}, []),
+        ({"device": "y"},
+         [': Invalid value: {"Driver":"d","Pool":"p","Device":"y","ShareID":""}: must be an allocated device in the'
+          " claim"]),
+        ({"conditions": [{}] * 9}, [".conditions: Too many: 9: must have at most 8 items"]),
+        ({"data": 1}, ['.data: Invalid value: "<value omitted>": must be a valid JSON object']),
+        ({"data": {"a": "b" * 10240}}, [".data: Too long: may not be more than 10240 bytes"]),
+        ({"networkData": {"interfaceName": "e" * 257, "ips": ["10.0.0.1", "::ffff:10.0.0.1/104", "FD00::1/64"]}},
+         [".networkData.interfaceName: Too long: may not be more than 256 bytes",
+          '.networkData.ips[0]: Invalid value: "10.0.0.1": must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or'
+          " 2001:db8::1/64)",
+          '.networkData.ips[1]: Invalid value: "::ffff:10.0.0.1/104": must be in canonical form ("10.0.0.1/8")',
+          '.networkData.ips[2]: Invalid value: "FD00::1/64": must be in canonical form ("fd00::1/64")']),
+    ],
+)  # fmt: skip
+def test_what_is_told_of_a_claims_device(device: Object, errors: list[str]) -> None:
+    new = _claim(allocation={"devices": {"results": [RESULT]}}, devices=[{**DEVICE, **device}])
+    found = [line for line in lines(CLAIMS.validate_status(new, {})) if ".conditions[" not in line]
+    assert found == [f"status.devices[0]{error}" for error in errors]
+
+
+def test_a_claims_devices_are_told_of_once_and_while_it_has_them() -> None:
+    allocation = {"devices": {"results": [RESULT]}}
+    twice = _claim(allocation=allocation, devices=[DEVICE, DEVICE])
+    assert lines(CLAIMS.validate_status(twice, {})) == [
+        'status.devices[1]: Duplicate value: {"Driver":"d","Pool":"p","Device":"x","ShareID":""}'
+    ]
+    freed = _claim(devices=[DEVICE])
+    CLAIMS.prepare_status(freed, _claim(allocation=allocation, devices=[DEVICE]))
+    assert freed["status"] == {}
+    other = _claim(devices=[DEVICE, {**DEVICE, "shareID": SHARE}])
+    CLAIMS.prepare_status(other, _claim(allocation=allocation))
+    assert other["status"] == {"devices": [{**DEVICE, "shareID": SHARE}]}
+
+
 def test_a_class() -> None:
     spec = {"selectors": [{"cel": {"expression": "x" * 10241}}], "config": [{}], "extendedResourceName": "cpu"}
     assert on_create(CLASSES, {"spec": spec}) == [
