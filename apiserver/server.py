@@ -12,6 +12,7 @@ from apiserver.admission.features import feature_fields
 from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
+from apiserver.admission.pod_security import pod_security
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
 from apiserver.admission.storage_and_nodes import claim_resize, default_storage_class, protect_volumes, taint_new_nodes
 from apiserver.authn.authenticator import Authenticator
@@ -116,6 +117,7 @@ class ApiServer:
             taint_new_nodes,
             priority(self.cache),
             default_toleration_seconds,
+            pod_security(self.cache),
             default_storage_class(self.cache),
             protect_volumes,
             claim_resize(self.cache),
