@@ -67,7 +67,8 @@ def _failure_text(failure: Trouble | None, old: Object) -> Object:
 
 
 def _ips(pod: Object, state: PodState, old: Object, given: StatusInput) -> Object:
-    ips = list(given.host_ips) if podspec.is_host_network(pod) and state.sandboxes else []
+    # On the host's network a pod has its address before anything of it is there.
+    ips = list(given.host_ips) if podspec.is_host_network(pod) else []
     if not ips and state.sandbox is not None:
         ips = list(state.sandbox.ips)
     if ips:

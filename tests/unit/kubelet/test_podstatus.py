@@ -81,6 +81,10 @@ def test_a_running_pod_is_ready_and_has_an_address() -> None:
     assert status["containerStatuses"][0]["containerID"] == "x://c0"
 
 
+def test_on_the_host_s_network_the_address_is_known_at_once() -> None:
+    assert told(pod(hostNetwork=True), PodState("u"))["podIPs"] == [{"ip": "192.0.2.1"}]
+
+
 def test_a_second_look_changes_nothing() -> None:
     state = PodState("u", sandboxes=(BOX,), containers=(running(),))
     first = told(pod(), state)
