@@ -81,9 +81,12 @@ def _token_volume() -> Object:
 
 
 def priority(cache: Cache) -> Admit:
-    """Priority: the number that a pod's PriorityClass stands for."""
+    """Priority: the number that a pod's PriorityClass stands for; one class at most stands for pods that name none."""
 
     async def admit(review: Review) -> None:
+        if review.resource == PRIORITY_CLASSES:
+            _only_default(cache, review)
+            return
         pod = _new_pod(review)
         if pod is None:
             return
@@ -108,6 +111,16 @@ def priority(cache: Cache) -> Admit:
         spec["preemptionPolicy"] = spec.get("preemptionPolicy") or policy
 
     return admit
+
+
+def _only_default(cache: Cache, review: Review) -> None:
+    if review.obj is None or not review.obj.get("globalDefault"):
+        return
+    default = _global_default(cache)
+    if default is None or (review.old is not None and default["metadata"]["name"] == review.name):
+        return
+    why = f"PriorityClass {default['metadata']['name']} is already marked as default. Only one default can exist"
+    raise forbidden("priorityclasses", review.name, why, PRIORITY_CLASSES.group)
 
 
 def _global_default(cache: Cache) -> Object | None:

@@ -71,6 +71,21 @@ def test_a_priority_class_becomes_a_number() -> None:
     assert (plain["spec"]["priority"], plain["spec"]["preemptionPolicy"]) == (0, "PreemptLowerPriority")
 
 
+def test_one_priority_class_is_the_default() -> None:
+    def default(name: str) -> Object:
+        return {"metadata": {"name": name}, "value": 1, "globalDefault": True}
+
+    judge = priority(Known((PRIORITY_CLASSES, default("one"))))
+    with pytest.raises(Forbidden) as refused:
+        run(judge, PRIORITY_CLASSES, default("two"))
+    assert str(refused.value) == (
+        'priorityclasses.scheduling.k8s.io "two" is forbidden: PriorityClass one is already marked as default. '
+        "Only one default can exist"
+    )
+    run(judge, PRIORITY_CLASSES, {**default("two"), "globalDefault": False})
+    run(priority(Known()), PRIORITY_CLASSES, default("one"))
+
+
 def test_lost_nodes_are_tolerated_for_a_while_unless_the_pod_says_how_long() -> None:
     own = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
     made = pod(tolerations=[own])
