@@ -14,8 +14,9 @@ from apiserver.http.incoming import Incoming
 from apiserver.http.negotiation import JSON, Media, is_pretty
 from apiserver.registry.conversion import from_stored
 from apiserver.registry.scale import SCALES
+from apiserver.rules.field_errors import invalid_value
 from machinery.api import names
-from machinery.api.errors import StatusError
+from machinery.api.errors import BadRequest, NotAcceptable, StatusError
 from machinery.api.resource import Object, Resource
 
 _MOST_WARNED, _LONGEST_WARNING = 4096, 256
@@ -121,6 +122,9 @@ def one(
     if media.form == "table" and found.get("kind") == resource.kind:
         found = tabled(incoming, resource, [found], media, {"resourceVersion": found["metadata"]["resourceVersion"]})
     elif media.form == "partial" and found.get("kind") == resource.kind:
+        if media.is_list:
+            shown = f"the requested object is not a list (*{internal_type(resource)})"
+            raise NotAcceptable(f"you requested PartialObjectMetadataList, but {shown}")
         found = partial(found, media)
     return respond(incoming, status, encode(incoming, found, media.is_yaml), content_type, warnings=warnings)
 
@@ -137,8 +141,17 @@ def tabled(
     from apiserver.table import table
 
     include = incoming.query.get("includeObject") or "Metadata"
+    if include not in ("Metadata", "None", "Object"):
+        why = invalid_value("includeObject", include, "must be 'Metadata', 'Object', 'None', or empty").message
+        raise BadRequest(f"Unable to convert to Table as requested: includeObject: {why}")
     made = table(resource, objects, datetime.now(UTC), include, columns=columns)
     return {**made, "apiVersion": f"meta.k8s.io/{media.version}", "metadata": metadata}
+
+
+def internal_type(resource: Resource) -> str:
+    """What Go calls the type that upstream keeps such objects in."""
+    package = "core" if resource.kind == "Event" else resource.group.partition(".")[0] or "core"
+    return f"{package}.{resource.kind}"
 
 
 def partial(obj: Object, media: Media) -> Object:

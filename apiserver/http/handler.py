@@ -19,12 +19,12 @@ from apiserver.request import Attributes, User
 from apiserver.storage.store import CompactedError, StoreUnavailableError
 from machinery.api.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from machinery.contain import contain
-from machinery.structs import replace
 
 Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
 """A handler of paths that are no resources; None where the path is not its own."""
 
 _MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
+_NO_KIND = re.compile("/api/[^/]+/(watch|proxy)/?|/apis/[^/]+/[^/]+/(watch|proxy)/?")
 _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz", "/version")
 _PANIC = (
     'an error on the server ("This request caused apiserver to panic. Look in the logs for details.") '
@@ -77,6 +77,10 @@ class Handler:
         if "%" in incoming.path and _MALFORMED.search(incoming.path):
             # Go parses the path before anybody is asked who they are.
             return answer.text(incoming, 400, "400 Bad Request")
+        if incoming.path.startswith("/api") and _NO_KIND.fullmatch(incoming.path):
+            why = f"unable to determine kind and namespace from url, {incoming.raw.raw_path}"
+            said = f'Internal Server Error: "{incoming.raw.raw_path}": failed to create RequestInfo: {why}\n'
+            return answer.text(incoming, 500, said)
         user = await self._user(incoming)
         path = resource_path(incoming.path)
         if path is None:
@@ -84,12 +88,14 @@ class Handler:
             return found if found is not None else await self._non_resource(incoming, user)
         is_watch = incoming.flag("watch")
         verb = path.verb(incoming.method, is_watch=is_watch)
-        if path.is_legacy_watch and path.name:
-            path = replace(path, name="")
         target = path.target
         if target is None:
             self._api.authorize(_attributes(user, verb, path))
             raise NotFound("the server could not find the requested resource")
+        if incoming.method == "HEAD":
+            # Upstream has routes for GET alone, though it authorizes HEAD as that.
+            self._api.authorize(_attributes(user, verb, path))
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
         allowed_verb = "list" if verb == "watch" and not path.is_allowed("watch") else verb
         if not verb or not path.is_allowed(allowed_verb):
             self._api.authorize(_attributes(user, verb, path))

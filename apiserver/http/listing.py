@@ -8,13 +8,14 @@ import orjson
 from aiohttp import web
 
 from apiserver.cache_entry import Entry
-from apiserver.http.answer import encode, partial, respond, tabled
+from apiserver.http.answer import encode, internal_type, partial, respond, tabled
 from apiserver.http.compression import HEADERS, accepts_gzip
 from apiserver.http.incoming import Incoming
 from apiserver.http.list_bodies import ListBodies
 from apiserver.http.negotiation import JSON, Media, is_pretty
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.lists import Page
+from machinery.api.errors import NotAcceptable
 from machinery.api.resource import Object, Resource
 
 
@@ -39,6 +40,9 @@ class Listing:
         if media.form == "table":
             body = tabled(incoming, resource, objects, media, metadata)
         elif media.form == "partial":
+            if not media.is_list:
+                shown = f"the requested object is a list (*{internal_type(resource)}List)"
+                raise NotAcceptable(f"you requested PartialObjectMetadata, but {shown}")
             items = [partial(obj, media) for obj in objects]
             version = f"meta.k8s.io/{media.version}"
             body = {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items}

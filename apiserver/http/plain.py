@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Mapping
 
@@ -15,9 +16,12 @@ from apiserver.http import answer
 from apiserver.http.incoming import Incoming
 from apiserver.request import User
 from apiserver.root_paths import CHECKS, HOOKS, READY_CHECKS, root_paths
+from machinery.api.errors import MethodNotAllowed
 from machinery.contain import failures
 from machinery.loop_lag import LAG
 
+_ROUTED = re.compile("/version/?|/api/?|/api/v1/?")
+"""What upstream routes as it does resources: other methods than GET are refused, not unknown."""
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -36,7 +40,7 @@ class PlainPaths:
         first = "/" + path.split("/")[1]
         if first in ("/healthz", "/livez", "/readyz"):
             return self._health(incoming, first, path.removeprefix(first).strip("/"))
-        if incoming.method not in ("GET", "HEAD"):
+        if not _may_be_read(incoming.method, path):
             return None
         if first in ("/api", "/apis"):
             return self._discover(incoming, path)
@@ -133,3 +137,10 @@ def _metrics() -> bytes:
         "",
     ]
     return generate_latest(REGISTRY) + "\n".join(lines).encode() + LAG.exposition().encode()
+
+
+def _may_be_read(method: str, path: str) -> bool:
+    """Whether the method reads; raises MethodNotAllowed where upstream knows the path, and no other method than GET."""
+    if method != "GET" and _ROUTED.fullmatch(path):
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    return method in ("GET", "HEAD")

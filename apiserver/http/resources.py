@@ -6,8 +6,8 @@ from aiohttp import web
 
 from apiserver.http import answer
 from apiserver.http.incoming import Incoming, apart
-from apiserver.http.listing import Listing, listed
-from apiserver.http.negotiation import JSON, negotiate
+from apiserver.http.listing import Listing
+from apiserver.http.negotiation import check_stream, negotiate
 from apiserver.http.streaming import STREAMS, StreamHandler
 from apiserver.http.watching import stream
 from apiserver.node_proxy import NodeProxy
@@ -21,6 +21,7 @@ from machinery.api.decoding import check_types, decode_body, decode_strict
 from machinery.api.errors import BadRequest, Forbidden, StatusError, UnsupportedMediaType
 from machinery.api.messages import resource_message
 from machinery.api.resource import Object, Resource
+from machinery.api.selectors import parse_fields
 from machinery.client.client import PatchType
 from machinery.structs import replace
 
@@ -92,15 +93,20 @@ class ResourceHandler:
         return response
 
     async def _list(self, incoming: Incoming, call: Call) -> web.StreamResponse:
-        media, query = negotiate(incoming.accept), incoming.query
+        media, query = negotiate(incoming.accept, of_list=True), incoming.query
         page = await self._api.list(
             call, query.get("labelSelector", ""), query.get("fieldSelector", ""), incoming.list_options()
         )
         return await self._listing.answer(incoming, page, call.resource, media, warnings=call.warnings)
 
     async def _watch(self, incoming: Incoming, call: Call) -> web.StreamResponse:
-        media, query = negotiate(incoming.accept), incoming.query
+        media, query = negotiate(incoming.accept, of_list=True), incoming.query
+        check_stream(media)
         fields = query.get("fieldSelector", "")
+        if name := call.target.name:
+            # /watch/ before a path watches one object.
+            fields = _one_named(name, fields)
+            call = replace(call, target=replace(call.target, name=""))
         watching = self._api.watch(call, query.get("labelSelector", ""), fields, incoming.list_options())
         return await stream(incoming, watching, call.resource, media, call.warnings)
 
@@ -156,25 +162,23 @@ class ResourceHandler:
         return answer.one(incoming, status, written, _answered_row(call), media, warnings=call.warnings)
 
     async def _delete(self, incoming: Incoming, call: Call) -> web.StreamResponse:
+        media = negotiate(incoming.accept)
         options = await self._delete_options(incoming, call)
         deleted = await self._api.delete(call, options)
         if deleted.is_shown:
             shown = from_stored(deleted.object, call.resource) if deleted.is_gone else deleted.object
             status = 202 if options.orphan_dependents is False and not deleted.is_gone else 200
-            media = negotiate(incoming.accept)
             return answer.one(incoming, status, shown, call.resource, media, warnings=call.warnings)
         body = _success(call.resource, deleted.object)
         return answer.one(incoming, 200, body, call.resource, warnings=call.warnings)
 
     async def _delete_collection(self, incoming: Incoming, call: Call) -> web.StreamResponse:
-        options, query = await self._delete_options(incoming, call), incoming.query
+        media, query = negotiate(incoming.accept), incoming.query
+        options = await self._delete_options(incoming, call)
         deleted = await self._api.delete_collection(
-            call, options, query.get("labelSelector", ""), query.get("fieldSelector", "")
+            call, options, query.get("labelSelector", ""), query.get("fieldSelector", ""), incoming.list_options()
         )
-        objects = [from_stored(obj, call.resource) for obj in deleted]
-        metadata = {"resourceVersion": str(self._api.cache.revision)}
-        body = listed(call.resource, objects, metadata)
-        return answer.one(incoming, 200, body, call.resource, JSON, warnings=call.warnings)
+        return await self._listing.answer(incoming, deleted, call.resource, media, warnings=call.warnings)
 
     async def _delete_options(self, incoming: Incoming, call: Call) -> DeleteOptions:
         body = await incoming.body()
@@ -188,6 +192,15 @@ class ResourceHandler:
         else:
             given = _query_options(incoming)
         return DeleteOptions.of(given)
+
+
+def _one_named(name: str, fields: str) -> str:
+    """The field selector that chooses the object of a path alone; raises BadRequest where it chooses others."""
+    if not fields:
+        return f"metadata.name={name}"
+    if parse_fields(fields).exact("metadata.name") != name:
+        raise BadRequest("fieldSelector metadata.name doesn't match requested name")
+    return fields
 
 
 def _get_version(incoming: Incoming) -> str:

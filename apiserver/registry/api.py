@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from apiserver.authz.escalation import check_escalation
@@ -182,15 +181,14 @@ class Api:
         return Deleted(obj, is_gone, not is_gone or deletion.is_answered_by_object(call.resource))
 
     async def delete_collection(
-        self, call: Call, options: DeleteOptions, labels: str = "", fields: str = ""
-    ) -> Sequence[Object]:
+        self, call: Call, options: DeleteOptions, labels: str = "", fields: str = "", listed: ListOptions | None = None
+    ) -> Page:
         """The objects that the selectors chose, as they were; each is deleted as alone."""
         self._authorize_collection(call, fields)
         chosen = selection(call.resource, labels, fields)
-        found = await page(self.cache, chosen, call.target.namespace, ListOptions())
+        found = await page(self.cache, chosen, call.target.namespace, listed or ListOptions())
         if call.resource == JOBS and not options.propagation_policy and options.orphan_dependents is None:
             call.warn(deletion.JOB_WARNING)
-        deleted = []
         for entry in found.entries:
             try:
                 one = call.on(name=entry.name, namespace=entry.namespace)
@@ -198,8 +196,7 @@ class Api:
             except NotFound:
                 # Somebody else was faster, which is what was asked for.
                 continue
-            deleted.append(entry.object)
-        return deleted
+        return found
 
 
 def _not_allowed() -> MethodNotAllowed:

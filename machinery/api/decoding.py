@@ -106,10 +106,9 @@ def check_types(obj: Object, resource: Resource) -> None:
 def _decode(body: bytes, content_type: str, kind: Kind | None) -> tuple[Object, list[str], str]:
     media = content_type.partition(";")[0].strip().lower()
     duplicates: list[str] = []
-    if media in (JSON, "*/*") or not content_type or (media.startswith("application/") and media.endswith("+json")):
+    if media == JSON or not content_type:
         media, obj = JSON, _json(body, kind)
-    elif media in (YAML, "application/x-yaml", "text/yaml", "application/apply-patch+yaml"):
-        media = YAML
+    elif media == YAML:
         obj, duplicates = _yaml(body, kind)
     elif media == PROTOBUF:
         from machinery.api.protobuf import decode

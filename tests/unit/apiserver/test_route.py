@@ -75,7 +75,9 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
         ("*/*", Media()),
         ("application/vnd.kubernetes.protobuf,application/json", Media()),
         (f"{TABLE},application/json", Media("table", "v1")),
-        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Media("partial", "v1")),
+        ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Media("partial", "v1")),
+        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Media("partial", "v1", is_list=True)),
+        ("application/json;stream=watch", Media()),
         ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Media()),
         ("application/yaml", Media(is_yaml=True)),
         ("application/yaml;q=0.1,application/json", Media()),
@@ -85,10 +87,33 @@ def test_the_client_gets_the_form_it_prefers(accept: str, media: Media) -> None:
     assert negotiate(accept) == media
 
 
-@pytest.mark.parametrize("accept", ["application/vnd.kubernetes.protobuf", "text/html"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/vnd.kubernetes.protobuf",
+        "application/json;as=Foo;v=v1;g=meta.k8s.io",
+        "application/json;v=v1",
+        "application/json;stream=foo",
+        "application/json;sv=v2",
+        "application/yaml;stream=watch",
+    ],
+)
 def test_a_form_that_is_not_written_is_refused(accept: str) -> None:
-    with pytest.raises(NotAcceptable):
+    with pytest.raises(NotAcceptable, match="only the following media types are accepted"):
         negotiate(accept)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/*", "garbage"])
+def test_what_no_route_produces_is_refused_with_what_it_does(accept: str) -> None:
+    with pytest.raises(NotAcceptable) as refused:
+        negotiate(accept)
+    assert refused.value.message == (
+        "406: Not Acceptable\n\nAvailable representations: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+    assert refused.value.status()["details"] == {}
+    with pytest.raises(NotAcceptable, match="application/json;stream=watch"):
+        negotiate(accept, of_list=True)
 
 
 def test_humans_get_indented_json() -> None:
