@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -103,7 +104,7 @@ class Probes:
         probe, clock = spec[kind], self._context.clock
         if kind != "startupProbe" and container.id in self._has_started:
             await self._has_started[container.id].wait()
-        await clock.sleep(probe.get("initialDelaySeconds", 0))
+        await clock.sleep(delay_left(probe, container.started_at, clock.now()))
         period = probe.get("periodSeconds", 10)
         rounds = rounds_of(period, is_awaited=kind != "livenessProbe", counts_at_once=kind == "readinessProbe")
         successes = failures = 0
@@ -172,6 +173,12 @@ class Probes:
         self._unhealthy[container.id] = word
         self._wake()
         return True
+
+
+def delay_left(probe: Object, began: datetime | None, now: datetime) -> float:
+    """Seconds until it may be asked first: the delay counts from the container's start, whatever came between."""
+    since = 0.0 if began is None else max((now - began).total_seconds(), 0.0)
+    return max(float(probe.get("initialDelaySeconds", 0)) - since, 0.0)
 
 
 def rounds_of(period: float, *, is_awaited: bool, counts_at_once: bool) -> Iterator[tuple[float, bool]]:

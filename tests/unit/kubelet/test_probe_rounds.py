@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
 
-from kubelet.probes import rounds_of
+from kubelet.probes import delay_left, rounds_of
 
 ROUNDS = {
     "a period of a second": (
@@ -39,3 +40,21 @@ def test_a_failure_counts_once_a_period(period: int) -> None:
         if counts:
             counted.append(at)
     assert counted == pytest.approx([period * index for index in range(len(counted))])
+
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("probe", "since", "left"),
+    [
+        ({}, 0, 0.0),
+        ({"initialDelaySeconds": 5}, 0, 5.0),
+        ({"initialDelaySeconds": 5}, 3, 2.0),
+        ({"initialDelaySeconds": 5}, 60, 0.0),
+        ({"initialDelaySeconds": 5}, -60, 5.0),
+    ],
+)
+def test_the_delay_counts_from_the_container_s_start(probe: dict[str, int], since: int, left: float) -> None:
+    assert delay_left(probe, BEGAN, BEGAN + timedelta(seconds=since)) == left
+    assert delay_left(probe, None, BEGAN) == probe.get("initialDelaySeconds", 0)
