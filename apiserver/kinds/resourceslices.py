@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from apiserver.kinds.rules import Rules
-from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, pool_name_errors, set_errors
-from apiserver.rules.field_errors import all_of, choice, forbidden, invalid_value, required, too_long
+from apiserver.rules.device_rules import pool_name_errors, set_errors
+from apiserver.rules.field_errors import all_of, invalid_value, required
 from apiserver.rules.immutability import immutable
 from apiserver.rules.pods.placement_rules import node_selector_errors
+from apiserver.rules.slice_device_rules import counters_errors, slice_device_errors
 from apiserver.rules.storage.storage_source_rules import csi_driver_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
-_MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS, _MOST_ATTRIBUTES = 128, 64, 8, 32
-_LONGEST_VALUE = 64
+_MOST_DEVICES, _MOST_ADVANCED, _MOST_SETS = 128, 64, 8
 _ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _FIXED = immutable("spec.pool.name", "spec.driver", "spec.nodeName")
 
@@ -30,8 +31,9 @@ def _errors(resource_slice: Object) -> list[Cause]:
         errors.append(invalid_value("spec", "", "only one of `sharedCounters` or `devices` is allowed"))
     is_advanced = any(device.get("taints") or device.get("consumesCounters") for device in devices or ())
     most = _MOST_ADVANCED if is_advanced else _MOST_DEVICES
-    errors += set_errors(devices, "spec.devices", _device_errors, "name", most)
-    return [*errors, *set_errors(sets, "spec.sharedCounters", _counters_errors, "name", _MOST_SETS)]
+    device_errors = partial(slice_device_errors, has_own_place=bool(spec.get("perDeviceNodeSelection")))
+    errors += set_errors(devices, "spec.devices", device_errors, "name", most)
+    return [*errors, *set_errors(sets, "spec.sharedCounters", counters_errors, "name", _MOST_SETS)]
 
 
 def _pool_errors(pool: Object) -> Iterator[Cause]:
@@ -65,43 +67,6 @@ def _node_errors(spec: Object) -> Iterator[Cause]:
         yield required("spec", _ON_ONE)
     elif len(given) > 1:
         yield invalid_value("spec", f"{{{', '.join(given)}}}", f"{_ON_ONE}, but multiple fields are set")
-
-
-def _device_errors(device: Object, path: str) -> Iterator[Cause]:
-    name, attributes, capacity = device.get("name") or "", device.get("attributes") or {}, device.get("capacity") or {}
-    yield from all_of(f"{path}.name", name, names.dns_label(name))
-    if (count := len(attributes) + len(capacity)) > _MOST_ATTRIBUTES:
-        detail = f"the total number of attributes and capacities must not exceed {_MOST_ATTRIBUTES}"
-        yield invalid_value(path, count, detail)
-    for key, value in attributes.items():
-        yield from attribute_name_errors(key, f"{path}.attributes")
-        yield from _attribute_errors(value, f"{path}.attributes[{key}]")
-    for key, value in capacity.items():
-        yield from attribute_name_errors(key, f"{path}.capacity")
-        if value.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
-            detail = "allowMultipleAllocations must be true"
-            yield forbidden(f"{path}.capacity[{key}].requestPolicy", detail)
-    for index, taint in enumerate(device.get("taints") or ()):
-        yield from choice(f"{path}.taints[{index}].effect", taint.get("effect"), EFFECTS)
-
-
-def _attribute_errors(attribute: Object, path: str) -> Iterator[Cause]:
-    for field in ("string", "version"):
-        if len(attribute.get(field) or "") > _LONGEST_VALUE:
-            yield too_long(f"{path}.{field}", _LONGEST_VALUE)
-    if len(attribute) != 1:
-        yield invalid_value(path, attribute or "", "exactly one value must be specified")
-
-
-def _counters_errors(counters: Object, path: str) -> Iterator[Cause]:
-    if name := counters.get("name"):
-        yield from all_of(f"{path}.name", name, names.dns_label(name))
-    else:
-        yield required(f"{path}.name")
-    if not counters.get("counters"):
-        yield required(f"{path}.counters")
-    for key in counters.get("counters") or ():
-        yield from all_of(f"{path}.counters", key, names.dns_label(key))
 
 
 RULES = Rules(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from apiserver.rules.condition_rules import condition_errors
 from apiserver.rules.device_rules import (
@@ -29,12 +28,13 @@ from apiserver.rules.field_errors import (
 from apiserver.rules.immutability import immutable
 from apiserver.rules.network.addresses import interface_errors
 from apiserver.rules.pods.placement_rules import node_selector_errors
+from apiserver.rules.slice_device_rules import binding_errors
 from apiserver.rules.storage.storage_source_rules import csi_driver_errors
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
-_MOST_CONSUMERS, _MOST_RESULTS, _MOST_CONFIGURATIONS, _MOST_CONDITIONS, _MOST_BOUND, _MOST_IPS = 256, 32, 64, 8, 4, 16
+_MOST_CONSUMERS, _MOST_RESULTS, _MOST_CONFIGURATIONS, _MOST_CONDITIONS, _MOST_IPS = 256, 32, 64, 8, 16
 _LONGEST_INTERFACE, _LONGEST_HARDWARE = 256, 128
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CONSUMERS = "status.reservedFor"
@@ -160,7 +160,7 @@ def _allocation_errors(allocation: Object, known: set[str]) -> Iterator[Cause]:
 def _result_errors(result: Object, path: str, known: set[str]) -> Iterator[Cause]:
     yield from request_name_errors(result.get("request") or "", f"{path}.request", known)
     yield from _place_errors(result, path)
-    yield from _binding_errors(result, path)
+    yield from binding_errors(result, path)
     yield from _share_errors(result, path)
 
 
@@ -168,35 +168,3 @@ def _configuration_errors(configuration: Object, path: str, known: set[str]) -> 
     yield from choice(f"{path}.source", configuration.get("source"), ("FromClaim", "FromClass"))
     yield from reference_errors(configuration.get("requests"), f"{path}.requests", known)
     yield from configuration_errors(configuration, path)
-
-
-def _binding_errors(result: Object, path: str) -> Iterator[Cause]:
-    """Of the conditions that a pod waits for, and of those at which it waits no longer."""
-    waits, fails = result.get("bindingConditions") or [], result.get("bindingFailureConditions") or []
-    for field, conditions in (("bindingConditions", waits), ("bindingFailureConditions", fails)):
-        yield from _labels_errors(conditions, f"{path}.{field}")
-    for index, condition in enumerate(waits):
-        if condition in waits[:index]:
-            yield duplicate(f"{path}.bindingConditions[{index}]", condition)
-    for index, condition in enumerate(fails):
-        where = f"{path}.bindingFailureConditions[{index}]"
-        if condition in fails[:index]:
-            yield duplicate(where, condition)
-        if condition in waits:
-            yield invalid_value(where, condition, "bindingFailureConditions must not overlap with bindingConditions")
-    if fails and not waits:
-        yield _unpaired(path, "bindingConditions", "bindingFailureConditions")
-    if waits and not fails:
-        yield _unpaired(path, "bindingFailureConditions", "bindingConditions")
-
-
-def _unpaired(path: str, lacking: str, given: str) -> Cause:
-    return invalid_value(f"{path}.{lacking}", None, f"{lacking} are required to use {given}")
-
-
-def _labels_errors(keys: list[Any], path: str) -> Iterator[Cause]:
-    if len(keys) > _MOST_BOUND:
-        yield too_many(path, len(keys), _MOST_BOUND)
-        return
-    for index, key in enumerate(keys):
-        yield from all_of(f"{path}[{index}]", key, names.qualified_name(key))

@@ -94,7 +94,7 @@ def set_errors(
     for index, item in enumerate(items):
         name = item.get(key) or "" if key else item
         if name in seen:
-            yield duplicate(f"{path}[{index}].{key}" if key == "name" else f"{path}[{index}]", name)
+            yield duplicate(f"{path}[{index}]", name)
         seen.add(name)
 
 

@@ -28,7 +28,7 @@ BAD_REQUEST = "must be the name of a request in the claim or the name of a reque
           "requests[0].exactly.count: Invalid value: 2: must not be specified when allocationMode is 'All'"]),
         ({"requests": [{"name": "r", "exactly": {**EXACTLY, "allocationMode": "Odd"}}, REQUEST]},
          ['requests[0].exactly.allocationMode: Unsupported value: "Odd": supported values: "All", "ExactCount"',
-          'requests[1].name: Duplicate value: "r"']),
+          'requests[1]: Duplicate value: "r"']),
         ({"requests": [{"exactly": {
             **EXACTLY, "tolerations": [{"operator": "Exists", "value": "v"}, {"effect": "E"}]}}]},
          ["requests[0].name: Required value",
@@ -181,10 +181,21 @@ POOL = {"name": "p", "resourceSliceCount": 1}
 ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 
 
+OWN_PLACE = (
+    "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is set to true"
+    " in the ResourceSlice spec"
+)
+LABEL_VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
+    " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+
+
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [
-        ({"devices": [{"name": "d", "attributes": {"a": {"int": 1}}}]}, []),
+        ({"devices": [{"name": "d", "attributes": {"a": {"int": 1}, "v": {"version": "1.2.3-a.1+b"}}}]}, []),
         ({"driver": "", "pool": {"generation": -1}},
          [".driver: Required value", ".pool.name: Required value",
           ".pool.resourceSliceCount: Invalid value: 0: must be greater than zero",
@@ -194,19 +205,78 @@ ON_ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeS
         ({"devices": [], "sharedCounters": [{}]},
          [': Invalid value: "": only one of `sharedCounters` or `devices` is allowed',
           ".sharedCounters[0].name: Required value", ".sharedCounters[0].counters: Required value"]),
-        ({"devices": [{"name": "d", "capacity": {"a": {"requestPolicy": {}}}, "taints": [{"effect": "Odd"}]}]},
+        ({"devices": [{"name": "d", "capacity": {"a": {"requestPolicy": {}}},
+                       "taints": [{"key": "k", "value": "-", "effect": "Odd"}]}]},
          [".devices[0].capacity[a].requestPolicy: Forbidden: allowMultipleAllocations must be true",
+          f'.devices[0].taints[0].value: Invalid value: "-": {LABEL_VALUE}',
           '.devices[0].taints[0].effect: Unsupported value: "Odd": supported values: "NoExecute", "NoSchedule",'
           ' "None"']),
-        ({"devices": [{"name": "d", "attributes": {"a/": {}}}, {"name": "d"}]},
-         ['.devices[0].attributes: Invalid value: "": the name must not be empty',
+        ({"devices": [{"name": "d", "attributes": {"a/": {}, "v": {"version": "1.2"}}}, {"name": "d"}]},
+         ['.devices[0].attributes[a/]: Invalid value: "": the name must not be empty',
           '.devices[0].attributes[a/]: Invalid value: "": exactly one value must be specified',
-          '.devices[1].name: Duplicate value: "d"']),
+          '.devices[0].attributes[v].version: Invalid value: "1.2": must be a string compatible with semver.org spec'
+          " 2.0.0",
+          '.devices[1]: Duplicate value: "d"']),
+        ({"devices": [{"name": "d", "consumesCounters": [{}, {"counterSet": "s", "counters": {"-": {}}}],
+                       "bindingConditions": ["a"]}]},
+         [".devices[0].consumesCounters[0].counterSet: Required value",
+          ".devices[0].consumesCounters[0].counters: Required value",
+          f'.devices[0].consumesCounters[1].counters[-]: Invalid value: "-": {LABEL}',
+          ".devices[0].bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use"
+          " bindingConditions"]),
+        ({"devices": [{"name": "d", "nodeName": "n"}]},
+         [".devices[0]: Invalid value: null: `nodeName`, `nodeSelector` and `allNodes` can only be set if"
+          " `perDeviceNodeSelection` is set to true in the ResourceSlice spec"]),
+        ({"nodeName": None, "perDeviceNodeSelection": True,
+          "devices": [{"name": "a"}, {"name": "b", "nodeName": "n", "allNodes": True}, {"name": "c", "nodeName": "n"}]},
+         [f".devices[0]: Required value: {OWN_PLACE}",
+          f'.devices[1]: Invalid value: "{{`nodeName`, `allNodes`}}": {OWN_PLACE}']),
     ],
 )  # fmt: skip
 def test_a_slice(fields: Object, errors: list[str]) -> None:
     spec = {"driver": "d.io", "pool": POOL, "nodeName": "n", **fields}
     assert on_create(SLICES, {"spec": spec}) == [f"spec{error}" for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("policy", "errors"),
+    [
+        ({}, []),
+        ({"default": "2", "validValues": ["1", "2"]}, []),
+        ({"default": "2", "validRange": {"min": "1", "max": "4", "step": "1"}}, []),
+        ({"validValues": ["1"], "validRange": {"min": "1"}},
+         [': Forbidden: exactly one policy can be specified, cannot specify "validValues" and "validRange" at the same'
+          " time"]),
+        ({"validValues": ["1"]}, [".default: Required value: required when validValues is defined"]),
+        ({"validRange": {}}, [".default: Required value: required when validRange is defined"]),
+        ({"default": "3", "validValues": ["9", "1", "1"]},
+         ['.validValues[1]: Invalid value: "1": values must be sorted in ascending order',
+          '.validValues[0]: Invalid value: "9": option is larger than capacity value: 8',
+          '.validValues[2]: Duplicate value: "1"',
+          '.validValues: Invalid value: "3": default value is not valid according to the requestPolicy']),
+        ({"default": "1", "validValues": ["1"] * 11},
+         [".validValues: Too many: 11: must have at most 10 items",
+          '.validValues: Invalid value: "1": default value is not valid according to the requestPolicy']),
+        ({"default": "1", "validRange": {"max": "2"}},
+         [".validRange.min: Required value: required when validRange is defined"]),
+        ({"default": "1", "validRange": {"min": "9", "max": "10", "step": "3"}},
+         ['.validRange.min: Invalid value: "9": min is larger than capacity value: 8',
+          '.validRange.min: Invalid value: "1": default is less than min: 9',
+          '.validRange.max: Invalid value: "10": max is larger than capacity value: 8',
+          '.validRange.step: Invalid value: "3": one step 12 is larger than capacity value: 8',
+          '.validRange.step: Invalid value: "1": value is not a multiple of a given step (3) from (9)',
+          '.validRange.step: Invalid value: "10": value is not a multiple of a given step (3) from (9)']),
+        ({"default": "4", "validRange": {"min": "3", "max": "2"}},
+         ['.validRange.max: Invalid value: "3": min is larger than max: 2',
+          '.validRange.max: Invalid value: "4": default is more than max: 2']),
+    ],
+)  # fmt: skip
+def test_how_much_of_a_capacity_may_be_asked_for(policy: Object, errors: list[str]) -> None:
+    capacity = {"a": {"value": "8", "requestPolicy": policy}}
+    device = {"name": "d", "allowMultipleAllocations": True, "capacity": capacity}
+    spec = {"driver": "d.io", "pool": POOL, "nodeName": "n", "devices": [device]}
+    path = "spec.devices[0].capacity[a].requestPolicy"
+    assert on_create(SLICES, {"spec": spec}) == [f"{path}{error}" for error in errors]
 
 
 def test_a_slices_place_stays() -> None:
