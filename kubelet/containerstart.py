@@ -119,7 +119,10 @@ def _configure(
     around = Surroundings(ips, context.config.node_ips, context.allocatable, place.volumes)
     values = environment(pod, spec, context.cache, around)
     mounts = container_mounts(as_mounted(pod, spec), place.volumes, volumes, place.directory, start.attempt, values)
-    target = place.state.newest(spec["targetContainerName"]) if spec.get("targetContainerName") else None
+    aimed_at = spec.get("targetContainerName")
+    target = place.state.newest(aimed_at) if aimed_at else None
+    if aimed_at and target is None:
+        raise ConfigurationError(f"unable to find target container {aimed_at}")
     plan = ContainerPlan(
         attempt=start.attempt,
         image=pulled.image,

@@ -18,6 +18,7 @@ from kubelet.config import KubeletConfig
 from kubelet.containerstart import NotStarted, Place, start_container
 from kubelet.context import PodContext
 from kubelet.cri import RuntimeFailure
+from kubelet.dnslimits import within_limits
 from kubelet.ending import remove_containers, stop_container
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.images import missing_secrets
@@ -222,7 +223,9 @@ class PodWorker:
         if attempt is None:
             assert state.sandbox is not None
             attempt = state.sandbox.attempt
-        dns = pod_dns(pod, self._context.host_dns, self._context.config)
+        dns, left_out = within_limits(pod_dns(pod, self._context.host_dns, self._context.config))
+        for said in left_out if actions.start else ():
+            self._context.events.tell(pod, "Warning", "DNSConfigForming", said)
         try:
             config = sandbox_config(pod, attempt, dns, self._context.config)
             if actions.new_sandbox is not None:

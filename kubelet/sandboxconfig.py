@@ -44,9 +44,9 @@ def parse_resolv_conf(text: str) -> Dns:
             case ["nameserver", server, *_]:
                 servers.append(server)
             case ["search", *domains]:
-                searches = tuple(domains)
+                searches = tuple(domain.removesuffix(".") for domain in domains if domain != ".")
             case ["options", *more]:
-                options.extend(more)
+                options = more
     return Dns(tuple(servers), searches, tuple(options))
 
 
@@ -60,9 +60,11 @@ def pod_dns(pod: Object, host: Dns, config: KubeletConfig) -> Dns:
         base = Dns()
     elif policy in ("ClusterFirst", "ClusterFirstWithHostNet") and config.cluster_dns:
         domain, namespace = config.cluster_domain, podspec.namespace(pod)
-        searches = (f"{namespace}.svc.{domain}", f"svc.{domain}", domain, *host.searches)
-        base = Dns(config.cluster_dns, searches, ("ndots:5",))
-    extra = pod["spec"].get("dnsConfig") or {}
+        searches = dict.fromkeys((f"{namespace}.svc.{domain}", f"svc.{domain}", domain, *host.searches))
+        base = Dns(config.cluster_dns, tuple(searches), ("ndots:5",))
+    extra = pod["spec"].get("dnsConfig")
+    if not extra:
+        return base
     options = [
         option["name"] + (f":{option['value']}" if option.get("value") else "") for option in extra.get("options") or ()
     ]

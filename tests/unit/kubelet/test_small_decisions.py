@@ -10,6 +10,7 @@ import pytest
 
 from kubelet.backoff import Backoff, duration
 from kubelet.config import KubeletConfig
+from kubelet.dnslimits import within_limits
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.imagenames import InvalidImageName, default_pull_policy, full_name, with_default_tag
 from kubelet.images import credentials
@@ -106,6 +107,45 @@ def test_dns_policies() -> None:
     own = {"nameservers": ["9.9.9.9"], "options": [{"name": "ndots", "value": "1"}]}
     alone = pod_dns({**POD, "spec": {"dnsPolicy": "None", "dnsConfig": own}}, host, with_dns)
     assert alone == Dns(("9.9.9.9",), (), ("ndots:1",))
+
+
+def test_a_resolv_conf_is_read_as_upstream_does() -> None:
+    text = "options a b\nsearch x. . y\nnameserver 1.1.1.1\noptions c\nnameserver 1.1.1.1\n"
+    assert parse_resolv_conf(text) == Dns(("1.1.1.1", "1.1.1.1"), ("x", "y"), ("c",))
+
+
+LONG, PATHS = "x" * 254, tuple(f"d{number}" for number in range(33))
+_OMITTED = "limits were exceeded, some {0} have been omitted, the applied {1} line is: {2}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "said"),
+    [
+        (Dns(("1", "2", "3"), PATHS[:32]), Dns(("1", "2", "3"), PATHS[:32]), []),
+        (
+            Dns(("1", "2", "1", "4")),
+            Dns(("1", "2", "1")),
+            ["Nameserver " + _OMITTED.format("nameservers", "nameserver", "1 2 1")],
+        ),
+        (
+            Dns(searches=PATHS),
+            Dns(searches=PATHS[:32]),
+            ["Search Line " + _OMITTED.format("search paths", "search", " ".join(PATHS[:32]))],
+        ),
+        (
+            Dns(searches=("a", LONG, "b")),
+            Dns(searches=("a", "b")),
+            ["Search Line " + _OMITTED.format("search paths", "search", "a b")],
+        ),
+        (
+            Dns(searches=(LONG[1:],) * 9),
+            Dns(searches=(LONG[1:],) * 8),
+            ["Search Line " + _OMITTED.format("search paths", "search", " ".join((LONG[1:],) * 8))],
+        ),
+    ],
+)
+def test_what_resolvers_read_is_written(wanted: Dns, given: Dns, said: list[str]) -> None:
+    assert within_limits(wanted) == (given, said)
 
 
 def test_host_names() -> None:
