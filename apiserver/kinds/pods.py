@@ -8,7 +8,7 @@ from apiserver.rules.pods.pod_qos import qos_class
 from apiserver.rules.pods.pod_resize_rules import validate_resize
 from apiserver.rules.pods.pod_rules import validate_pod
 from apiserver.rules.pods.pod_spec import default_pod
-from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
+from apiserver.rules.pods.pod_status_rules import pod_status_warnings, prepare_status, validate_pod_status
 from apiserver.rules.pods.pod_update_rules import validate_ephemeral_containers, validate_pod_update
 from apiserver.rules.pods.pod_warnings import pod_warnings
 from apiserver.rules.pods.windows_rules import containers_with_paths
@@ -77,6 +77,7 @@ RULES = Rules(
     rechecked="never",
     prepare_status=prepare_status,
     validate_status=validate_pod_status,
+    status_warnings=pod_status_warnings,
     validate_parts={"ephemeralcontainers": validate_ephemeral_containers, "resize": validate_resize},
     warnings=pod_warnings,
     has_generation=True,

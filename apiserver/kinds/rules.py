@@ -63,6 +63,7 @@ class Rules(Struct, frozen=True):
     """When an update is also held to the rules of a new object: before `validate_update`'s, after them, or not."""
     warnings: Callable[[Object], list[str]] = _no_warnings
     update_warnings: Callable[[Object, Object], list[str]] = _no_update_warnings
+    status_warnings: Callable[[Object], list[str]] = _no_warnings
     selectable_fields: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace."""
     has_generation: bool = False

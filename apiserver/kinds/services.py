@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.rules import Rules
 from apiserver.rules.defaulting import default_values, keep_status
-from apiserver.rules.network.load_balancers import service_status_errors
+from apiserver.rules.network.load_balancers import service_status_errors, service_status_warnings
 from apiserver.rules.network.service_exposure import EXPOSED, is_exposed, needs_health_check
 from apiserver.rules.network.service_rules import service_errors, service_update_errors
 from apiserver.rules.network.service_warnings import service_warnings
@@ -87,6 +87,7 @@ RULES = Rules(
     validate_update=service_update_errors,
     rechecked="never",
     validate_status=service_status_errors,
+    status_warnings=service_status_warnings,
     warnings=service_warnings,
     update_warnings=lambda new, old: service_warnings(new),
 )

@@ -208,6 +208,8 @@ class Registry:
         await admit(self._chain, Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old))
         if part == "status":
             strategy.check_status_update(new, old, row)
+            for warning in rules_for(row).status_warnings(new):
+                call.warn(warning)
         elif part == "all":
             strategy.check_part_update(new, old, row, target.subresource)
         else:

@@ -155,6 +155,23 @@ async def test_unknown_fields_are_warned_of_or_refused(session: aiohttp.ClientSe
         assert answer.status == 404
 
 
+async def test_a_status_is_warned_of(session: aiohttp.ClientSession) -> None:
+    """A service's address of its load balancer in a form that is not the canonical one."""
+    path = "/api/v1/namespaces/default/services"
+    ports = [{"port": 80}]
+    service = {"metadata": {"name": "warned"}, "spec": {"type": "LoadBalancer", "ports": ports}}
+    async with session.post(path, json=service) as answer:
+        made = await answer.json()
+    made["status"] = {"loadBalancer": {"ingress": [{"ip": "FD00::1", "ipMode": "VIP"}]}}
+    async with session.put(f"{path}/warned/status", json=made) as answer:
+        assert (answer.status, answer.headers["Warning"]) == (
+            200, '299 - "status.loadBalancer.ingress[0]: IPv6 address \\"FD00::1\\" should be in RFC 5952 canonical'
+            ' format (\\"fd00::1\\")"',
+        )  # fmt: skip
+    async with session.delete(f"{path}/warned") as answer:
+        assert answer.status == 200
+
+
 async def frames(session: aiohttp.ClientSession, path: str, count: int, accept: str = "") -> list[Object]:
     """The first frames of a watch."""
     found: list[Object] = []

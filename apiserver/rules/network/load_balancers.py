@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.rules.field_errors import all_of, forbidden, invalid_value, not_supported, required
-from apiserver.rules.network.addresses import ip_errors, parse_ip
+from apiserver.rules.network.addresses import ip_errors, ip_warnings, parse_ip
 from machinery.api import names
 from machinery.api.errors import Cause
 from machinery.api.resource import Object
 
 _PATH = "status.loadBalancer.ingress"
 _MODES = ("Proxy", "VIP")
+
+
+def service_status_warnings(service: Object) -> list[str]:
+    addresses = [point.get("ip") or "" for point in _points(service)]
+    return [said for index, ip in enumerate(addresses) for said in ip_warnings(ip, f"{_PATH}[{index}]")]
 
 
 def service_status_errors(new: Object, old: Object) -> list[Cause]:

@@ -16,7 +16,7 @@ from apiserver.rules.field_errors import (
     too_long,
 )
 from apiserver.rules.immutability import IMMUTABLE
-from apiserver.rules.network.addresses import ip_errors, parse_ip
+from apiserver.rules.network.addresses import ip_errors, ip_warnings, parse_ip
 from apiserver.rules.pods.annotation_rules import annotation_errors, annotation_update_errors
 from machinery.api import names
 from machinery.api.errors import Cause
@@ -31,6 +31,17 @@ _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _LARGEST_ID = 2**31 - 1
 _HEALTH = ("Healthy", "Unhealthy", "Unknown")
 _LONGEST_IMAGE, _LONGEST_HEALTH_MESSAGE = 256, 1024
+
+
+def pod_status_warnings(pod: Object) -> list[str]:
+    """Of addresses in forms that are on their way out."""
+    status = pod.get("status") or {}
+    return [
+        said
+        for field in ("podIPs", "hostIPs")
+        for index, address in enumerate(status.get(field) or ())
+        for said in ip_warnings(address.get("ip") or "", f"status.{field}[{index}].ip")
+    ]
 
 
 def prepare_status(new: Object, old: Object) -> None:

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from apiserver.rules.pods.pod_spec import default_addresses
-from apiserver.rules.pods.pod_status_rules import prepare_status, validate_pod_status
+from apiserver.rules.pods.pod_status_rules import pod_status_warnings, prepare_status, validate_pod_status
 from machinery.api.resource import Object
 from tests.kind_rules import lines
 from tests.unit.apiserver.pod_examples import BAD_IP, QUALIFIED, SUBDOMAIN, container, pod
@@ -201,3 +201,12 @@ def test_a_pods_address_is_the_first_of_its_addresses(status: Object, first: str
     default_addresses(told)
     assert told.get("podIP") == first
     assert [each["ip"] for each in told.get("podIPs", [])] == addresses
+
+
+def test_addresses_in_old_forms_are_warned_of() -> None:
+    told = {"status": {"podIPs": [{"ip": "1.1.1.1"}, {"ip": "::01"}], "hostIPs": [{"ip": "1.1.1.01"}]}}
+    assert pod_status_warnings(told) == [
+        'status.podIPs[1].ip: IPv6 address "::01" should be in RFC 5952 canonical format ("::1")',
+        'status.hostIPs[0].ip: non-standard IP address "1.1.1.01" will be considered invalid in a future Kubernetes'
+        ' release: use "1.1.1.1"',
+    ]

@@ -220,6 +220,13 @@ def test_a_services_status(point: Object, expected: list[str]) -> None:
     ]
 
 
+def test_a_services_status_is_warned_of() -> None:
+    told = {"status": {"loadBalancer": {"ingress": [{"hostname": "h"}, {"ip": "FD00::1"}]}}}
+    assert RULES.status_warnings(told) == [
+        'status.loadBalancer.ingress[1]: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")'
+    ]
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
