@@ -78,6 +78,9 @@ def compute_pod_actions(
     if start is None:
         kill_main, start = _main_steps(pod, state, verdicts)
         kill = (*kill, *kill_main)
+    if _ends_all(pod, state, kill, start):
+        # By its own grace, and for no reason that is told.
+        kill, start = tuple(Kill(each, f"Stopping container {each.name}") for each in state.running), ()
     spare = tuple(box.id for box in state.sandboxes if box.is_ready and box.id != sandbox.id)
     return PodActions(stop_sandboxes=spare, kill=kill, start=start, remove=_superseded(pod, state), look_again=again)
 
@@ -178,6 +181,7 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                 continue
             if why := _why_kill(spec, current, verdicts):
                 kill.append(Kill(current, f"Init container {spec['name']} {why}", verdicts.grace.get(current.id)))
+                sidecars.append(_start(spec["name"], state))
             if not is_past and not verdicts.is_started(spec, current):
                 return tuple(kill), tuple(sidecars)
             continue
@@ -191,6 +195,13 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
     return tuple(kill), None if not sidecars else _with_main(pod, state, verdicts, sidecars, kill)
 
 
+def _ends_all(pod: Object, state: PodState, kill: tuple[Kill, ...], start: tuple[Start, ...]) -> bool:
+    """Whether nothing is left of the main containers when these have been killed: then sidecars end with them."""
+    main = {spec["name"] for spec in podspec.containers(pod)}
+    running = {each.id for each in state.running if each.name in main}
+    return bool(running) and running <= {each.container.id for each in kill} and not any(s.name in main for s in start)
+
+
 def _with_main(
     pod: Object, state: PodState, verdicts: Verdicts, sidecars: list[Start], kill: list[Kill]
 ) -> tuple[Start, ...]:
@@ -202,7 +213,6 @@ def _with_main(
 def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...]]:
     kill: list[Kill] = []
     start: list[Start] = []
-    stays = False
     for spec in podspec.containers(pod):
         current = state.in_sandbox(spec["name"])
         if current is not None and current.is_running:
@@ -213,15 +223,10 @@ def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                 kill.append(Kill(current, told, verdicts.grace.get(current.id)))
                 if again:
                     start.append(_start(spec["name"], state))
-            else:
-                stays = True
             continue
         newest = state.newest(spec["name"])
         if newest is None or newest.phase is ContainerPhase.CREATED or restarts(pod, spec, newest):
             start.append(_start(spec["name"], state))
-    if kill and not start and not stays:
-        # Nothing of the pod will run again, so all of it ends, by its own grace.
-        return tuple(Kill(each, f"Stopping container {each.name}") for each in state.running), ()
     for spec in podspec.ephemeral_containers(pod):
         if state.newest(spec["name"]) is None:
             start.append(_start(spec["name"], state))

@@ -123,9 +123,15 @@ SIDE = {"name": "side", "restartPolicy": "Always"}
             pod(init=[SIDE]),
             Verdicts(unhealthy={"side0": "liveness"}),
             ["Init container side failed liveness probe"],
+            ["side"],
+        ),
+        (pod(init=[SIDE]), Verdicts(resized={"side0"}), ["Init container side resize requires restart"], ["side"]),
+        (
+            pod("Never", init=[SIDE]),
+            Verdicts(unhealthy={"c0": "liveness", "side0": "liveness"}),
+            ["Stopping container c", "Stopping container side"],
             [],
         ),
-        (pod(init=[SIDE]), Verdicts(resized={"side0"}), ["Init container side resize requires restart"], []),
         (
             pod("Never", init=[SIDE]),
             Verdicts(unhealthy={"c0": "liveness"}),
