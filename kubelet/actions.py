@@ -74,10 +74,10 @@ def compute_pod_actions(
     sandbox = state.sandbox
     if sandbox is None:
         return _begin(pod, state, again)
-    kill, start = _init_steps(pod, state, verdicts)
-    if start is None:
-        kill_main, start = _main_steps(pod, state, verdicts)
-        kill = (*kill, *kill_main)
+    kill, start, is_initialized = _init_steps(pod, state, verdicts)
+    if is_initialized:
+        kill_main, start_main = _main_steps(pod, state, verdicts)
+        kill, start = (*kill, *kill_main), (*start, *start_main)
     if _ends_all(pod, state, kill, start):
         # By its own grace, and for no reason that is told.
         kill, start = tuple(Kill(each, f"Stopping container {each.name}") for each in state.running), ()
@@ -165,8 +165,8 @@ def _start(name: str, state: PodState) -> Start:
     return Start(name, max((c.attempt for c in history), default=-1) + 1, ended)
 
 
-def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...] | None]:
-    """Kills and starts among the init containers; None where the main containers may run."""
+def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...], bool]:
+    """Kills and starts among the init containers, and whether the main containers may run."""
     kill: list[Kill] = []
     sidecars: list[Start] = []
     is_past = any(state.in_sandbox(spec["name"]) for spec in podspec.containers(pod))
@@ -177,22 +177,20 @@ def _init_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple
                 # A dead sidecar comes back beside whatever runs; a new one is waited for, as the next may need it.
                 sidecars.append(_start(spec["name"], state))
                 if not is_past and current is None:
-                    return tuple(kill), tuple(sidecars)
+                    return tuple(kill), tuple(sidecars), False
                 continue
             if why := _why_kill(spec, current, verdicts):
                 kill.append(Kill(current, f"Init container {spec['name']} {why}", verdicts.grace.get(current.id)))
                 sidecars.append(_start(spec["name"], state))
             if not is_past and not verdicts.is_started(spec, current):
-                return tuple(kill), tuple(sidecars)
+                return tuple(kill), tuple(sidecars), False
             continue
         if is_past or (current is not None and current.has_succeeded):
             continue
         if current is None or not current.is_running:
             sidecars.append(_start(spec["name"], state))
-        return tuple(kill), tuple(sidecars)
-    if sidecars and not is_past:
-        return tuple(kill), tuple(sidecars)
-    return tuple(kill), None if not sidecars else _with_main(pod, state, verdicts, sidecars, kill)
+        return tuple(kill), tuple(sidecars), False
+    return tuple(kill), tuple(sidecars), is_past or not sidecars
 
 
 def _ends_all(pod: Object, state: PodState, kill: tuple[Kill, ...], start: tuple[Start, ...]) -> bool:
@@ -200,14 +198,6 @@ def _ends_all(pod: Object, state: PodState, kill: tuple[Kill, ...], start: tuple
     main = {spec["name"] for spec in podspec.containers(pod)}
     running = {each.id for each in state.running if each.name in main}
     return bool(running) and running <= {each.container.id for each in kill} and not any(s.name in main for s in start)
-
-
-def _with_main(
-    pod: Object, state: PodState, verdicts: Verdicts, sidecars: list[Start], kill: list[Kill]
-) -> tuple[Start, ...]:
-    more, start = _main_steps(pod, state, verdicts)
-    kill.extend(more)
-    return (*sidecars, *start)
 
 
 def _main_steps(pod: Object, state: PodState, verdicts: Verdicts) -> tuple[tuple[Kill, ...], tuple[Start, ...]]:

@@ -149,6 +149,13 @@ def test_what_is_said_of_a_running_container_that_has_to_end(
     assert [(start.name, start.attempt, start.ended) for start in actions.start] == [(name, 1, None) for name in starts]
 
 
+def test_a_main_container_is_killed_also_while_a_sidecar_comes_back() -> None:
+    unhealthy = Verdicts(unhealthy={"c0": "liveness"})
+    actions = compute_pod_actions(pod(init=[SIDE]), state(runs(), ran("side", code=1)), NOW, unhealthy)
+    assert [kill.container.id for kill in actions.kill] == ["c0"]
+    assert names(actions) == ["side", "c"]
+
+
 def test_a_changed_image_replaces_the_container() -> None:
     changed = ContainerState("c0", "c", "box", ContainerPhase.RUNNING, hash="another")
     actions = compute_pod_actions(pod(), state(changed), NOW)
