@@ -22,6 +22,7 @@ from kubelet.logrotation import LogRotator
 from kubelet.manifests import Manifests
 from kubelet.mirrors import Mirrors
 from kubelet.pleg import Pleg
+from kubelet.podconditions import is_to_be_judged
 from kubelet.podworker import PodWorker
 from kubelet.policy.enforcer import Enforcer
 from kubelet.proxy.health import HealthChecks
@@ -218,8 +219,8 @@ class Kubelet:
         assert self._mirrors is not None
         self._mirrors.wake()
         worker = self._workers.get(podspec.mirrored_uid(change.object))
-        if worker is not None and change.before is None:
-            # A new mirror knows no status yet.
+        # A new mirror knows no status yet.
+        if worker is not None and (change.before is None or is_to_be_judged(change.object)):
             worker.wake()
 
     def _begin(self, pod: Object) -> None:

@@ -78,6 +78,16 @@ def pod_conditions(
     return [*(condition for kind, condition in old.items() if kind not in known), *resizing, *whole]
 
 
+def is_to_be_judged(pod: Object) -> bool:
+    """Whether others have changed what Ready hangs on, or Ready itself: a gate, or the mark of a node that was lost."""
+    status = pod.get("status") or {}
+    told = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    if status.get("phase") != "Running" or "Ready" not in told or "ContainersReady" not in told:
+        return False
+    ready = _with_gates(pod, told["ContainersReady"], told)
+    return any((ready.get(key) or "") != (told["Ready"].get(key) or "") for key in ("status", "message"))
+
+
 def _disruption(failure: Trouble) -> str:
     """What is told of a pod that the node gave up; empty where it failed by itself."""
     if failure.reason == "Preempting":

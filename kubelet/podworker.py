@@ -23,6 +23,7 @@ from kubelet.ending import remove_containers, stop_container
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.images import missing_secrets
 from kubelet.observing import PodObserver
+from kubelet.podconditions import is_to_be_judged
 from kubelet.podending import PodEnding
 from kubelet.podfiles import write_hosts
 from kubelet.podresize import PodResize
@@ -72,6 +73,8 @@ class PodWorker:
         is_ours = {**before, "status": 0, "metadata": 0} == {**pod, "status": 0, "metadata": 0}
         if not is_ours or _told_facts(before) != _told_facts(pod):
             self.refresh_volumes()
+        elif is_to_be_judged(pod):
+            self.wake()
 
     def refresh_volumes(self) -> None:
         self._volumes.refresh()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubelet.actions import Verdicts
+from kubelet.podconditions import is_to_be_judged
 from kubelet.podstate import ContainerPhase, ContainerState, PodState, SandboxState
 from kubelet.podstatus import pod_status
 from kubelet.statusinput import StatusInput, Trouble
@@ -275,3 +276,28 @@ def test_a_patch_names_what_the_status_loses() -> None:
         "podIP": "192.0.2.1",
     }
     assert replacing({"resources": {"limits": {}}}, {"resources": {}}) == {"resources": {"limits": None}}
+
+
+GATE = {"readinessGates": [{"conditionType": "example.com/in"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "changed", "is_asked"),
+    [
+        ({}, {}, False),
+        # As the controller marks the pods of a node that was lost.
+        ({}, {"Ready": "False"}, True),
+        (GATE, {"example.com/out": "True"}, False),
+        # Other words.
+        (GATE, {"example.com/in": "False"}, True),
+        (GATE, {"example.com/in": "True"}, True),
+    ],
+)
+def test_others_words_on_readiness_are_judged_at_once(spec: Object, changed: dict[str, str], is_asked: bool) -> None:
+    status = told(pod(**spec), PodState("u", sandboxes=(BOX,), containers=(running(),)))
+    assert status["phase"] == "Running"
+    assert not is_to_be_judged(pod(status, **spec))
+    there = [{**each, "status": changed.get(each["type"], each["status"])} for each in status["conditions"]]
+    known = {each["type"] for each in there}
+    added = [{"type": kind, "status": value} for kind, value in changed.items() if kind not in known]
+    assert is_to_be_judged(pod({**status, "conditions": [*added, *there]}, **spec)) is is_asked
