@@ -45,3 +45,13 @@ class Target(Struct, frozen=True):
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+
+    @property
+    def scope(self) -> str:
+        """The namespace authorization judges it in; "" for the cluster's."""
+        return self.namespace or scope(self.resource.group, self.resource.plural, self.name)
+
+
+def scope(group: str, plural: str, name: str) -> str:
+    """A namespace is itself in it, so that whoever has rights in there can be let see and change it."""
+    return name if plural == "namespaces" and not group else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apiserver.authz.rbac import MASTERS, Rbac
 from apiserver.authz.rules import Rule, rule, rules, uncovered
-from apiserver.request import Attributes, User
+from apiserver.request import Attributes, Target, User
 from machinery.api.errors import Forbidden, not_found
 from machinery.api.resource import Object, Resource
 
@@ -17,20 +17,24 @@ _EVERYTHING = (
 )
 
 
-def check_escalation(user: User, resource: Resource, obj: Object, old: Object | None, rbac: Rbac) -> None:
-    """Raises Forbidden where `user` may not write `obj`, a role or binding; `old` is what it replaces, if anything."""
+def check_escalation(user: User, target: Target, obj: Object, old: Object | None, rbac: Rbac) -> None:
+    """Raises Forbidden where `user` may not write `obj`, a role or binding; `old` is what it replaces, if anything.
+
+    The namespace is the request's: what is written need not name it.
+    """
+    resource = target.resource
     if resource.group != GROUP or MASTERS in user.groups:
         return
     if resource.plural in ("roles", "clusterroles"):
-        _check_role(user, resource, obj, old, rbac)
+        _check_role(user, target, obj, old, rbac)
     else:
-        _check_binding(user, resource, obj, old, rbac)
+        _check_binding(user, target, obj, old, rbac)
 
 
-def _check_role(user: User, resource: Resource, obj: Object, old: Object | None, rbac: Rbac) -> None:
+def _check_role(user: User, target: Target, obj: Object, old: Object | None, rbac: Rbac) -> None:
     if old is not None and _unchanged(obj, old, "rules", "aggregationRule"):
         return
-    name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
+    resource, name, namespace = target.resource, _name(obj), target.namespace
     asked = Attributes(
         user, "escalate", api_group=GROUP, api_version="*", resource=resource.plural, namespace=namespace, name=name
     )
@@ -44,10 +48,10 @@ def _check_role(user: User, resource: Resource, obj: Object, old: Object | None,
     _confirm(user, resource, name, rules(obj), held, errors)
 
 
-def _check_binding(user: User, resource: Resource, obj: Object, old: Object | None, rbac: Rbac) -> None:
+def _check_binding(user: User, target: Target, obj: Object, old: Object | None, rbac: Rbac) -> None:
     if old is not None and _unchanged(obj, old, "subjects", "roleRef"):
         return
-    name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
+    resource, name, namespace = target.resource, _name(obj), target.namespace
     # An apply may name subjects alone: they are bound to what the binding there is refers to.
     reference = obj.get("roleRef") or (old or {}).get("roleRef") or {}
     if not reference:
@@ -99,6 +103,10 @@ def _compacted(atoms: Sequence[Rule]) -> list[dict[str, list[str]]]:
 
 def _text(fields: dict[str, list[str]]) -> str:
     return "{" + ", ".join(f"{name}:{_list(values)}" for name, values in fields.items() if values) + "}"
+
+
+def _name(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("name") or "")
 
 
 def _list(values: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import ClientConnectionResetError, web
 
@@ -15,7 +16,7 @@ from apiserver.http.incoming import Incoming
 from apiserver.http.resources import ResourceHandler
 from apiserver.http.route import ResourcePath, resource_path
 from apiserver.registry.api import Api
-from apiserver.request import Attributes, User
+from apiserver.request import Attributes, User, scope
 from apiserver.storage.store import CompactedError, StoreUnavailableError
 from machinery.api.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from machinery.contain import contain
@@ -104,13 +105,11 @@ class Handler:
 
     async def _user(self, incoming: Incoming) -> User:
         user = await self._authenticator.authenticate(incoming.headers, incoming.peer_certificate)
-        return impersonated(incoming.raw.headers.items(), user, self._rbac)
+        return impersonated(incoming.raw.headers.items(), user, self._rbac, partial(_asked, incoming))
 
     async def _non_resource(self, incoming: Incoming, user: User) -> web.StreamResponse:
-        path = incoming.plain_path
-        if not path.startswith(_ALWAYS_ALLOWED):
-            verb = {"GET": "get", "HEAD": "head"}.get(incoming.method, incoming.method.lower())
-            self._api.authorize(Attributes(user, verb, path=path))
+        if not incoming.plain_path.startswith(_ALWAYS_ALLOWED):
+            self._api.authorize(_asked(incoming, user))
         response = await self._plain(incoming, user)
         return response if response is not None else answer.text(incoming, 404, "404 page not found\n")
 
@@ -130,5 +129,13 @@ async def _packed(incoming: Incoming, response: web.StreamResponse) -> web.Strea
     return response
 
 
+def _asked(incoming: Incoming, user: User) -> Attributes:
+    """What a request is authorized for, whether or not anything is served there."""
+    if path := resource_path(incoming.path, is_served=False):
+        return _attributes(user, path.verb(incoming.method, is_watch=incoming.flag("watch")), path)
+    return Attributes(user, incoming.method.lower(), path=incoming.plain_path)
+
+
 def _attributes(user: User, verb: str, path: ResourcePath) -> Attributes:
-    return Attributes(user, verb, path.group, path.version, path.plural, path.subresource, path.namespace, path.name)
+    namespace = path.namespace or scope(path.group, path.plural, path.name)
+    return Attributes(user, verb, path.group, path.version, path.plural, path.subresource, namespace, path.name)

@@ -73,17 +73,20 @@ class ResourcePath(Struct, frozen=True):
         return verb in resource.verbs
 
 
-def resource_path(path: str) -> ResourcePath | None:
-    """None for a path outside of the API's groups and versions, or of a whole version (that is discovery)."""
+def resource_path(path: str, *, is_served: bool = True) -> ResourcePath | None:
+    """None for a path outside of the API's groups and versions, or of a whole version (that is discovery).
+
+    Without `is_served`, groups and versions nobody serves have such paths too: they are authorized like the others.
+    """
     parts = path.split("/")[1:]
     if "%" in path:
         parts = [unquote(part) for part in parts]
     if parts and parts[-1] == "":
         parts.pop()
     match parts:
-        case ["api", version, *rest] if ("", version) in _VERSIONS and rest:
+        case ["api", version, *rest] if rest and (not is_served or ("", version) in _VERSIONS):
             return _below("", version, rest)
-        case ["apis", group, version, *rest] if group and (group, version) in _VERSIONS and rest:
+        case ["apis", group, version, *rest] if rest and group and (not is_served or (group, version) in _VERSIONS):
             return _below(group, version, rest)
     return None
 

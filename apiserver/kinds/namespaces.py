@@ -35,6 +35,15 @@ def validate(namespace: Object) -> list[Cause]:
     return errors
 
 
+def validate_finalize(new: Object, old: Object) -> list[Cause]:
+    errors = []
+    for at, name in enumerate((new.get("spec") or {}).get("finalizers") or ()):
+        path = f"spec.finalizers[{at}]"
+        errors += all_of(path, name, names.qualified_name(name))
+        errors += plain_finalizer_errors(name, path)
+    return errors
+
+
 def validate_status(new: Object, old: Object) -> list[Cause]:
     """A namespace ends when it is deleted, and not otherwise."""
     phase, ends = (new.get("status") or {}).get("phase") or "", bool(new["metadata"].get("deletionTimestamp"))
@@ -55,5 +64,6 @@ RULES = Rules(
     validate=validate,
     rechecked="never",
     validate_status=validate_status,
+    validate_parts={"finalize": validate_finalize},
     selectable_fields=("status.phase",),
 )

@@ -104,7 +104,7 @@ class Api:
             return await self._subresources.bind(call, obj)
         if not resource.is_stored:
             return await self._review(call, obj)
-        check_escalation(call.user, resource, obj, None, self._rbac)
+        check_escalation(call.user, call.target, obj, None, self._rbac)
         return await self._registry.create(call, obj)
 
     async def _review(self, call: Call, obj: Object) -> Object:
@@ -158,7 +158,7 @@ class Api:
                 raise conflict(call.resource.plural, target.name, why, call.resource.group)
             check_name(metadata, target.name)
             check_repeats(call)
-            check_escalation(call.user, call.resource, patch, None, self._rbac)
+            check_escalation(call.user, call.target, patch, None, self._rbac)
             return await self._registry.create(call, patch, is_applied=True), True
         self._check_escalation(call, patch)
         return await self._registry.update(call, change, is_tracked=False), False
@@ -166,7 +166,7 @@ class Api:
     def _check_escalation(self, call: Call, obj: Object) -> None:
         target = call.target
         found = self.cache.get(target.resource, target.namespace, target.name)
-        check_escalation(call.user, target.resource, obj, found.object if found else None, self._rbac)
+        check_escalation(call.user, target, obj, found.object if found else None, self._rbac)
 
     async def delete(self, call: Call, options: DeleteOptions) -> Deleted:
         self.authorize(call.attributes())

@@ -38,7 +38,7 @@ class Call(Struct, frozen=True):
         target, resource = self.target, self.target.resource
         return Attributes(
             self.user, self.verb, resource.group, resource.version, resource.plural, target.subresource,
-            target.namespace, target.name,
+            target.scope, target.name,
         )  # fmt: skip
 
     def on(self, *, verb: str = "", name: str = "", namespace: str = "") -> Call:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from apiserver.registry.metadata import check_name
 from apiserver.rules.field_errors import not_negative
-from machinery.api.errors import conflict, invalid
+from machinery.api.errors import BadRequest, conflict, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import from_label_selector
 
@@ -52,6 +52,8 @@ def scaled(scale: Object, resource: Resource, *, is_patch: bool = False) -> Call
 
     def change(current: Object) -> Object:
         name, there = current["metadata"]["name"], current["metadata"]
+        if metadata.get("namespace", there["namespace"]) != there["namespace"]:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
         check_name(metadata, name)
         if causes := not_negative("spec.replicas", replicas):
             raise invalid("Scale", name, causes, "autoscaling")

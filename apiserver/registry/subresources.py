@@ -72,7 +72,7 @@ class Subresources:
         return await self._write(call, change, is_tracked=False)
 
     async def _patch_scale(self, call: Call, patch_type: PatchType, patch: Any) -> Object:
-        change = patched(replace(call, field_validation="Ignore"), patch_type, patch, SCALES)
+        change = patched(call, patch_type, patch, SCALES)
 
         def scale(current: Object) -> Object:
             return scaled(change(scale_of(current, call.resource)), call.resource, is_patch=True)(current)

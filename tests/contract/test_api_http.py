@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from apiserver.server import ApiServer
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, NAMESPACES
+from machinery.api.resources import CONFIG_MAPS, NAMESPACES, ROLE_BINDINGS
 from tests.contract.apiserver_running import running
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -264,6 +264,35 @@ async def test_others_may_not_read_secrets(session: aiohttp.ClientSession) -> No
         'secrets is forbidden: User "system:serviceaccount:default:default" cannot list resource "secrets" '
         'in API group "" in the namespace "default"'
     )
+
+
+async def test_a_namespace_is_read_with_the_rights_of_those_within(
+    session: aiohttp.ClientSession, server: ApiServer
+) -> None:
+    """And who may make roles there grants what is held there, whether or not the role names its namespace."""
+    client = server.client("tester", ("system:masters",))
+    subject = {"kind": "User", "name": "carol", "apiGroup": "rbac.authorization.k8s.io"}
+    admin = {"kind": "ClusterRole", "name": "admin", "apiGroup": "rbac.authorization.k8s.io"}
+    await client.create(
+        ROLE_BINDINGS,
+        {"metadata": {"name": "carol", "namespace": "default"}, "subjects": [subject], "roleRef": admin},
+    )
+    carol = {"Impersonate-User": "carol"}
+    async with session.get("/api/v1/namespaces/default", headers=carol) as answer:
+        assert answer.status == 200
+    async with session.get("/api/v1/namespaces/kube-system", headers=carol) as answer:
+        assert (answer.status, (await answer.json())["message"]) == (
+            403,
+            'namespaces "kube-system" is forbidden: User "carol" cannot get resource "namespaces" in API group "" '
+            'in the namespace "kube-system"',
+        )
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
+    role = {"metadata": {"name": "carols"}, "rules": [rule]}
+    async with session.post(roles, headers=carol, json=role) as answer:
+        assert answer.status == 201
+    async with session.get("/apis/nope/v1/foos", headers=carol) as answer:
+        assert (answer.status, (await answer.json())["details"]) == (403, {"group": "nope", "kind": "foos"})
 
 
 async def test_nothing_is_made_in_a_namespace_that_ends(session: aiohttp.ClientSession, server: ApiServer) -> None:

@@ -23,10 +23,11 @@ def counts(
         for name in numbers:
             found += not_negative(f"status.{name}", status.get(name))
         for name in parts:
-            if (status.get(name) or 0) > (status.get("replicas") or 0):
-                found.append(invalid_value(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-        if parts and (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-            available = status["availableReplicas"]
+            part = status.get(name) or 0
+            if part > (status.get("replicas") or 0):
+                found.append(invalid_value(f"status.{name}", part, "cannot be greater than status.replicas"))
+        available = status.get("availableReplicas") or 0
+        if parts and available > (status.get("readyReplicas") or 0):
             found.append(invalid_value("status.availableReplicas", available, f"cannot be greater than {ready}"))
         if (status.get("collisionCount") or 0) < (before.get("collisionCount") or 0):
             collisions = status.get("collisionCount") or 0

@@ -9,7 +9,7 @@ from apiserver.registry.lists import ListOptions, check_options, read_token, wri
 from apiserver.registry.metadata import validate
 from apiserver.registry.scale import scale_of, scaled
 from apiserver.registry.selection import field_value, selection
-from machinery.api.errors import BadRequest, Invalid
+from machinery.api.errors import BadRequest, Conflict, Invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
     CONFIG_MAPS,
@@ -149,7 +149,7 @@ def test_an_event_has_two_vocabularies() -> None:
 
 def test_a_scale_shows_and_sets_the_replicas() -> None:
     deployment: Object = {
-        "metadata": {"name": "d", "uid": "u", "resourceVersion": "3"},
+        "metadata": {"name": "d", "namespace": "n", "uid": "u", "resourceVersion": "3"},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"b": "c", "a": "b"}}},
         "status": {"replicas": 1},
     }
@@ -160,6 +160,10 @@ def test_a_scale_shows_and_sets_the_replicas() -> None:
     assert written["spec"]["replicas"] == 0
     with pytest.raises(Invalid, match="must be greater than or equal to 0"):
         scaled({"metadata": {"name": "d"}, "spec": {"replicas": -1}}, DEPLOYMENTS)(deployment)
+    with pytest.raises(BadRequest, match="namespace of the provided object does not match"):
+        scaled({"metadata": {"name": "d", "namespace": "other"}}, DEPLOYMENTS)(deployment)
+    with pytest.raises(Conflict, match="on deployments/scale.apps .*: Precondition failed: UID"):
+        scaled({"metadata": {"name": "d", "uid": "v"}}, DEPLOYMENTS, is_patch=True)(deployment)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_other_paths_are_no_resources(path: str) -> None:
     assert resource_path(path) is None
 
 
+def test_a_path_that_nobody_serves_is_authorized_as_a_resource() -> None:
+    found = resource_path("/apis/nope/v1/namespaces/a/x/b", is_served=False)
+    assert found is not None
+    assert (found.group, found.version, found.plural, found.namespace, found.name) == ("nope", "v1", "x", "a", "b")
+    assert resource_path("/apis/nope/v1", is_served=False) is None
+
+
 @pytest.mark.parametrize(
     "path",
     ["/api/v1/namespaces/a/nodes", "/api/v1/pods/b", "/api/v1/nothings", "/api/v1/namespaces/a/pods/b/nothing"],

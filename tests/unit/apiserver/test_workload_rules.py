@@ -228,6 +228,11 @@ MORE = "cannot be greater than status.replicas"
             "status.currentReplicas: Invalid value: -1: must be greater than or equal to 0",
             "status.availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas"]),
         ("replicasets", {"fullyLabeledReplicas": 1}, [f"status.fullyLabeledReplicas: Invalid value: 1: {MORE}"]),
+        ("replicasets", {"replicas": -1}, [
+            "status.replicas: Invalid value: -1: must be greater than or equal to 0",
+            f"status.fullyLabeledReplicas: Invalid value: 0: {MORE}",
+            f"status.readyReplicas: Invalid value: 0: {MORE}",
+            f"status.availableReplicas: Invalid value: 0: {MORE}"]),
         ("daemonsets", {"numberReady": -1}, [
             "status.numberReady: Invalid value: -1: must be greater than or equal to 0"]),
     ],

@@ -14,11 +14,12 @@ from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.impersonation import impersonated
 from apiserver.authn.tokens import ISSUER, Reference
 from apiserver.authz.rbac import Rbac
-from apiserver.request import ANONYMOUS, LOOPBACK, User
-from machinery.api.errors import Forbidden, InternalError, Unauthorized
+from apiserver.request import ANONYMOUS, LOOPBACK, Attributes, User
+from machinery.api.errors import BadRequest, Forbidden, Unauthorized
 from machinery.api.resource import Object
-from machinery.api.resources import PODS, SECRETS, SERVICE_ACCOUNTS
+from machinery.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.pki import Pki
+from machinery.structs import replace
 from tests.watched_store import SetClock, Stage
 
 
@@ -133,22 +134,59 @@ async def test_forged_and_foreign_tokens_are_refused(authenticator: Authenticato
     assert authenticator.verify_token(other_audience, ["vault"])[1] == ("vault",)
 
 
+def listing_pods(user: User) -> Attributes:
+    return Attributes(user, "list", "", "v1", "pods", namespace="ns")
+
+
 async def test_masters_may_act_as_others_and_others_may_not(stage: Stage) -> None:
     rbac = Rbac(stage.cache)
     as_account = [("Impersonate-User", "system:serviceaccount:default:default")]
-    user = impersonated(as_account, LOOPBACK, rbac)
+    user = impersonated(as_account, LOOPBACK, rbac, listing_pods)
     assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated")
     as_jane = [("Impersonate-User", "jane"), ("Impersonate-Group", "dev"), ("Impersonate-Extra-Acme.com%2fteam", "a")]
-    user = impersonated(as_jane, LOOPBACK, rbac)
+    user = impersonated(as_jane, LOOPBACK, rbac, listing_pods)
     assert (user.groups, user.extra) == (("dev", "system:authenticated"), {"acme.com/team": ("a",)})
-    assert impersonated([("Accept", "*/*")], LOOPBACK, rbac) == LOOPBACK
+    as_master = [("Impersonate-User", "jane"), ("Impersonate-Group", "system:masters")]
+    assert impersonated(as_master, LOOPBACK, rbac, listing_pods).groups == ("system:masters", "system:authenticated")
+    as_node = [("Impersonate-User", "system:node:n1")]
+    assert impersonated(as_node, LOOPBACK, rbac, listing_pods).groups == ("system:nodes", "system:authenticated")
+    assert impersonated([("Accept", "*/*")], LOOPBACK, rbac, listing_pods) == LOOPBACK
     with pytest.raises(Forbidden) as denied:
-        impersonated(as_jane, User("bob"), rbac)
+        impersonated(as_jane, User("bob"), rbac, listing_pods)
     assert denied.value.message == (
-        'users "jane" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope'
+        'pods is forbidden: User "bob" cannot impersonate-on:user-info:list resource "pods" in API group "" '
+        'in the namespace "ns"'
     )
-    with pytest.raises(InternalError):
-        impersonated([("Impersonate-Group", "dev")], LOOPBACK, rbac)
+    with pytest.raises(BadRequest) as nobody:
+        impersonated([("Impersonate-Group", "dev")], LOOPBACK, rbac, listing_pods)
+    assert nobody.value.message == (
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"dev"}, Extra:map[string][]string(nil)} '
+        "without impersonating a user name"
+    )
+
+
+async def test_who_may_act_as_others_for_some_verbs_does_no_more(stage: Stage) -> None:
+    rbac = Rbac(stage.cache)
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["impersonate-on:user-info:list"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "verbs": ["impersonate:user-info"]},
+    ]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "lister"}}
+    await stage.put(CLUSTER_ROLES, {**role, "rules": rules})
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "lister"},
+        "subjects": [{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"kind": "ClusterRole", "name": "lister", "apiGroup": "rbac.authorization.k8s.io"},
+    }
+    await stage.put(CLUSTER_ROLE_BINDINGS, binding)
+    as_jane = [("Impersonate-User", "jane")]
+    assert impersonated(as_jane, User("bob"), rbac, listing_pods).groups == ("system:authenticated",)
+    with pytest.raises(Forbidden, match='cannot impersonate-on:user-info:get resource "pods"'):
+        impersonated(as_jane, User("bob"), rbac, lambda user: replace(listing_pods(user), verb="get"))
+    with pytest.raises(Forbidden, match="impersonating the system:masters group is not allowed"):
+        impersonated([*as_jane, ("Impersonate-Group", "system:masters")], User("bob"), rbac, listing_pods)
 
 
 async def test_a_token_of_a_secret_is_good_while_the_secret_holds_it(

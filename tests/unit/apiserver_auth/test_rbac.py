@@ -7,7 +7,7 @@ import pytest
 from apiserver.authz.escalation import check_escalation
 from apiserver.authz.rbac import Rbac, forbidden
 from apiserver.authz.rules import Rule, rule, uncovered
-from apiserver.request import ANONYMOUS, LOOPBACK, Attributes, User
+from apiserver.request import ANONYMOUS, LOOPBACK, Attributes, Target, User
 from machinery.api.errors import Forbidden
 from machinery.api.resource import Object
 from machinery.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS, ROLE_BINDINGS, ROLES
@@ -174,27 +174,27 @@ async def test_nobody_grants_what_they_do_not_hold(stage: Stage) -> None:
     await stage.put(ROLES, role("reader", pods, namespace="ns"))
     subject = {"kind": "User", "name": "bob"}
     await stage.put(ROLE_BINDINGS, binding("rb", "Role", "reader", subject, namespace="ns"))
-    check_escalation(BOB, ROLES, role("mine", pods, namespace="ns"), None, rbac)
+    check_escalation(BOB, Target(ROLES, "ns"), role("mine", pods, namespace="ns"), None, rbac)
     wider = {"apiGroups": [""], "resources": ["pods", "secrets"], "verbs": ["list", "watch"]}
     with pytest.raises(Forbidden) as denied:
-        check_escalation(BOB, ROLES, role("mine", wider, namespace="ns"), None, rbac)
+        check_escalation(BOB, Target(ROLES, "ns"), role("mine", wider, namespace="ns"), None, rbac)
     assert denied.value.message == (
         'roles.rbac.authorization.k8s.io "mine" is forbidden: user "bob" (groups=["system:authenticated"]) '
         "is attempting to grant RBAC permissions not currently held:\n"
         '{APIGroups:[""], Resources:["pods"], Verbs:["watch"]}\n'
         '{APIGroups:[""], Resources:["secrets"], Verbs:["list" "watch"]}'
     )
-    check_escalation(LOOPBACK, ROLES, role("mine", wider, namespace="ns"), None, rbac)
+    check_escalation(LOOPBACK, Target(ROLES, "ns"), role("mine", wider, namespace="ns"), None, rbac)
     old = role("mine", wider, namespace="ns")
-    check_escalation(BOB, ROLES, {**old, "metadata": {**old["metadata"], "labels": {}}}, old, rbac)
+    check_escalation(BOB, Target(ROLES, "ns"), {**old, "metadata": {**old["metadata"], "labels": {}}}, old, rbac)
     await stage.put(CLUSTER_ROLES, role("secrets", wider))
     escalating = binding("x", "ClusterRole", "secrets", subject, namespace="ns")
     with pytest.raises(Forbidden, match="not currently held"):
-        check_escalation(BOB, ROLE_BINDINGS, escalating, None, rbac)
+        check_escalation(BOB, Target(ROLE_BINDINGS, "ns"), escalating, None, rbac)
     bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"]}
     await stage.put(ROLES, role("reader", pods, bind, namespace="ns"))
-    check_escalation(BOB, ROLE_BINDINGS, escalating, None, rbac)
+    check_escalation(BOB, Target(ROLE_BINDINGS, "ns"), escalating, None, rbac)
     apply_subjects = {key: value for key, value in escalating.items() if key != "roleRef"}
     await stage.put(ROLES, role("reader", pods, namespace="ns"))
     with pytest.raises(Forbidden, match="not currently held"):
-        check_escalation(BOB, ROLE_BINDINGS, apply_subjects, {**escalating, "subjects": []}, rbac)
+        check_escalation(BOB, Target(ROLE_BINDINGS, "ns"), apply_subjects, {**escalating, "subjects": []}, rbac)
