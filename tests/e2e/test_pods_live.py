@@ -185,6 +185,19 @@ def test_probes_by_http_tcp_and_exec(room: Room) -> None:
     assert not room.status("unready")["ready"]
 
 
+def test_a_readiness_gate_that_others_open_and_shut_counts_at_once(room: Room) -> None:
+    def is_ready() -> str:
+        told = {each["type"]: each["status"] for each in room.get("gated")["status"]["conditions"]}
+        return str(told["Ready"])
+
+    room.pod("gated", "sleep 1000", readinessGates=[{"conditionType": "example.com/in"}])
+    room.until_state("gated", "running")
+    for value in ("True", "False"):
+        patch = {"status": {"conditions": [{"type": "example.com/in", "status": value}]}}
+        room.kubectl("patch", "pod", "gated", "--subresource=status", "-p", json.dumps(patch))
+        until(lambda value=value: is_ready() == value, lambda: room.kubectl("describe", "pod", "gated"))  # type: ignore[misc]
+
+
 def test_a_resize_reaches_the_container_s_cgroup(room: Room) -> None:
     resources = {"requests": {"memory": "16Mi", "cpu": "10m"}, "limits": {"memory": "32Mi", "cpu": "100m"}}
     room.pod("resized", "sleep 1000", container={"resources": resources})
