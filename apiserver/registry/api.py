@@ -13,6 +13,7 @@ from apiserver.registry.lists import ListOptions, Page, page, reach, revision_of
 from apiserver.registry.metadata import check_name
 from apiserver.registry.patches import patched
 from apiserver.registry.registry import Registry
+from apiserver.registry.scale import SCALES
 from apiserver.registry.selection import selection
 from apiserver.registry.subresources import Subresources
 from apiserver.registry.watches import Watching
@@ -143,8 +144,12 @@ class Api:
         return await self._registry.update(call, checked, is_fresh=True), False
 
     async def _apply(self, call: Call, patch: Any, *, force: bool) -> tuple[Object, bool]:
-        from apiserver.registry.apply import applied, check_apply, check_repeats
+        from apiserver.registry.apply import applied, applied_scale, check_apply, check_repeats
 
+        if call.target.subresource == "scale":
+            check_apply(replace(call, target=replace(call.target, resource=SCALES)), patch)
+            change = applied_scale(call, patch, self._registry.clock.now(), force=force)
+            return await self._subresources.apply(call, change), False
         check_apply(call, patch)
         change = applied(call, patch, self._registry.clock.now(), force=force)
         if call.target.subresource:

@@ -30,12 +30,14 @@ from apiserver.registry.managed import (
 )
 from apiserver.registry.merging import merged, pruned
 from apiserver.registry.metadata import check_name
+from apiserver.registry.scale import SCALES, check_scale
 from apiserver.registry.typed import typed_errors
 from apiserver.registry.wholeset import Trie, configured
 from apiserver.rules.field_errors import required
 from machinery.api.errors import BadRequest, Cause, Conflict, UnknownError, invalid
 from machinery.api.resource import Object
 from machinery.api.timestamps import rfc3339
+from machinery.structs import replace
 
 
 def check_apply(call: Call, patch: Object) -> None:
@@ -97,6 +99,8 @@ def applied(call: Call, patch: Object, now: datetime, *, force: bool) -> Callabl
     resource, manager = call.resource, applier(call)
     schema, fields = schema_of(resource), _config_fields(call, patch)
     config = _bare_config(patch)
+    is_scale = call.target.subresource == "scale"
+    is_kubectl = manager.name == MANAGER and not is_scale
 
     def change(live: Object) -> Object:
         found = owners(live) or before_first_apply(live, resource)
@@ -111,17 +115,41 @@ def applied(call: Call, patch: Object, now: datetime, *, force: bool) -> Callabl
         changed, removed = compare(bare(live), value, schema)
         changed, removed = (tracked(each, resource, call.target.subresource) for each in (changed, removed))
         if not force:
-            conceded = untouched(live, resource) if manager.name == MANAGER else None
-            _refuse_conflicts(others, root_difference(changed, conceded))
+            conceded = untouched(live, resource) if is_kubectl else None
+            seen = _of_scale(others) if is_scale else others
+            _refuse_conflicts(seen, root_difference(changed, conceded))
         found = without_fields(others, root_union(changed, removed))
         is_same = not changed and not removed
         time = (last.time if last else "") if is_same else rfc3339(now)
         if fields:
             found[manager] = Managed(fields, time)
         check_repeats(call)
-        return _dressed(told(value, patch) if manager.name == MANAGER else value, live, patch, found)
+        return _dressed(told(value, patch) if is_kubectl else value, live, patch, found)
 
     return change
+
+
+def applied_scale(call: Call, patch: Object, now: datetime, *, force: bool) -> Callable[[Object], Object]:
+    """The change of the object that an applied Scale asks for: its replicas alone count."""
+    resource, metadata = call.resource, patch.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("name", "resourceVersion") if metadata.get(key)}
+    config: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": kept}
+    if "replicas" in (patch.get("spec") or {}):
+        config["spec"] = {"replicas": patch["spec"]["replicas"]}
+    change = applied(call, config, now, force=force)
+
+    def scaled(live: Object) -> Object:
+        wanted = change(live)
+        # A Scale whose replicas nobody gives any more has none.
+        replicas = (wanted.get("spec") or {}).get("replicas") or 0
+        check_scale(replicas, metadata.get("uid"), live, resource)
+        return {**wanted, "spec": {**(wanted.get("spec") or {}), "replicas": replicas}}
+
+    return scaled
+
+
+def _of_scale(others: Owners) -> Owners:
+    return {replace(manager, api_version=SCALES.api_version): managed for manager, managed in others.items()}
 
 
 def _bare_config(patch: Object) -> Object:

@@ -109,7 +109,10 @@ class Registry:
                 return from_stored(written, resource)
             if not is_generated or attempt + 1 == RETRIES_OF_GENERATED_NAMES:
                 break
-        raise already_exists(resource.plural, stored["metadata"]["name"], resource.group, is_generated=bool(prefix))
+        name, namespace = stored["metadata"]["name"], stored["metadata"].get("namespace") or ""
+        there = self._cache.get(stored_resource(resource), namespace, name)
+        is_ending = there is not None and bool(there.object["metadata"].get("deletionTimestamp"))
+        raise already_exists(resource.plural, name, resource.group, is_generated=bool(prefix), is_ending=is_ending)
 
     async def _create(self, call: Call, stored: Object) -> Object | None:
         """The created object, None where its name is taken."""

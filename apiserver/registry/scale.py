@@ -55,11 +55,7 @@ def scaled(scale: Object, resource: Resource, *, is_patch: bool = False) -> Call
         if metadata.get("namespace", there["namespace"]) != there["namespace"]:
             raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
         check_name(metadata, name)
-        if causes := not_negative("spec.replicas", replicas):
-            raise invalid("Scale", name, causes, "autoscaling")
-        if is_patch and metadata.get("uid") and metadata["uid"] != there["uid"]:
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {there['uid']}"
-            raise conflict(f"{resource.plural}/scale", name, why, resource.group)
+        check_scale(replicas, metadata.get("uid") if is_patch else None, current, resource)
         changed = {**current, "spec": {**(current.get("spec") or {}), "replicas": replicas}}
         kept = {key: value for key, value in there.items() if key != "resourceVersion"}
         for field in ("uid", "resourceVersion"):
@@ -68,3 +64,13 @@ def scaled(scale: Object, resource: Resource, *, is_patch: bool = False) -> Call
         return {**changed, "metadata": kept}
 
     return change
+
+
+def check_scale(replicas: int, uid: str | None, current: Object, resource: Resource) -> None:
+    """Raises Invalid for a negative count, Conflict where another object of that name was meant."""
+    name, there = current["metadata"]["name"], current["metadata"]["uid"]
+    if causes := not_negative("spec.replicas", replicas):
+        raise invalid("Scale", name, causes, "autoscaling")
+    if uid and uid != there:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {there}"
+        raise conflict(f"{resource.plural}/scale", name, why, resource.group)

@@ -69,6 +69,8 @@ class Subresources:
 
     async def apply(self, call: Call, change: Change) -> Object:
         """Server-side apply to a part of the object; `change` merges the applied one in."""
+        if call.target.subresource == "scale":
+            return scale_of(await self._registry.update(call, change, is_tracked=False), call.resource)
         return await self._write(call, change, is_tracked=False)
 
     async def _patch_scale(self, call: Call, patch_type: PatchType, patch: Any) -> Object:

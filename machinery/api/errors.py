@@ -203,10 +203,12 @@ def not_found(plural: str, name: str, group: str = "") -> NotFound:
     return NotFound(f'{qualified} "{name}" not found', kind=plural, group=group, name=name)
 
 
-def already_exists(plural: str, name: str, group: str = "", *, is_generated: bool = False) -> AlreadyExists:
-    """`is_generated`: the server may find another name, if it's asked again."""
+def already_exists(
+    plural: str, name: str, group: str = "", *, is_generated: bool = False, is_ending: bool = False
+) -> AlreadyExists:
+    """`is_generated`: the server may find another name, if it's asked again; `is_ending`: it will be free soon."""
     qualified = f"{plural}.{group}" if group else plural
-    message = f'{qualified} "{name}" already exists'
+    message = f'{"object is being deleted: " if is_ending else ""}{qualified} "{name}" already exists'
     if not is_generated:
         return AlreadyExists(message, kind=plural, group=group, name=name)
     message += ", the server was not able to generate a unique name for the object"

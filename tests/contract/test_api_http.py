@@ -255,6 +255,40 @@ async def test_appliers_share_an_object_and_conflict_over_a_field(session: aioht
         assert (await answer.json())["details"]["name"] == "shared"
 
 
+async def test_appliers_share_a_scale(session: aiohttp.ClientSession) -> None:
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    made = {"metadata": {"name": "scaled"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pod}}
+    async with session.post(f"{path}?fieldManager=maker", json=made) as answer:
+        assert answer.status == 201
+
+    async def apply(manager: str, replicas: int, more: str = "", **metadata: str) -> tuple[int, Any]:
+        body = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": "scaled", **metadata},
+            "spec": {"replicas": replicas},
+        }
+        url = f"{path}/scaled/scale?fieldManager={manager}{more}"
+        async with session.patch(url, json=body, headers={"Content-Type": "application/apply-patch+yaml"}) as answer:
+            return answer.status, await answer.json()
+
+    code, refused = await apply("one", 3)
+    assert (code, refused["message"]) == (
+        409,
+        'Apply failed with 1 conflict: conflict with "maker" using autoscaling/v1: .spec.replicas',
+    )
+    assert (await apply("one", 3, "&force=true"))[1]["spec"] == {"replicas": 3}
+    assert 'conflict with "one" with subresource "scale"' in (await apply("two", 4))[1]["message"]
+    assert (await apply("one", -1))[0] == 422
+    assert "Precondition failed: UID" in (await apply("one", 3, uid="u"))[1]["message"]
+    async with session.get(f"{path}/scaled") as answer:
+        owners = (await answer.json())["metadata"]["managedFields"]
+    assert [(each["manager"], each.get("subresource")) for each in owners] == [("one", "scale"), ("maker", None)]
+    async with session.delete(f"{path}/scaled") as answer:
+        assert answer.status == 200
+
+
 async def test_others_may_not_read_secrets(session: aiohttp.ClientSession) -> None:
     headers = {"Impersonate-User": "system:serviceaccount:default:default"}
     async with session.get("/api/v1/namespaces/default/secrets", headers=headers) as answer:
@@ -300,6 +334,9 @@ async def test_nothing_is_made_in_a_namespace_that_ends(session: aiohttp.ClientS
     await client.create(NAMESPACES, {"metadata": {"name": "ending"}})
     async with session.delete("/api/v1/namespaces/ending") as answer:
         assert (await answer.json())["status"]["phase"] == "Terminating"
+    async with session.post("/api/v1/namespaces", json={"metadata": {"name": "ending"}}) as answer:
+        said = (await answer.json())["message"]
+    assert (answer.status, said) == (409, 'object is being deleted: namespaces "ending" already exists')
     async with session.post("/api/v1/namespaces/ending/configmaps", json={"metadata": {"name": "late"}}) as answer:
         found = await answer.json()
     assert (answer.status, found["details"]["causes"][0]["reason"]) == (403, "NamespaceTerminating")
