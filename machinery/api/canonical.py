@@ -92,8 +92,7 @@ def _struct(name: str, *, is_strict: bool = False) -> Callable[[Any], Object]:
     if name == messages.EMPTY:
         return _empty
     fields = message(name).fields
-    writers = _Writers(fields, is_stored=not name.endswith("List") and not name.startswith(_KEPT_AS_JSON),
-                       is_strict=is_strict, rounds=_has_resource_lists(name))  # fmt: skip
+    writers = _Writers(name, fields, is_strict=is_strict)
     always = _always(name)
 
     def write(value: Any) -> Object:
@@ -129,11 +128,12 @@ _FieldWriter = tuple[type | None, Write, bool]
 class _Writers(dict[str, _FieldWriter]):
     """By field: how it is written. Compiled at the field's first use, as some messages hold themselves."""
 
-    def __init__(self, fields: Mapping[str, Field], *, is_stored: bool, is_strict: bool, rounds: bool) -> None:
+    def __init__(self, name: str, fields: Mapping[str, Field], *, is_strict: bool) -> None:
         super().__init__()
-        self._rounds = rounds
+        self._name = name
         self._fields = fields
-        self._is_stored = is_stored
+        self._rounds = _has_resource_lists(name)
+        self._is_stored = not name.endswith("List") and not name.startswith(_KEPT_AS_JSON)
         self._is_strict = is_strict
 
     def __missing__(self, key: str) -> _FieldWriter:
@@ -143,12 +143,17 @@ class _Writers(dict[str, _FieldWriter]):
                 raise Mismatch
             return None, _nothing, True
         drops = _drops_empty(field) or (self._is_stored and field.kind in _EMPTY)
+        drops = drops and (self._name, key) != _MEANT_EMPTY
         if self._rounds and field.map_value == messages.QUANTITY:
             write = _map(_milli_quantity, lambda: "0")
         else:
             write = _value(field, is_strict=self._is_strict)
         made = self[key] = (_PLAIN.get(write), write, drops)
         return made
+
+
+_MEANT_EMPTY = ("k8s.io.api.autoscaling.v2.HPAScalingRules", "policies")
+"""Where an empty list is no absent one to upstream: its defaults leave it for its validation to refuse."""
 
 
 def _has_resource_lists(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apiserver.kinds.rules import rules_with
+from machinery.api.canonical import canonical
 from machinery.api.resource import Object
 from machinery.api.resources import HORIZONTAL_POD_AUTOSCALERS
 from machinery.features import FEATURES, HPA_SCALE_TO_ZERO
@@ -120,6 +121,14 @@ def test_it_scales_to_zero_where_the_feature_is_on(changes: Object, errors: list
     assert on_create(rules, autoscaler(**changes)) == errors
     assert on_update(rules, autoscaler(**changes), autoscaler()) == errors
     assert rules_with(HORIZONTAL_POD_AUTOSCALERS, FEATURES).validate(autoscaler(**changes))
+
+
+def test_no_policies_are_no_default_ones() -> None:
+    behavior: Object = {"scaleUp": {"policies": []}, "scaleDown": {}}
+    made = canonical({"metadata": {"name": "h"}, **autoscaler(behavior=behavior)}, HORIZONTAL_POD_AUTOSCALERS)
+    assert on_create(AUTOSCALERS, made) == [
+        "spec.behavior.scaleUp.policies: Required value: must specify at least one Policy"
+    ]
 
 
 def test_a_target_without_a_group_stays_once_it_is_there() -> None:
