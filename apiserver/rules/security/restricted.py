@@ -18,6 +18,7 @@ from apiserver.rules.security.findings import (
     containers,
     has_own_users,
     is_for_windows,
+    name_of,
     named,
     names,
     security,
@@ -49,9 +50,9 @@ def _capabilities(metadata: Object, spec: Object) -> Finding | None:
     for container in containers(spec):
         asked = security(container).get("capabilities") or {}
         if "ALL" not in (asked.get("drop") or ()):
-            keeping.append(container["name"])
+            keeping.append(name_of(container))
         if extra := set(asked.get("add") or ()) - {"NET_BIND_SERVICE"}:
-            adding[container["name"]] = extra
+            adding[name_of(container)] = extra
     details = []
     if keeping:
         details.append(f'{named("container", keeping)} must set securityContext.capabilities.drop=["ALL"]')
@@ -74,7 +75,7 @@ def _volumes(metadata: Object, spec: Object) -> Finding | None:
 
 def _non_root(metadata: Object, spec: Object) -> Finding | None:
     reason, of_pod = "runAsNonRoot != true", security(spec).get("runAsNonRoot")
-    every = [(each["name"], security(each).get("runAsNonRoot")) for each in containers(spec)]
+    every = [(name_of(each), security(each).get("runAsNonRoot")) for each in containers(spec)]
     if who := setters([name for name, said in every if said is False], is_pod=of_pod is False):
         return Finding(reason, f"{who} must not set securityContext.runAsNonRoot=false")
     silent = [name for name, said in every if said is None and not of_pod]

@@ -10,6 +10,7 @@ from apiserver.admission.chain import Admit, Review, admit
 from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
+from apiserver.admission.runtime_classes import runtime_class
 from apiserver.admission.storage_and_nodes import protect_volumes, taint_new_nodes
 from apiserver.registry.call import Call
 from apiserver.request import LOOPBACK, Target
@@ -24,6 +25,7 @@ from machinery.api.resources import (
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
     SERVICE_ACCOUNTS,
 )
 from tests.known import Known
@@ -84,6 +86,88 @@ def test_one_priority_class_is_the_default() -> None:
     )
     run(judge, PRIORITY_CLASSES, {**default("two"), "globalDefault": False})
     run(priority(Known()), PRIORITY_CLASSES, default("one"))
+
+
+BOXED = (
+    RUNTIME_CLASSES,
+    {
+        "metadata": {"name": "boxed"},
+        "handler": "h",
+        "overhead": {"podFixed": {"cpu": "250m"}},
+        "scheduling": {
+            "nodeSelector": {"box": "yes"},
+            "tolerations": [{"key": "box", "operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "1"}],
+        },
+    },
+)
+PLAIN = (RUNTIME_CLASSES, {"metadata": {"name": "plain"}, "handler": "h"})
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (
+            {},
+            {
+                "overhead": {"cpu": "250m"},
+                "nodeSelector": {"box": "yes"},
+                "tolerations": BOXED[1]["scheduling"]["tolerations"],
+            },
+        ),
+        (
+            {
+                "overhead": {"cpu": "0.25"},
+                "nodeSelector": {"disk": "fast", "box": "yes"},
+                "tolerations": [
+                    {"key": "box", "operator": "Equal", "value": "b", "effect": "NoSchedule"},
+                    {"key": "a", "operator": "Equal", "value": "1"},
+                    {"key": "a", "operator": "Equal", "value": "2"},
+                ],
+            },
+            {
+                "overhead": {"cpu": "250m"},
+                "nodeSelector": {"disk": "fast", "box": "yes"},
+                "tolerations": [
+                    {"key": "a", "operator": "Equal", "value": "1"},
+                    {"key": "a", "operator": "Equal", "value": "2"},
+                    {"key": "box", "operator": "Exists"},
+                ],
+            },
+        ),
+    ],
+)
+def test_a_runtime_class_says_what_its_pods_cost_and_where_they_run(given: Object, added: Object) -> None:
+    made = pod(runtimeClassName="boxed", **given)
+    run(runtime_class(Known(BOXED)), PODS, made)
+    assert {key: made["spec"][key] for key in added} == added
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"runtimeClassName": "other"}, 'pod rejected: RuntimeClass "other" not found'),
+        (
+            {"runtimeClassName": "boxed", "overhead": {"cpu": "1"}},
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            {"runtimeClassName": "plain", "overhead": {"cpu": "1"}},
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+        (
+            {"overhead": {"cpu": "1"}},
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+        (
+            {"runtimeClassName": "boxed", "nodeSelector": {"box": "no"}},
+            "conflict: runtimeClass.scheduling.nodeSelector[box] = yes; pod.spec.nodeSelector[box] = no",
+        ),
+    ],
+)
+def test_a_pod_that_its_runtime_class_does_not_fit_is_refused(spec: Object, said: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        run(runtime_class(Known(BOXED, PLAIN)), PODS, pod(**spec))
+    assert str(refused.value) == f'pods "p" is forbidden: {said}'
 
 
 def test_lost_nodes_are_tolerated_for_a_while_unless_the_pod_says_how_long() -> None:

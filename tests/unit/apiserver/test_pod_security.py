@@ -258,6 +258,14 @@ def test_a_template_that_violates_what_is_enforced_is_warned_of_only() -> None:
     assert run(known, DEPLOYMENTS, made) == [f'would violate PodSecurity "baseline:latest": {BAD}']
 
 
+@pytest.mark.parametrize("spec", [{"containers": [{}], "volumes": [{}]}, {"securityContext": {"sysctls": [{}]}}, None])
+def test_what_nobody_has_checked_yet_harms_nothing(spec: Object) -> None:
+    bare = {"metadata": {"name": "p"}, "spec": spec}
+    with pytest.raises(Forbidden):
+        run(Known((NAMESPACES, space(enforce="restricted"))), PODS, {**bare, "spec": {"hostPID": True, **(spec or {})}})
+    run(Known((NAMESPACES, space(warn="restricted"))), PODS, bare)
+
+
 def test_a_pod_that_is_there_is_judged_again_only_for_other_images() -> None:
     known = Known((NAMESPACES, space(enforce="baseline")))
     assert not run(known, PODS, pod({**WILD, "activeDeadlineSeconds": 5}), pod(WILD))
