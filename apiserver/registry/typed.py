@@ -128,4 +128,6 @@ def _go_syntax(value: Any) -> str:
         return f"map[string]interface {{}}{{{inner}}}"
     if isinstance(value, list):
         return f"[]interface {{}}{{{', '.join(map(_go_syntax, value))}}}"
-    return "interface {}(nil)" if value is None else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return orjson.dumps(value).decode()
+    return "interface {}(nil)" if value is None else go_text(value)

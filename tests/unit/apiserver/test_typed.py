@@ -28,6 +28,8 @@ def pod(**spec: object) -> Object:
         ({"spec": "x"}, ".spec: expected map, got &{x}"),
         ({"metadata": {"labels": {"a": 1}}},
          ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"metadata": {"labels": {"a": 10**20}}},
+         ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:100000000000000000000}"),
         ({"metadata": {"labels": {"a": {"b": ["c"]}}}},
          '.metadata.labels.a: expected string, got &value.valueUnstructured{Value:map[string]interface {}{"b":'
          '[]interface {}{"c"}}}'),
