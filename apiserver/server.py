@@ -95,7 +95,8 @@ class ApiServer:
         reviews = Reviews(authenticator, rbac, self.cache)
         addresses = ClusterAddresses(self._watch_cache, config.service_cidrs, config.node_ports)
         chain, features = self._chain(rbac), config.feature_flags
-        registry = Registry(self._store, self._watch_cache, chain, addresses, self._clock, features)
+        judges = (pod_security(self.cache),)
+        registry = Registry(self._store, self._watch_cache, chain, addresses, self._clock, features, judges)
         subresources = Subresources(registry, reviews, self._watch_cache, self._clock)
         api = self._api = Api(registry, subresources, reviews, self._watch_cache, rbac)
         config.pki.serve(config.tls_sans, [str(addresses.first), config.advertise_address, *_ips(config)])
@@ -118,7 +119,6 @@ class ApiServer:
             taint_new_nodes,
             priority(self.cache),
             default_toleration_seconds,
-            pod_security(self.cache),
             default_storage_class(self.cache),
             protect_volumes,
             claim_resize(self.cache),

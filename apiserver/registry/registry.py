@@ -44,7 +44,7 @@ Change = Callable[[Object], Object]
 
 
 class Registry:
-    """`chain` is asked before anything is decided; `addresses` gives Services theirs."""
+    """`chain` is asked before anything is decided, `judges` of what is sound; `addresses` gives Services theirs."""
 
     def __init__(
         self,
@@ -54,10 +54,12 @@ class Registry:
         addresses: ClusterAddresses,
         clock: Clock,
         features: Mapping[str, bool] = FEATURES,
+        judges: Sequence[Admit] = (),
     ) -> None:
         self._store = store
         self._cache = cache
         self._chain = chain
+        self._judges = judges
         self._addresses = addresses
         self._quotas = Quotas(CacheView(cache))
         self._clock = clock
@@ -127,6 +129,7 @@ class Registry:
             strategy.check_new(new, row, self._features)
             for warning in rules_for(row).warnings(new):
                 call.warn(warning)
+            await admit(self._judges, Review("CREATE", call, row, namespace, name, obj=new))
             final = completed(new, row)
             with self._quotas.hold(row, final):
                 if call.dry_run:
@@ -208,7 +211,8 @@ class Registry:
             new = strategy.prepare_status_update(new, old, row)
         else:
             strategy.prepare_update(new, old, row, is_system=part == "all")
-        await admit(self._chain, Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old))
+        review = Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old)
+        await admit(self._chain, review)
         if part == "status":
             strategy.check_status_update(new, old, row)
             for warning in rules_for(row).status_warnings(new):
@@ -222,6 +226,7 @@ class Registry:
                 strategy.check_update(new, old, row, self._features)
             for warning in rules_for(row).update_warnings(new, old):
                 call.warn(warning)
+        await admit(self._judges, review)
         return new
 
     def _check_version(self, call: Call, wanted: Object, entry: Entry, resource: Resource) -> bool:
