@@ -27,8 +27,15 @@ def write_atomically(directory: Path, files: Mapping[str, File], gid: int | None
     """Makes `directory` hold `files` (relative path -> File) and no others; False where it did already."""
     directory.mkdir(parents=True, exist_ok=True)
     current = directory / _DATA
-    if current.is_symlink() and _holds(current, files):
-        return False
+    is_new = not (current.is_symlink() and _holds(current, files))
+    if is_new:
+        _point(directory, _written(directory, files, gid))
+    # Also where nothing is new: whoever wrote it may have ended before this.
+    _show(directory, {name.split("/", 1)[0] for name in files})
+    return is_new
+
+
+def _written(directory: Path, files: Mapping[str, File], gid: int | None) -> Path:
     fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
     fresh.chmod(0o755)
     for name, file in files.items():
@@ -38,17 +45,19 @@ def write_atomically(directory: Path, files: Mapping[str, File], gid: int | None
         path.chmod(file.mode | (0o440 if gid is not None else 0))
         if gid is not None or file.uid >= 0:
             os.chown(path, file.uid, gid if gid is not None else -1)
-    _point(directory, fresh)
-    wanted = {name.split("/", 1)[0] for name in files}
-    for name in wanted:
+    return fresh
+
+
+def _show(directory: Path, names: set[str]) -> None:
+    """Makes the visible names those, and takes away what `..data` does not point to."""
+    for name in names:
         link = directory / name
         if not link.is_symlink():
             link.symlink_to(f"{_DATA}/{name}")
+    kept = {*names, _DATA, os.readlink(directory / _DATA)}
     for entry in directory.iterdir():
-        if entry.name in wanted or entry.name == _DATA or entry == fresh:
-            continue
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    return True
+        if entry.name not in kept:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _point(directory: Path, fresh: Path) -> None:
