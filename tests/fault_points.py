@@ -25,6 +25,11 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CGROUPS = "/sys/fs/cgroup"
 _ONE_HIERARCHY = "memory"
 """Of cgroup v1 one hierarchy stands for all: each is treated as the one before."""
+_BY_CHANCE = (
+    r"(?<=/tmp)\w{8}$|(?<=probe-)[^/]+|(?<=/\.\.)\w{8}(?=/|$)|(?<=kube-api-access-)\w{5}"
+    r"|d?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+"""Folders and volumes with a name made up, and uids, of pods with the letter before them."""
 
 
 class FaultPoints:
@@ -47,8 +52,8 @@ class FaultPoints:
     def obey(self) -> None:
         """Does what the lines of the standard input say, in a thread: `names` or one of those below.
 
-        Each is answered by a line of JSON: the points since the last command. `kill NAME`, `kill-at NUMBER` (counted
-        from now on) and `fail NAME` choose a point; at one that fails there is no space left on the device.
+        Each is answered by a line of JSON: the points since the last command. `kill NAME` and `fail NAME` choose a
+        point; at one that fails there is no space left on the device.
         """
         threading.Thread(target=self._read, name="fault points", daemon=True).start()
 
@@ -68,11 +73,10 @@ class FaultPoints:
         self._passed[name] = passed = self._passed.get(name, 0) + 1
         name += f" ({passed})" if passed > 1 else ""
         self.names.append(name)
-        number = str(len(self.names))
         if self._command == "kill-next" and name not in self._known:
             os.write(sys.stdout.fileno(), f"{json.dumps([name])}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
-        if (self._command, self._chosen) in (("kill", name), ("kill-at", number)):
+        if (self._command, self._chosen) == ("kill", name):
             os.kill(os.getpid(), signal.SIGKILL)
         if name == self._chosen and self._command == "fail":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
@@ -128,7 +132,7 @@ def _place(path: Any, places: Mapping[str, str]) -> str:
 
 def _anonymous(text: str) -> str:
     # A name by chance first: it may begin as a hexadecimal one.
-    return re.sub(r"\d+", "*", re.sub(r"(?<=/tmp)\w{8}$|(?<=probe-)[^/]+|[0-9a-f]{6,}", "*", text))
+    return re.sub(r"\d+", "*", re.sub(f"{_BY_CHANCE}|[0-9a-f]{{6,}}", "*", text))
 
 
 def _opened(_: str, arguments: Sequence[Any], places: Mapping[str, str]) -> str:
