@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Delete, Key, Patch, Plan, key_of, nobody
 from controllers.pods import condemned
+from controllers.since import Since
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.api.timestamps import parse_time, rfc3339
@@ -32,26 +33,23 @@ class State(Struct, frozen=True):
 
 def pod_garbage() -> Controller:
     """The controller, with its memory of since when it has missed the nodes of which pods."""
-    missed: dict[Key, tuple[str, datetime]] = {}
+    missed = Since()
 
     def observe(cache: Cache, key: Key) -> State | None:
         found = cache.get(PODS, key.namespace, key.name)
         node = cache.get(NODES, "", Pod(found).node_name) if found is not None else None
         if found is None or node is not None:
-            missed.pop(key, None)
+            missed.forget(key)
         return State(Pod(found), Node(node) if node is not None else None) if found is not None else None
 
     def plan(state: State, now: datetime) -> Plan:
-        key, uid = key_of(state.pod.obj), state.pod.uid
+        key = key_of(state.pod.obj)
         if not state.pod.node_name or state.node is not None:
             return decide(state, now, now)
-        before = missed.get(key)
-        since = before[1] if before is not None and before[0] == uid else now
-        missed[key] = (uid, since)
-        decided = decide(state, since, now)
+        decided = decide(state, missed.of(key, state.pod.uid, now), now)
         if decided.actions:
             # It is gone, or else waits once more.
-            del missed[key]
+            missed.forget(key)
         return decided
 
     return Controller(

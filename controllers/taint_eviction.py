@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from controllers.plan import Controller, Delete, Key, Plan, Record, key_of, nobody
 from controllers.pods import condemned
+from controllers.since import Since
 from machinery.api.resource import Object
 from machinery.api.resources import NODES, PODS
 from machinery.api.taints import tolerates
@@ -31,13 +32,13 @@ class State(Struct, frozen=True):
 
 def taint_eviction() -> Controller:
     """The controller; it remembers when it first saw a pod bear which taints, and which are to go later."""
-    seen: dict[Key, tuple[str, datetime]] = {}
+    seen = Since()
     waiting: set[Key] = set()
 
     def observe(cache: Cache, key: Key) -> State | None:
         found = cache.get(PODS, key.namespace, key.name)
         if found is None:
-            seen.pop(key, None)
+            seen.forget(key)
             waiting.discard(key)
             return None
         return State(Pod(found), _taints(cache, Pod(found)))
@@ -54,14 +55,11 @@ def taint_eviction() -> Controller:
 
     def _decided(state: State, key: Key, now: datetime) -> Plan:
         if not state.taints:
-            seen.pop(key, None)
+            seen.forget(key)
             return Plan()
         # Other taints, or another pod of the name, begin anew.
         mark = repr([state.pod.uid, sorted(_name(taint) for taint in state.taints)])
-        before = seen.get(key)
-        since = before[1] if before and before[0] == mark else now
-        seen[key] = (mark, since)
-        return decide(state, since, now)
+        return decide(state, seen.of(key, mark, now), now)
 
     return Controller(
         "taint-eviction",
