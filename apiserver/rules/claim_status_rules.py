@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from apiserver.rules.condition_rules import condition_errors
 from apiserver.rules.device_rules import (
     configuration_errors,
+    list_errors,
     parameters_errors,
     pool_name_errors,
     reference_errors,
@@ -142,17 +143,15 @@ def _network_errors(network: Object, path: str) -> Iterator[Cause]:
 
 def _allocation_errors(allocation: Object, known: set[str]) -> Iterator[Cause]:
     devices, path = allocation.get("devices") or {}, "status.allocation.devices"
-    results, configurations = devices.get("results") or (), devices.get("config") or ()
-    if len(results) > _MOST_RESULTS:
-        yield too_many(f"{path}.results", len(results), _MOST_RESULTS)
-    else:
-        for index, result in enumerate(results):
-            yield from _result_errors(result, f"{path}.results[{index}]", known)
-    if len(configurations) > _MOST_CONFIGURATIONS:
-        yield too_many(f"{path}.config", len(configurations), _MOST_CONFIGURATIONS)
-    else:
-        for index, configuration in enumerate(configurations):
-            yield from _configuration_errors(configuration, f"{path}.config[{index}]", known)
+    yield from list_errors(
+        devices.get("results"), f"{path}.results", lambda each, at: _result_errors(each, at, known), _MOST_RESULTS
+    )
+    yield from list_errors(
+        devices.get("config"),
+        f"{path}.config",
+        lambda each, at: _configuration_errors(each, at, known),
+        _MOST_CONFIGURATIONS,
+    )
     if (selector := allocation.get("nodeSelector")) is not None:
         yield from node_selector_errors(selector, "status.allocation.nodeSelector")
 

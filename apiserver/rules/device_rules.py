@@ -5,7 +5,7 @@ Expressions are only measured; what they mean is not looked into.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -51,19 +51,17 @@ def claim_spec_errors(spec: Object, path: str) -> Iterator[Cause]:
     devices, path = spec.get("devices") or {}, f"{path}.devices"
     known = request_names(spec)
     yield from set_errors(devices.get("requests"), f"{path}.requests", _request_errors, "name")
-    constraints, configurations = devices.get("constraints") or (), devices.get("config") or ()
-    if len(constraints) > _MOST:
-        yield too_many(f"{path}.constraints", len(constraints), _MOST)
-    else:
-        for index, constraint in enumerate(constraints):
-            yield from _constraint_errors(constraint, f"{path}.constraints[{index}]", known)
-    if len(configurations) > _MOST:
-        yield too_many(f"{path}.config", len(configurations), _MOST)
-        return
-    for index, configuration in enumerate(configurations):
-        where = f"{path}.config[{index}]"
-        yield from reference_errors(configuration.get("requests"), f"{where}.requests", known)
-        yield from configuration_errors(configuration, where)
+    yield from list_errors(
+        devices.get("constraints"), f"{path}.constraints", lambda each, at: _constraint_errors(each, at, known)
+    )
+    yield from list_errors(
+        devices.get("config"), f"{path}.config", lambda each, at: _configuration_errors(each, at, known)
+    )
+
+
+def _configuration_errors(configuration: Object, path: str, known: set[str]) -> Iterator[Cause]:
+    yield from reference_errors(configuration.get("requests"), f"{path}.requests", known)
+    yield from configuration_errors(configuration, path)
 
 
 def request_names(spec: Object) -> set[str]:
@@ -76,6 +74,18 @@ def request_names(spec: Object) -> set[str]:
     return found
 
 
+def list_errors(
+    items: Sequence[Any] | None, path: str, errors: Callable[[Any, str], Iterator[Cause]], most: int = _MOST
+) -> Iterator[Cause]:
+    """Of each of a list; one that is too long is not looked into."""
+    items = items or ()
+    if 0 <= most < len(items):
+        yield too_many(path, len(items), most)
+        return
+    for index, item in enumerate(items):
+        yield from errors(item, f"{path}[{index}]")
+
+
 def set_errors(
     items: list[Any] | None,
     path: str,
@@ -83,13 +93,11 @@ def set_errors(
     key: str = "",
     most: int = _MOST,
 ) -> Iterator[Cause]:
-    """Of a list of unique things; one that is too long is not looked into."""
+    """As `list_errors`, of a list of unique things."""
+    yield from list_errors(items, path, errors, most)
     items = items or []
     if 0 <= most < len(items):
-        yield too_many(path, len(items), most)
         return
-    for index, item in enumerate(items):
-        yield from errors(item, f"{path}[{index}]")
     seen: set[str] = set()
     for index, item in enumerate(items):
         name = item.get(key) or "" if key else item
@@ -152,16 +160,16 @@ def _toleration_errors(toleration: Object, path: str) -> Iterator[Cause]:
 
 
 def selectors_errors(selectors: list[Object] | None, path: str) -> Iterator[Cause]:
-    if selectors and len(selectors) > _MOST:
-        yield too_many(path, len(selectors), _MOST)
-        return
-    for index, selector in enumerate(selectors or ()):
-        if (cel := selector.get("cel")) is None:
-            yield required(f"{path}[{index}].cel")
-        elif not (expression := cel.get("expression")):
-            yield required(f"{path}[{index}].cel.expression")
-        elif len(expression) > _LONGEST_EXPRESSION:
-            yield too_long(f"{path}[{index}].cel.expression", _LONGEST_EXPRESSION)
+    yield from list_errors(selectors, path, _selector_errors)
+
+
+def _selector_errors(selector: Object, path: str) -> Iterator[Cause]:
+    if (cel := selector.get("cel")) is None:
+        yield required(f"{path}.cel")
+    elif not (expression := cel.get("expression")):
+        yield required(f"{path}.cel.expression")
+    elif len(expression) > _LONGEST_EXPRESSION:
+        yield too_long(f"{path}.cel.expression", _LONGEST_EXPRESSION)
 
 
 def _constraint_errors(constraint: Object, path: str, known: set[str]) -> Iterator[Cause]:

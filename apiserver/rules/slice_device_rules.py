@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, set_errors
+from apiserver.rules.device_rules import EFFECTS, attribute_name_errors, list_errors, set_errors
 from apiserver.rules.field_errors import (
     all_of,
     choice,
@@ -40,14 +40,10 @@ _PLACELESS = (
 
 
 def slice_device_errors(device: Object, path: str, *, has_own_place: bool) -> Iterator[Cause]:
-    name, taints = device.get("name") or "", device.get("taints") or []
+    name = device.get("name") or ""
     yield from all_of(f"{path}.name", name, names.dns_label(name))
     yield from _property_errors(device, path)
-    if len(taints) > _MOST_TAINTS:
-        yield too_many(f"{path}.taints", len(taints), _MOST_TAINTS)
-    else:
-        for index, taint in enumerate(taints):
-            yield from _taint_errors(taint, f"{path}.taints[{index}]")
+    yield from list_errors(device.get("taints"), f"{path}.taints", _taint_errors, _MOST_TAINTS)
     consumed, where = device.get("consumesCounters"), f"{path}.consumesCounters"
     yield from set_errors(consumed, where, _consumption_errors, "counterSet", _MOST_CONSUMPTIONS)
     if has_own_place:
