@@ -16,7 +16,7 @@ from apiserver.http import answer, negotiation
 from apiserver.http.incoming import Incoming
 from apiserver.registry.selection import field_value
 from apiserver.request import Attributes, User
-from machinery.api.errors import MethodNotAllowed, NotFound, not_found
+from machinery.api.errors import NotFound, method_not_allowed, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS
 from machinery.api.selectors import parse_fields, parse_labels
@@ -51,7 +51,7 @@ class MetricsGroup:
         resource, name = asked.resource, asked.name
         verb = "get" if name else "list"
         if incoming.method not in ("GET", "HEAD") or incoming.flag("watch"):
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         self._authorize(Attributes(user, verb, GROUP, VERSION, resource.plural, "", asked.namespace, name))
         usages = await self._source.usages()
         listed = self._listed(asked, incoming, usages)

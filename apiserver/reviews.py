@@ -13,7 +13,7 @@ from apiserver.authn.tokens import Reference
 from apiserver.authz.rbac import Rbac
 from apiserver.request import Attributes, User
 from apiserver.rules.access.review_rules import access_review_errors
-from machinery.api.errors import BadRequest, Cause, MethodNotAllowed, Unauthorized, conflict, invalid, not_found
+from machinery.api.errors import BadRequest, Cause, Unauthorized, conflict, invalid, method_not_allowed, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
@@ -42,7 +42,7 @@ class Reviews:
             "selfsubjectrulesreviews": self._self_rules,
         }.get(resource.plural)
         if answer is None:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         return {**obj, **answer(obj, user)}
 
     async def create_token(self, namespace: str, name: str, obj: Object, user: User) -> Object:

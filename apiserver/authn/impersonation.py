@@ -6,16 +6,16 @@ them. The error is that of the first way that applies to whom is asked for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote
 
 from apiserver.authn.tokens import service_account
 from apiserver.authz.rbac import MASTERS, Rbac, forbidden
 from apiserver.request import ANONYMOUS, Attributes, User
+from apiserver.rules.field_errors import said
 from apiserver.rules.name_rules import domain_path_errors
 from machinery.api import names
-from machinery.api.errors import BadRequest, Forbidden
+from machinery.api.errors import BadRequest, Forbidden, told
 from machinery.structs import Struct, field, replace
 
 _PREFIX = "impersonate-"
@@ -59,12 +59,12 @@ def impersonated(
 
 
 def _asked(headers: Iterable[tuple[str, str]]) -> _Asked | None:
-    said = [(name.lower(), value) for name, value in headers if name[: len(_PREFIX)].lower() == _PREFIX]
-    if not said:
+    headed = [(name.lower(), value) for name, value in headers if name[: len(_PREFIX)].lower() == _PREFIX]
+    if not headed:
         return None
-    asked, first = _Asked(), dict(reversed(said))
+    asked, first = _Asked(), dict(reversed(headed))
     asked.user, asked.uid = first.get("impersonate-user", ""), first.get("impersonate-uid", "")
-    for lowered, value in said:
+    for lowered, value in headed:
         if lowered == "impersonate-group":
             asked.groups.append(value)
         elif lowered.startswith(_EXTRA):
@@ -154,11 +154,10 @@ def _passes(check: Callable[[Attributes], None], attributes: Attributes) -> bool
 def _extra_error(key: str, values: list[str]) -> str:
     if not key:
         return "impersonating the empty string key in extra is not allowed"
-    if causes := [f"{cause.field}: {cause.message}" for cause in domain_path_errors(key, "extra.key")]:
-        said = causes[0] if len(causes) == 1 else f"[{', '.join(causes)}]"
-        return f"impersonating an invalid key in extra is not allowed: {said}"
+    if causes := list(domain_path_errors(key, "extra.key")):
+        return f"impersonating an invalid key in extra is not allowed: {told(causes)}"
     if key != key.lower():
-        return f"impersonating a non-lowercase key in extra is not allowed: {_quoted(key)}"
+        return f"impersonating a non-lowercase key in extra is not allowed: {said(key)}"
     return "impersonating the empty string value in extra is not allowed" if "" in values else ""
 
 
@@ -190,15 +189,11 @@ def _node(name: str) -> str:
 
 def _said(asked: _Asked) -> str:
     """Go's %#v of a user."""
-    extra = ", ".join(f"{_quoted(key)}:{_strings(asked.extra[key])}" for key in sorted(asked.extra))
+    extra = ", ".join(f"{said(key)}:{_strings(asked.extra[key])}" for key in sorted(asked.extra))
     of_extra = f"map[string][]string{{{extra}}}" if asked.extra else "map[string][]string(nil)"
-    uid, groups = _quoted(asked.uid), _strings(asked.groups)
+    uid, groups = said(asked.uid), _strings(asked.groups)
     return f'&user.DefaultInfo{{Name:"", UID:{uid}, Groups:{groups}, Extra:{of_extra}}}'
 
 
 def _strings(values: list[str]) -> str:
-    return f"[]string{{{', '.join(map(_quoted, values))}}}" if values else "[]string(nil)"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return f"[]string{{{', '.join(map(said, values))}}}" if values else "[]string(nil)"

@@ -18,7 +18,7 @@ from apiserver.http.route import ResourcePath, resource_path
 from apiserver.registry.api import Api
 from apiserver.request import Attributes, User, scope
 from apiserver.storage.store import CompactedError, StoreUnavailableError
-from machinery.api.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
+from machinery.api.errors import InternalError, NotFound, ServiceUnavailable, StatusError, method_not_allowed
 from machinery.contain import contain
 
 Plain = Callable[[Incoming, User], Awaitable[web.StreamResponse | None]]
@@ -96,11 +96,11 @@ class Handler:
         if incoming.method == "HEAD":
             # Upstream has routes for GET alone, though it authorizes HEAD as that.
             self._api.authorize(_attributes(user, verb, path))
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         allowed_verb = "list" if verb == "watch" and not path.is_allowed("watch") else verb
         if not verb or not path.is_allowed(allowed_verb):
             self._api.authorize(_attributes(user, verb, path))
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         return await self._resources.answer(incoming, user, verb, target, path.rest)
 
     async def _user(self, incoming: Incoming) -> User:

@@ -16,7 +16,7 @@ from apiserver.http import answer
 from apiserver.http.incoming import Incoming
 from apiserver.request import User
 from apiserver.root_paths import CHECKS, HOOKS, READY_CHECKS, root_paths
-from machinery.api.errors import MethodNotAllowed
+from machinery.api.errors import method_not_allowed
 from machinery.contain import failures
 from machinery.loop_lag import LAG
 
@@ -142,5 +142,5 @@ def _metrics() -> bytes:
 def _may_be_read(method: str, path: str) -> bool:
     """Whether the method reads; raises MethodNotAllowed where upstream knows the path, and no other method than GET."""
     if method != "GET" and _ROUTED.fullmatch(path):
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise method_not_allowed()
     return method in ("GET", "HEAD")

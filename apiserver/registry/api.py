@@ -20,7 +20,7 @@ from apiserver.registry.watches import Watching
 from apiserver.request import Attributes
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
-from machinery.api.errors import MethodNotAllowed, NotFound, conflict
+from machinery.api.errors import NotFound, conflict, method_not_allowed
 from machinery.api.resource import Object
 from machinery.api.resources import BINDINGS, COMPONENT_STATUSES, JOBS
 from machinery.client.client import PatchType
@@ -64,7 +64,7 @@ class Api:
             raise NotFound(f'componentstatuses "{call.target.name}" not found', kind="componentstatuses",
                            name=call.target.name)  # fmt: skip
         if not resource.is_stored:
-            raise _not_allowed()
+            raise method_not_allowed()
         if wanted := revision_of(version):
             await reach(self.cache, wanted)
         elif version != "0":
@@ -176,7 +176,7 @@ class Api:
     async def delete(self, call: Call, options: DeleteOptions) -> Deleted:
         self.authorize(call.attributes())
         if call.target.subresource:
-            raise _not_allowed()
+            raise method_not_allowed()
         if call.resource == JOBS and not options.propagation_policy and options.orphan_dependents is None:
             call.warn(deletion.JOB_WARNING)
         if aside := self._registry.set_aside(call):
@@ -202,7 +202,3 @@ class Api:
                 # Somebody else was faster, which is what was asked for.
                 continue
         return found
-
-
-def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")

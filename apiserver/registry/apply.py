@@ -29,7 +29,7 @@ from apiserver.registry.managed import (
     write_owners,
 )
 from apiserver.registry.merging import merged, pruned
-from apiserver.registry.metadata import check_name
+from apiserver.registry.metadata import check_name, wrong_namespace
 from apiserver.registry.scale import SCALES, check_scale
 from apiserver.registry.typed import typed_errors
 from apiserver.registry.wholeset import Trie, configured
@@ -62,7 +62,7 @@ def check_apply(call: Call, patch: Object) -> None:
     if metadata.get("name"):
         check_name(metadata, call.target.name)
     if resource.namespaced and metadata.get("namespace", call.target.namespace) != call.target.namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        raise wrong_namespace()
 
 
 def _kind_of(patch: Object) -> str:

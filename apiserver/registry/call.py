@@ -6,7 +6,7 @@ from typing import Any
 
 from apiserver.request import Attributes, Target, User
 from apiserver.rules.field_errors import invalid_value, not_supported
-from machinery.api.errors import Cause, Invalid
+from machinery.api.errors import Cause, Invalid, told
 from machinery.api.resource import Object, Resource
 from machinery.structs import Struct, field, replace
 
@@ -93,6 +93,6 @@ def unsupported_dry_run(values: list[str]) -> Cause:
 
 def options_invalid(kind: str, causes: list[Cause]) -> Invalid:
     """The error of options in a query or body, of which no object is to blame."""
-    texts = [f"{cause.field}: {cause.message}" for cause in causes]
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return Invalid(f'{kind}.meta.k8s.io "" is invalid: {said}', kind=kind, group="meta.k8s.io", causes=tuple(causes))
+    return Invalid(
+        f'{kind}.meta.k8s.io "" is invalid: {told(causes)}', kind=kind, group="meta.k8s.io", causes=tuple(causes)
+    )

@@ -64,6 +64,10 @@ def check_name(metadata: Object, name: str) -> None:
         raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
+def wrong_namespace() -> BadRequest:
+    return BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
 def check_unstored(metadata: Object) -> None:
     """Raises UnknownError where what is to be created says that it was stored before."""
     version = metadata.get("resourceVersion") or ""

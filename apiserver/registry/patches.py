@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from apiserver.registry.call import Call
-from apiserver.registry.metadata import check_name
+from apiserver.registry.metadata import check_name, wrong_namespace
 from apiserver.rules.field_errors import invalid_value
 from machinery.api.canonical import canonical, sound
 from machinery.api.decoding import field_errors, strict_message, unlike
-from machinery.api.errors import BadRequest, Invalid, UnsupportedMediaType, invalid
+from machinery.api.errors import Invalid, UnsupportedMediaType, invalid
 from machinery.api.messages import resource_message
 from machinery.api.patch import json_patch, merge_patch
 from machinery.api.resource import Object, Resource
@@ -105,4 +105,4 @@ def _check_identity(wanted: Object, current: Object, resource: Resource) -> None
     check_name(metadata, current["metadata"]["name"])
     namespace = current["metadata"].get("namespace", "")
     if metadata.get("namespace", namespace) != namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        raise wrong_namespace()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver.registry.metadata import check_name
+from apiserver.registry.metadata import check_name, wrong_namespace
 from apiserver.rules.field_errors import not_negative
-from machinery.api.errors import BadRequest, conflict, invalid
+from machinery.api.errors import conflict, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.selectors import from_label_selector
 
@@ -53,7 +53,7 @@ def scaled(scale: Object, resource: Resource, *, is_patch: bool = False) -> Call
     def change(current: Object) -> Object:
         name, there = current["metadata"]["name"], current["metadata"]
         if metadata.get("namespace", there["namespace"]) != there["namespace"]:
-            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+            raise wrong_namespace()
         check_name(metadata, name)
         check_scale(replicas, metadata.get("uid") if is_patch else None, current, resource)
         changed = {**current, "spec": {**(current.get("spec") or {}), "replicas": replicas}}

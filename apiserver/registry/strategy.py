@@ -112,7 +112,7 @@ def _place(metadata: Object, resource: Resource, namespace: str) -> None:
         return
     given = metadata.get("namespace")
     if given and namespace and given != namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        raise meta.wrong_namespace()
     if namespace:
         metadata["namespace"] = namespace
 

@@ -15,7 +15,7 @@ from apiserver.registry.scale import SCALES, scale_of, scaled
 from apiserver.request import Target
 from apiserver.reviews import Reviews
 from apiserver.watchcache import WatchCache
-from machinery.api.errors import BadRequest, MethodNotAllowed
+from machinery.api.errors import BadRequest, method_not_allowed
 from machinery.api.resource import Object
 from machinery.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from machinery.client.client import PatchType
@@ -52,7 +52,7 @@ class Subresources:
             case "token":
                 target = call.target
                 return await self._reviews.create_token(target.namespace, target.name, obj, call.user)
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise method_not_allowed()
 
     async def update(self, call: Call, obj: Object) -> Object:
         """Replaces the part; `obj` is the whole object but for `scale`."""

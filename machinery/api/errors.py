@@ -198,6 +198,10 @@ def from_status(body: dict[str, Any]) -> StatusError:
     )
 
 
+def method_not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
 def not_found(plural: str, name: str, group: str = "") -> NotFound:
     qualified = f"{plural}.{group}" if group else plural
     return NotFound(f'{qualified} "{name}" not found', kind=plural, group=group, name=name)
