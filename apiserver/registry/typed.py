@@ -8,21 +8,88 @@ from typing import Any
 import orjson
 
 from apiserver.registry.fieldset import shown
-from apiserver.registry.wholeset import element
+from apiserver.registry.wholeset import element, namer
 from machinery.api.schema import Definition
 from machinery.api.strategic import go_text, go_type
 
 Complaint = tuple[str, str]
 """The path of a value and what is wrong with it."""
 
+Fits = Callable[[Any], bool]
+
 _PLAIN = {"string": str, "integer": int, "boolean": bool}
+_SCALAR_TYPES = (str, int, float, bool)
+_NO_KEYS = "k:{}"
+"""The path element of an item that has none of its list's keys."""
 _ANY_SCALAR = ("Quantity", "IntOrString", "Time", "MicroTime")
 
 
 def typed_errors(config: Any, schema: Definition) -> str:
     """All that is wrong, as one text; empty where nothing is."""
+    if schema.compiled(_fits)(config):
+        return ""
     found = [f"{path}: {said}" if path else said for path, said in _errors(config, schema, "")]
     return found[0] if len(found) == 1 else "\n  ".join(["errors:", *found]) if found else ""
+
+
+def _fits(schema: Definition) -> Fits:
+    """Tells without words, as most configurations need none, whether a value has nothing against it for certain."""
+    if schema.preserves_unknown_fields:
+        return _anything
+    if schema.field_names or schema.values is not None:
+        return _fits_map(schema)
+    if schema.type == "array":
+        return _fits_list(schema)
+    if schema.type in ("", "object"):
+        return _anything
+    return lambda value: not any(_scalar_errors(value, schema, ""))
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _fits_map(schema: Definition) -> Fits:
+    # Compiled at a field's first use, as some definitions hold themselves.
+    known: dict[str, tuple[type | None, Fits]] = {}
+
+    def learn(key: str) -> tuple[type | None, Fits] | None:
+        below = schema.field(key)
+        if below is None:
+            return None
+        learned = (_PLAIN.get(below.type), below.compiled(_fits))
+        if key in schema.raw.get("properties", ()):
+            known[key] = learned
+        return learned
+
+    def fits(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for key, item in value.items():
+            field = known.get(key) or learn(key)
+            if field is None:
+                return False
+            if type(item) is not field[0] and item is not None and not field[1](item):
+                return False
+        return True
+
+    return fits
+
+
+def _fits_list(schema: Definition) -> Fits:
+    fits_item = schema.items.compiled(_fits) if schema.items is not None else _anything
+    if schema.list_type not in ("map", "set"):
+        return lambda value: type(value) is list and all(item is None or fits_item(item) for item in value)
+    name = schema.compiled(namer)
+    types = (dict,) if schema.list_type == "map" else _SCALAR_TYPES
+
+    def fits(value: Any) -> bool:
+        if type(value) is not list:
+            return False
+        names = {name(item) for item in value if type(item) in types}
+        return len(names) == len(value) and _NO_KEYS not in names and all(map(fits_item, value))
+
+    return fits
 
 
 def _errors(value: Any, schema: Definition | None, path: str) -> Iterator[Complaint]:
@@ -46,9 +113,6 @@ def _map_errors(value: Any, schema: Definition, path: str) -> Iterator[Complaint
             yield f"{path}.{key}", "field not declared in schema"
             # Upstream looks no further in this map.
             return
-        if _PLAIN.get(below.type) is type(item):
-            # As most are, so they cost no more than this look.
-            continue
         yield from _errors(item, below, f"{path}.{key}")
 
 
@@ -83,7 +147,7 @@ def _why_no_element(item: Any, schema: Definition) -> str:
         return "associative list with keys may not have a null element"
     if not isinstance(item, dict):
         return "associative list with keys may not have non-map elements"
-    if element(item, schema) == "k:{}":
+    if element(item, schema) == _NO_KEYS:
         keys = " ".join(f'"{key}"' for key in schema.list_map_keys)
         return (
             f"associative list with keys has an element that omits all key fields [{keys}] "

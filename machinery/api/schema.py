@@ -33,7 +33,7 @@ class Definition:
     def __init__(self, raw: dict[str, Any]) -> None:
         # What stands beside a reference belongs to the field, what is referred to, to its type.
         self.raw = {**structure(raw["$ref"]), **raw} if "$ref" in raw else raw
-        self._children: dict[str, Definition | None] = {}
+        self._children: dict[str, Definition] = {}
         self._compiled: dict[Callable[[Definition], Any], Any] = {}
 
     def compiled(self, compiler: Callable[[Definition], T]) -> T:
@@ -74,8 +74,10 @@ class Definition:
             return self._children[name]
         except KeyError:
             raw = self.raw.get("properties", {}).get(name)
-            child = Definition(raw) if raw is not None else self.values
-            self._children[name] = child
+            if raw is None:
+                # Not remembered by name: a map's keys are without number.
+                return self.values
+            child = self._children[name] = Definition(raw)
             return child
 
     @cached_property

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apiserver.registry.fieldset import members
 from apiserver.registry.patch_bodies import read_configuration, read_patch
-from apiserver.registry.typed import typed_errors
+from apiserver.registry.typed import _errors, _fits, typed_errors
 from machinery.api.errors import BadRequest
 from machinery.api.resource import Object
 from machinery.api.resources import DEPLOYMENTS, SERVICES
@@ -64,6 +69,31 @@ def test_ports_and_quantities_may_be_numbers_or_texts() -> None:
     deployment = definition(DEPLOYMENTS)
     assert deployment is not None
     assert typed_errors(pod(containers=[{"name": "a", "resources": {"limits": limits}}]), deployment) == ""
+
+
+_SERVICE: Object = {
+    "kind": "Service", "apiVersion": "v1", "metadata": {"name": "a", "labels": {"a": "b"}, "finalizers": ["a", "b"]},
+    "spec": {"ports": [{"port": 1}, {"port": 2, "protocol": "UDP"}], "ipFamilies": ["IPv4"], "selector": {"a": "b"},
+             "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 1}}, "publishNotReadyAddresses": True},
+}  # fmt: skip
+_ODD = st.sampled_from([None, "x", 1, 1.5, True, {}, [], [None], ["a", "a"], {"port": 1}, [{"port": 1}, {"port": 1}]])
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Each map or list in the value with each of its keys."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    return [(value, key) for key in keys] + [place for key in keys for place in _places(value[key])]
+
+
+@given(st.data())
+def test_what_is_passed_without_words_has_nothing_against_it(data: st.DataObject) -> None:
+    config = copy.deepcopy(_SERVICE)
+    for _ in range(data.draw(st.integers(0, 3))):
+        within, key = data.draw(st.sampled_from(_places(config)))
+        within[key] = copy.deepcopy(data.draw(_ODD))
+    schema = definition(SERVICES)
+    assert schema is not None
+    assert schema.compiled(_fits)(config) is (not list(_errors(config, schema, "")))
 
 
 _NO_OBJECT = "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
