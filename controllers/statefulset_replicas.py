@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from controllers.plan import Action, Create, Delete, Record, Update, key_of
 from controllers.statefulset_claims import has_other_controller, is_stale, new_claim, owned_anew
 from controllers.statefulset_pods import claim_name, new_pod, pod_name, repaired
-from controllers.statefulset_rollout import Replica, is_healthy, is_running, next_victim, next_victims
+from controllers.statefulset_rollout import Replica, is_running, next_victim, next_victims, serves
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from machinery.api.views import Pod, StatefulSet, View
@@ -147,7 +147,7 @@ def retire(look: Look) -> tuple[list[Action], bool]:
     In order each goes once all below it are up; the lowest that is not may go itself.
     """
     actions = [action for ordinal, pod in look.condemned for action in _claims_kept(look, ordinal, pod)]
-    lowest_ill = next((pod for _, pod in reversed(look.condemned) if not is_healthy(pod)), None)
+    lowest_ill = next((pod for _, pod in reversed(look.condemned) if not serves(pod, look.is_available)), None)
     for _, pod in look.condemned:
         if look.is_ordered and (pod.deleted or not look.is_up(pod) and pod is not lowest_ill):
             return actions, False
@@ -165,4 +165,4 @@ def roll(look: Look, *, several_unavailable: bool) -> list[Pod]:
         return []
     if several_unavailable:
         return next_victims(owner, look.replicas, look.update, look.is_available)
-    return next_victim(owner, look.replicas, look.update)
+    return next_victim(owner, look.replicas, look.update, look.is_available)

@@ -27,17 +27,20 @@ def is_running(pod: Pod | None) -> bool:
     return pod is not None and pod.phase == "Running" and pod.is_ready
 
 
-def is_healthy(pod: Pod | None) -> bool:
-    return pod is not None and is_running(pod) and not pod.deleted
+def serves(pod: Pod | None, is_available: Callable[[Pod], bool]) -> bool:
+    """Available, and not about to go."""
+    return pod is not None and not pod.deleted and is_available(pod)
 
 
-def next_victim(stateful_set: StatefulSet, replicas: Sequence[Replica], update: str) -> list[Pod]:
-    """At most one pod: the highest that is of another revision, once all above it are up."""
+def next_victim(
+    stateful_set: StatefulSet, replicas: Sequence[Replica], update: str, is_available: Callable[[Pod], bool]
+) -> list[Pod]:
+    """At most one pod: the highest that is of another revision, once all above it are available."""
     for replica in reversed(replicas[stateful_set.partition :]):
         pod = replica.pod
         if pod is not None and replica.revision != update and not pod.deleted:
             return [pod]
-        if not is_healthy(pod):
+        if not serves(pod, is_available):
             return []
     return []
 
@@ -51,15 +54,13 @@ def next_victims(
     """
     most = max(share(stateful_set.max_unavailable, stateful_set.replicas, up=False), 1)
 
-    def serves(pod: Pod | None) -> bool:
-        return pod is not None and not pod.deleted and is_available(pod)
-
     outdated = [
         replica.pod
         for replica in reversed(replicas[stateful_set.partition :])
         if replica.pod is not None and replica.revision != update and not replica.pod.deleted
     ]
-    budget = max(most - sum(not serves(replica.pod) for replica in replicas), 0)
+    budget = max(most - sum(not serves(replica.pod, is_available) for replica in replicas), 0)
     if stateful_set.pod_management != "Parallel":
         return outdated[:budget]
-    return [pod for pod in outdated if not serves(pod)] + [pod for pod in outdated if serves(pod)][:budget]
+    serving = [pod for pod in outdated if serves(pod, is_available)]
+    return [pod for pod in outdated if pod not in serving] + serving[:budget]

@@ -152,6 +152,25 @@ def test_a_rollout_waits_for_the_pod_before_but_not_for_one_that_is_broken_and_o
 
 
 @pytest.mark.parametrize(
+    ("management", "least", "pods", "expected"),
+    [
+        # (minReadySeconds, where pods have been ready for 10; which go)
+        ("Parallel", 10, [pod(0, revision="s-old"), pod(1, revision="s-old"), pod(2)], ["-s-1"]),
+        ("Parallel", 11, [pod(0, revision="s-old"), pod(1, revision="s-old"), pod(2)], []),
+        ("Parallel", 11, [pod(0, revision="s-old"), pod(1, revision="s-old"), pod(2, revision="s-old")], ["-s-2"]),
+        # What is to go anyway is not waited for until it is available.
+        ("OrderedReady", 11, [pod(3)], ["-s-3"]),
+        ("OrderedReady", 11, [pod(3), pod(4)], []),
+    ],
+)
+def test_a_pod_is_up_once_it_has_been_ready_for_long_enough(
+    management: str, least: int, pods: list[Pod], expected: list[str]
+) -> None:
+    owner = stateful_set(3 if management == "Parallel" else 0, podManagementPolicy=management, minReadySeconds=least)
+    assert moves(planned(owner, pods)) == expected
+
+
+@pytest.mark.parametrize(
     ("management", "most", "states", "expected"),
     [
         # (maxUnavailable; the state of the old pods s-0 to s-3; which go)
