@@ -11,7 +11,9 @@ from typing import Any
 
 from apiserver.columns import core, network, policy, storage, workloads
 from apiserver.columns.cell import Cell, age, created, name
+from apiserver.columns.pod_cells import conditions
 from machinery.api.resource import Object, Resource
+from machinery.api.resources import PODS
 
 _ALWAYS: dict[str, Cell] = {"Name": name, "Age": age, "Created At": created}
 _CELLS: dict[str, dict[str, Cell]] = {
@@ -24,37 +26,66 @@ _CELLS: dict[str, dict[str, Cell]] = {
 
 
 def table(
-    resource: Resource, objects: Iterable[Object], now: datetime, include: str = "Metadata", *, columns: bool = True
+    resource: Resource,
+    objects: Iterable[Object],
+    now: datetime,
+    include: str = "Metadata",
+    *,
+    columns: bool = True,
+    version: str = "v1",
 ) -> Object:
-    """A `meta.k8s.io/v1` Table without list metadata; `include` is None, Metadata or Object, as the client asks.
+    """A Table of `meta.k8s.io` without list metadata; `include` is None, Metadata or Object, as the client asks.
 
     Watches ask for `columns` in their first event alone.
     """
     definitions = column_definitions(resource)
     cells = _CELLS.get(resource.plural, {})
     functions = [cells.get(column["name"]) or _ALWAYS.get(column["name"]) or _empty for column in definitions]
+    functions += _UNTITLED.get(resource.plural, ())
     return {
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": f"meta.k8s.io/{version}",
         "metadata": {},
         "columnDefinitions": definitions if columns else None,
-        "rows": [_row(obj, [function(obj, now) for function in functions], include) for obj in objects],
+        "rows": [
+            {
+                "cells": [function(obj, now) for function in functions],
+                **_marks(resource, obj),
+                "object": shown(obj, include, version),
+            }
+            for obj in sorted(objects, key=_ORDERS.get(resource.plural, _as_listed))
+        ],
     }
 
 
-def _row(obj: Object, cells: list[Any], include: str) -> Object:
-    return {"cells": cells, "object": shown(obj, include)}
+def _marks(resource: Resource, obj: Object) -> Object:
+    found = conditions(obj) if resource == PODS else []
+    return {"conditions": found} if found else {}
 
 
-def shown(obj: Object, include: str) -> Object | None:
+def _as_listed(obj: Object) -> tuple[()]:
+    return ()
+
+
+def _by_precedence(schema: Object) -> tuple[int, str]:
+    return (schema.get("spec") or {}).get("matchingPrecedence") or 0, schema["metadata"].get("name", "")
+
+
+# Upstream tells the age of an IPAddress below no title.
+_UNTITLED: dict[str, tuple[Cell, ...]] = {"ipaddresses": (age,)}
+# Upstream shows FlowSchemas in the order in which requests are held against them.
+_ORDERS = {"flowschemas": _by_precedence}
+
+
+def shown(obj: Object, include: str, version: str = "v1") -> Object | None:
     """What a row tells of its object."""
     if include == "None":
         return None
-    return obj if include == "Object" else partial_metadata(obj)
+    return obj if include == "Object" else partial_metadata(obj, version)
 
 
-def partial_metadata(obj: Object) -> Object:
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+def partial_metadata(obj: Object, version: str = "v1") -> Object:
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
 @cache

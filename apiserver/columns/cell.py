@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from machinery.api import timestamps
@@ -53,18 +54,17 @@ def joined(values: Iterable[Any], *, separator: str = ",", empty: str = NONE) ->
 
 
 def labels(selector: dict[str, str] | None) -> str:
-    return joined(f"{key}={value}" for key, value in sorted((selector or {}).items()))
+    return joined(sorted(f"{key}={value}" for key, value in (selector or {}).items()))
 
 
 def label_selector(selector: Object | None) -> str:
-    """A LabelSelector as `metav1.FormatLabelSelector` writes it."""
-    if not selector:
-        return NONE
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    """A LabelSelector as `metav1.FormatLabelSelector` writes it: labels and expressions by their key."""
+    selector = selector or {}
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
     for entry in selector.get("matchExpressions") or []:
         values = ",".join(sorted(entry.get("values") or []))
-        parts.append(_expression(entry["key"], entry["operator"], values))
-    return ",".join(parts) or NONE
+        parts.append((entry["key"], _expression(entry["key"], entry["operator"], values)))
+    return joined(said for _, said in sorted(parts, key=itemgetter(0)))
 
 
 def _expression(key: str, operator: str, values: str) -> str:
@@ -73,6 +73,12 @@ def _expression(key: str, operator: str, values: str) -> str:
     if operator == "DoesNotExist":
         return f"!{key}"
     return f"{key} {'in' if operator == 'In' else 'notin'} ({values})"
+
+
+def first_few(values: Sequence[object], most: int = 3, *, separator: str = ",", empty: str = NONE) -> str:
+    """The first of them, and how many more there are."""
+    more = f" + {len(values) - most} more..." if len(values) > most else ""
+    return joined(values[:most], separator=separator, empty=empty) + more
 
 
 def template_containers(*path: str) -> Cell:

@@ -11,6 +11,7 @@ from apiserver.columns.cell import (
     at,
     condition,
     count,
+    first_few,
     joined,
     labels,
     since,
@@ -50,11 +51,13 @@ def _node_info(field: str) -> Cell:
 
 
 def _event_times(event: Object) -> tuple[str | None, str | None, int]:
-    """(first, last, count) of core and series fields alike."""
-    first = event.get("firstTimestamp") or event.get("eventTime")
-    last = event.get("lastTimestamp") or first
-    series = event.get("series") or {}
-    return first, series.get("lastObservedTime") or last, series.get("count") or event.get("count") or 1
+    """(first, last, count) of either version's fields; what a series says goes before the rest."""
+    first = event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime")
+    series = event.get("series")
+    if series is not None:
+        return first, series.get("lastObservedTime"), series.get("count") or 0
+    last = event.get("lastTimestamp") or event.get("deprecatedLastTimestamp") or first
+    return first, last, event.get("count") or event.get("deprecatedCount") or 1
 
 
 def _event_last(event: Object, now: datetime) -> str:
@@ -77,7 +80,8 @@ def _event_field(event: Object, now: datetime) -> str:
 
 def _event_source(event: Object, now: datetime) -> str:
     source = event.get("source") or event.get("deprecatedSource") or {}
-    component = source.get("component") or event.get("reportingComponent") or ""
+    controller = event.get("reportingComponent") or event.get("reportingController")
+    component = source.get("component") or controller or ""
     host = source.get("host") or event.get("reportingInstance") or ""
     return f"{component}, {host}" if host else str(component)
 
@@ -101,13 +105,13 @@ def _data(obj: Object, now: datetime) -> int:
 
 
 def _endpoints(endpoints: Object, now: datetime) -> str:
-    found = []
+    """Port by port; empty where all addresses are not ready."""
+    found: list[str] = []
     for subset in endpoints.get("subsets") or []:
-        for address in subset.get("addresses") or []:
-            ports = subset.get("ports") or []
-            found += [host_port(address["ip"], port["port"]) for port in ports] or [address["ip"]]
-    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
-    return joined(found[:3]) + more
+        ips = [address["ip"] for address in subset.get("addresses") or []]
+        ports = subset.get("ports") or []
+        found += [host_port(ip, port["port"]) for port in ports for ip in ips] if ports else ips
+    return first_few(found, empty="" if endpoints.get("subsets") else NONE)
 
 
 _EVENTS: dict[str, Cell] = {
@@ -119,7 +123,7 @@ _EVENTS: dict[str, Cell] = {
     "Source": _event_source,
     "Message": _event_message,
     "First Seen": _event_first,
-    "Count": lambda event, now: str(_event_times(event)[2]),
+    "Count": lambda event, now: _event_times(event)[2],
 }
 CELLS: dict[str, dict[str, Cell]] = {
     "pods": PODS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from apiserver.columns.cell import NONE, UNSET, Cell, at, joined, label_selector, labels
+from apiserver.columns.cell import NONE, UNSET, Cell, at, first_few, joined, label_selector, labels
 from machinery.api.resource import Object
 
 
@@ -14,10 +14,14 @@ def _external(service: Object, now: datetime) -> str:
     if kind == "ExternalName":
         return str(spec.get("externalName") or "")
     if kind == "LoadBalancer":
-        entries = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-        found = [entry.get("ip") or entry.get("hostname") or "" for entry in entries]
-        return joined([*found, *external], empty="<pending>")
+        return joined([*_balanced(service), *external], empty="<pending>")
     return joined(external)
+
+
+def _balanced(obj: Object) -> list[str]:
+    """The addresses or else names that the load balancer's status tells, each once and in order."""
+    entries = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    return sorted({entry.get("ip") or entry.get("hostname") or "" for entry in entries} - {""})
 
 
 def _ports(service: Object, now: datetime) -> str:
@@ -28,43 +32,37 @@ def _ports(service: Object, now: datetime) -> str:
 
 
 def _slice_ports(endpoint_slice: Object, now: datetime) -> str:
-    ports = [port.get("port", "*") for port in endpoint_slice.get("ports") or []]
-    return _some(ports, UNSET)
+    ports = [port.get("port", port.get("name", "*")) for port in endpoint_slice.get("ports") or []]
+    return first_few(ports, empty=UNSET)
 
 
 def _slice_endpoints(endpoint_slice: Object, now: datetime) -> str:
     found = [address for e in endpoint_slice.get("endpoints") or [] for address in e.get("addresses") or []]
-    return _some(found, UNSET)
-
-
-def _some(values: list[object], empty: str) -> str:
-    more = f" + {len(values) - 3} more..." if len(values) > 3 else ""
-    return joined(values[:3], empty=empty) + more
+    return first_few(found, empty=UNSET)
 
 
 def _hosts(ingress: Object, now: datetime) -> str:
-    found = [rule["host"] for rule in (ingress.get("spec") or {}).get("rules") or [] if rule.get("host")]
-    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
-    return joined(found[:3], empty="*") + more
-
-
-def _addresses(ingress: Object, now: datetime) -> str:
-    entries = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    return joined((entry.get("ip") or entry.get("hostname") or "" for entry in entries), empty="")
+    """The first three; upstream tells of more where a rule follows them, and counts rules that have no host, too."""
+    rules = (ingress.get("spec") or {}).get("rules") or []
+    named = [number for number, rule in enumerate(rules) if rule.get("host")][:3]
+    more = f" + {len(rules) - 3} more..." if len(named) == 3 and named[-1] + 1 < len(rules) else ""
+    return joined((rules[number]["host"] for number in named), empty="*") + more
 
 
 def _parameters(ingress_class: Object, now: datetime) -> str:
     parameters = (ingress_class.get("spec") or {}).get("parameters")
     if not parameters:
         return NONE
-    group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") else ""
+    group = f".{parameters['apiGroup']}" if "apiGroup" in parameters else ""
     return f"{parameters['kind']}{group}/{parameters['name']}"
 
 
 def _parent(address: Object, now: datetime) -> str:
-    parent = (address.get("spec") or {}).get("parentRef") or {}
-    parts = [parent.get(key) for key in ("resource", "namespace", "name")]
-    return "/".join(str(part) for part in parts if part)
+    parent = (address.get("spec") or {}).get("parentRef")
+    if not parent:
+        return NONE
+    resource = ".".join(filter(None, (parent.get("resource"), parent.get("group")))).lower()
+    return "/".join(filter(None, (resource, parent.get("namespace"), parent.get("name"))))
 
 
 CELLS: dict[str, dict[str, Cell]] = {
@@ -83,11 +81,11 @@ CELLS: dict[str, dict[str, Cell]] = {
     "ingresses": {
         "Class": at("spec", "ingressClassName", default=NONE),
         "Hosts": _hosts,
-        "Address": _addresses,
+        "Address": lambda obj, now: joined(_balanced(obj), empty=""),
         "Ports": lambda obj, now: "80, 443" if (obj.get("spec") or {}).get("tls") else "80",
     },
     "ingressclasses": {"Controller": at("spec", "controller"), "Parameters": _parameters},
     "networkpolicies": {"Pod-Selector": lambda obj, now: label_selector((obj.get("spec") or {}).get("podSelector"))},
     "ipaddresses": {"ParentRef": _parent},
-    "servicecidrs": {"CIDRs": lambda obj, now: joined((obj.get("spec") or {}).get("cidrs") or [])},
+    "servicecidrs": {"CIDRs": lambda obj, now: joined((obj.get("spec") or {}).get("cidrs") or [], empty="")},
 }

@@ -3,60 +3,109 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from apiserver.columns.cell import NONE, Cell, at, since
 from machinery.api.resource import Object
 
 
+class _Told(NamedTuple):
+    """What statuses of containers come to: the reason that is shown, "" for none, and those of them that count."""
+
+    reason: str
+    ready: int
+    counted: list[Object]
+
+
 def ready(pod: Object, now: datetime) -> str:
     """Ready containers of all, restartable init containers (sidecars) counted with them."""
-    spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    sidecars = {c["name"] for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"}
-    total = len(spec.get("containers") or []) + len(sidecars)
-    done = sum(
-        bool(c.get("ready")) and "running" in (c.get("state") or {}) for c in status.get("containerStatuses") or []
-    )
-    done += sum(bool(c.get("ready")) for c in status.get("initContainerStatuses") or [] if c["name"] in sidecars)
-    return f"{done}/{total}"
+    total = len((pod.get("spec") or {}).get("containers") or []) + len(_sidecars(pod))
+    return f"{_told(pod).ready}/{total}"
 
 
 def status(pod: Object, now: datetime) -> str:
     told = pod.get("status") or {}
-    reason = told.get("reason") or told.get("phase") or ""
-    if any(c["type"] == "PodScheduled" and c.get("reason") == "SchedulingGated" for c in told.get("conditions") or []):
-        reason = "SchedulingGated"
-    initializing = _initializing(pod)
-    reason = initializing or _of_containers(pod, reason)
     if pod["metadata"].get("deletionTimestamp"):
         if told.get("reason") == "NodeLost":
             return "Unknown"
         if told.get("phase") not in ("Succeeded", "Failed"):
             return "Terminating"
-    return str(reason)
+    return _told(pod).reason
 
 
-def _initializing(pod: Object) -> str:
-    """`Init:…` while init containers are not done, empty after."""
+def restarts(pod: Object, now: datetime) -> str:
+    """The sum of restarts, and how long ago the last one was; those of init containers while they run alone."""
+    counted = _told(pod).counted
+    total = sum(c.get("restartCount", 0) for c in counted)
+    ends = [((c.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for c in counted]
+    last = max((end for end in ends if end), default=None)
+    return f"{total} ({since(last, now)} ago)" if total and last else str(total)
+
+
+def conditions(pod: Object) -> list[Object]:
+    """Marks the rows of pods that have ended, for clients that show them with less weight."""
+    return _ENDED.get((pod.get("status") or {}).get("phase", ""), [])
+
+
+def _ended(phase: str, message: str) -> list[Object]:
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": message}]
+
+
+_ENDED = {
+    "Succeeded": _ended("Succeeded", "The pod has completed successfully."),
+    "Failed": _ended("Failed", "The pod failed."),
+}
+
+
+def _told(pod: Object) -> _Told:
+    init = _of_init_containers(pod)
+    if init.reason and not _is_true(pod, "Initialized"):
+        return init
+    sidecars = [c for c in init.counted if c["name"] in _sidecars(pod)]
+    main = _of_containers(pod, init.reason or _of_pod(pod))
+    return _Told(main.reason, init.ready + main.ready, [*sidecars, *main.counted])
+
+
+def _of_pod(pod: Object) -> str:
+    told = pod.get("status") or {}
+    gates = [c for c in told.get("conditions") or [] if c["type"] == "PodScheduled"]
+    if any(c.get("reason") == "SchedulingGated" for c in gates):
+        return "SchedulingGated"
+    return str(told.get("reason") or told.get("phase") or "")
+
+
+def _sidecars(pod: Object) -> set[str]:
     init = (pod.get("spec") or {}).get("initContainers") or []
-    sidecars = {c["name"] for c in init if c.get("restartPolicy") == "Always"}
+    return {c["name"] for c in init if c.get("restartPolicy") == "Always"}
+
+
+def _of_init_containers(pod: Object) -> _Told:
+    """Up to the first that is not done, whose `Init:…` is the reason."""
+    sidecars, is_ready, counted = _sidecars(pod), 0, []
     for number, told in enumerate((pod.get("status") or {}).get("initContainerStatuses") or []):
+        counted.append(told)
         state = told.get("state") or {}
-        terminated, waiting = state.get("terminated"), state.get("waiting")
-        if terminated is not None and terminated.get("exitCode") == 0:
+        if state.get("terminated") is not None and not state["terminated"].get("exitCode"):
             continue
         if told["name"] in sidecars and told.get("started"):
+            is_ready += bool(told.get("ready"))
             continue
-        if terminated is not None:
-            return f"Init:{terminated.get('reason') or _exit(terminated)}"
-        if waiting is not None and waiting.get("reason") not in (None, "", "PodInitializing"):
-            return f"Init:{waiting['reason']}"
-        return f"Init:{number}/{len(init)}"
-    return ""
+        total = len((pod.get("spec") or {}).get("initContainers") or [])
+        return _Told(f"Init:{_unfinished(state) or f'{number}/{total}'}", is_ready, counted)
+    return _Told("", is_ready, counted)
 
 
-def _of_containers(pod: Object, reason: str) -> str:
-    running = False
-    for told in reversed((pod.get("status") or {}).get("containerStatuses") or []):
+def _unfinished(state: Object) -> str:
+    """Why an init container doesn't run, "" where it does or is about to."""
+    terminated, waiting = state.get("terminated"), state.get("waiting") or {}
+    if terminated is not None:
+        return str(terminated.get("reason") or _exit(terminated))
+    return "" if waiting.get("reason") == "PodInitializing" else str(waiting.get("reason") or "")
+
+
+def _of_containers(pod: Object, reason: str) -> _Told:
+    statuses, running = (pod.get("status") or {}).get("containerStatuses") or [], 0
+    for told in reversed(statuses):
         state = told.get("state") or {}
         terminated, waiting = state.get("terminated"), state.get("waiting")
         if waiting is not None and waiting.get("reason"):
@@ -64,10 +113,10 @@ def _of_containers(pod: Object, reason: str) -> str:
         elif terminated is not None:
             reason = terminated.get("reason") or _exit(terminated)
         elif told.get("ready") and "running" in state:
-            running = True
+            running += 1
     if reason == "Completed" and running:
-        return "Running" if _is_ready(pod) else "NotReady"
-    return reason
+        reason = "Running" if _is_true(pod, "Ready") else "NotReady"
+    return _Told(reason, running, statuses)
 
 
 def _exit(terminated: Object) -> str:
@@ -75,19 +124,9 @@ def _exit(terminated: Object) -> str:
     return f"Signal:{signal}" if signal else f"ExitCode:{terminated.get('exitCode', 0)}"
 
 
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def restarts(pod: Object, now: datetime) -> str:
-    """The sum of restarts, and how long ago the last one was."""
-    told = pod.get("status") or {}
-    statuses = [*(told.get("initContainerStatuses") or []), *(told.get("containerStatuses") or [])]
-    total = sum(c.get("restartCount", 0) for c in statuses)
-    ends = [((c.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for c in statuses]
-    last = max((end for end in ends if end), default=None)
-    return f"{total} ({since(last, now)} ago)" if total and last else str(total)
+def _is_true(pod: Object, kind: str) -> bool:
+    told = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == kind and c["status"] == "True" for c in told)
 
 
 def ip(pod: Object, now: datetime) -> str:

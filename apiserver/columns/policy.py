@@ -37,20 +37,30 @@ def _param_kind(policy: Object, now: datetime) -> str:
 
 
 def _param_ref(binding: Object, now: datetime) -> str:
-    ref = (binding.get("spec") or {}).get("paramRef")
-    if not ref:
-        return UNSET
+    """`*` where the namespace is that of the request, or there is none."""
+    ref = (binding.get("spec") or {}).get("paramRef") or {}
     if ref.get("name"):
-        return f"{ref['namespace']}/{ref['name']}" if ref.get("namespace") else str(ref["name"])
-    return "*"
+        return f"{ref.get('namespace') or '*'}/{ref['name']}"
+    return UNSET if ref.get("selector") is None else _as_go_prints(ref["selector"])
+
+
+def _as_go_prints(selector: Object) -> str:
+    """The LabelSelector as upstream's generated code writes it: the column shows its bare `String()`."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    requirements = "".join(
+        f"LabelSelectorRequirement{{Key:{entry['key']},Operator:{entry['operator']},"
+        f"Values:[{' '.join(entry.get('values') or [])}],}},"
+        for entry in selector.get("matchExpressions") or []
+    )
+    matched = f"MatchLabels:map[string]string{{{labels}}}"
+    return f"&LabelSelector{{{matched},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
 
 
 def _csr_condition(request: Object, now: datetime) -> str:
-    status = request.get("status") or {}
-    said = [kind for kind in ("Approved", "Denied", "Failed") if condition(request, kind)]
-    if not said:
-        return "Pending"
-    return ",".join(said) + (",Issued" if status.get("certificate") else "")
+    verdict = next((kind for kind in ("Denied", "Approved") if condition(request, kind)), "Pending")
+    failed = ",Failed" if condition(request, "Failed") else ""
+    issued = ",Issued" if (request.get("status") or {}).get("certificate") else ""
+    return f"{verdict}{failed}{issued}"
 
 
 def _csr_duration(request: Object, now: datetime) -> str:
@@ -71,7 +81,8 @@ def _available(api_service: Object, now: datetime) -> str:
     found = condition(api_service, "Available")
     if not found:
         return "Unknown"
-    return "True" if found["status"] == "True" else f"False ({found.get('reason', '')})"
+    is_plain = found["status"] == "True" or not found.get("reason")
+    return str(found["status"]) if is_plain else f"{found['status']} ({found['reason']})"
 
 
 def _missing_level(schema: Object, now: datetime) -> str:
@@ -80,22 +91,14 @@ def _missing_level(schema: Object, now: datetime) -> str:
 
 
 def _level(*path: str) -> Cell:
-    found = at("spec", "limited", *path, default=NONE)
-    exempt = at("spec", "exempt", *path, default=NONE)
-    return lambda obj, now: found(obj, now) if (obj.get("spec") or {}).get("limited") else exempt(obj, now)
+    return at("spec", "limited", *path, default=NONE)
 
 
 def _claim_state(claim: Object, now: datetime) -> str:
     status = claim.get("status") or {}
-    states = [
-        said
-        for said, holds in (
-            ("deleted", claim["metadata"].get("deletionTimestamp")),
-            ("allocated", status.get("allocation")),
-            ("reserved", status.get("reservedFor")),
-        )
-        if holds
-    ]
+    states = ["deleted"] if claim["metadata"].get("deletionTimestamp") else []
+    if status.get("allocation") is not None:
+        states += ["allocated", "reserved"] if status.get("reservedFor") else ["allocated"]
     return ",".join(states) or "pending"
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from apiserver.columns.cell import UNSET, Cell, at, count, joined
 from machinery.api.resource import Object
 
+# In the order in which they are told.
 _MODES = {
     "ReadWriteOnce": "RWO",
     "ReadOnlyMany": "ROX",
@@ -17,7 +18,7 @@ _MODES = {
 
 def _modes(*path: str) -> Cell:
     found = at(*path, default=())
-    return lambda obj, now: joined((_MODES.get(mode, mode) for mode in found(obj, now)), empty="")
+    return lambda obj, now: joined((said for mode, said in _MODES.items() if mode in found(obj, now)), empty="")
 
 
 def _claim(volume: Object, now: datetime) -> str:
@@ -34,10 +35,27 @@ def _tokens(driver: Object, now: datetime) -> str:
     return UNSET if not requests else joined(request.get("audience", "") for request in requests)
 
 
-def _class_name(obj: Object, now: datetime) -> str:
-    default = "storageclass.kubernetes.io/is-default-class"
-    is_default = (obj["metadata"].get("annotations") or {}).get(default) == "true"
-    return f"{obj['metadata']['name']} (default)" if is_default else str(obj["metadata"]["name"])
+def _if_bound(cell: Cell) -> Cell:
+    """What a claim has of its volume, empty while it names none."""
+    return lambda obj, now: cell(obj, now) if (obj.get("spec") or {}).get("volumeName") else ""
+
+
+def _storage_class(obj: Object, now: datetime) -> str:
+    """The class of a volume or claim, which an annotation told before there was the field."""
+    annotations = obj["metadata"].get("annotations") or {}
+    in_field = (obj.get("spec") or {}).get("storageClassName") or ""
+    return str(annotations.get("volume.beta.kubernetes.io/storage-class", in_field))
+
+
+def _class_name(*defaults: str) -> Cell:
+    """The name, and whether one of the annotations makes it the default class."""
+
+    def cell(obj: Object, now: datetime) -> str:
+        annotations = obj["metadata"].get("annotations") or {}
+        is_default = any(annotations.get(key) == "true" for key in defaults)
+        return f"{obj['metadata']['name']} (default)" if is_default else str(obj["metadata"]["name"])
+
+    return cell
 
 
 def _attached_volume(attachment: Object, now: datetime) -> str:
@@ -47,12 +65,12 @@ def _attached_volume(attachment: Object, now: datetime) -> str:
 
 CELLS: dict[str, dict[str, Cell]] = {
     "persistentvolumes": {
-        "Capacity": at("spec", "capacity", "storage"),
+        "Capacity": at("spec", "capacity", "storage", default="0"),
         "Access Modes": _modes("spec", "accessModes"),
         "Reclaim Policy": at("spec", "persistentVolumeReclaimPolicy"),
         "Status": _terminating(at("status", "phase")),
         "Claim": _claim,
-        "StorageClass": at("spec", "storageClassName"),
+        "StorageClass": _storage_class,
         "VolumeAttributesClass": at("spec", "volumeAttributesClassName", default=UNSET),
         "Reason": at("status", "reason"),
         "VolumeMode": at("spec", "volumeMode", default=UNSET),
@@ -60,14 +78,16 @@ CELLS: dict[str, dict[str, Cell]] = {
     "persistentvolumeclaims": {
         "Status": _terminating(at("status", "phase")),
         "Volume": at("spec", "volumeName"),
-        "Capacity": at("status", "capacity", "storage"),
-        "Access Modes": _modes("status", "accessModes"),
-        "StorageClass": at("spec", "storageClassName"),
+        "Capacity": _if_bound(at("status", "capacity", "storage", default="0")),
+        "Access Modes": _if_bound(_modes("status", "accessModes")),
+        "StorageClass": _storage_class,
         "VolumeAttributesClass": at("spec", "volumeAttributesClassName", default=UNSET),
         "VolumeMode": at("spec", "volumeMode", default=UNSET),
     },
     "storageclasses": {
-        "Name": _class_name,
+        "Name": _class_name(
+            "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"
+        ),
         "Provisioner": at("provisioner"),
         "ReclaimPolicy": at("reclaimPolicy", default="Delete"),
         "VolumeBindingMode": at("volumeBindingMode", default="Immediate"),
@@ -88,5 +108,8 @@ CELLS: dict[str, dict[str, Cell]] = {
         "Node": at("spec", "nodeName"),
         "Attached": at("status", "attached", default=False),
     },
-    "volumeattributesclasses": {"DriverName": at("driverName")},
+    "volumeattributesclasses": {
+        "Name": _class_name("volumeattributesclass.alpha.kubernetes.io/is-default-class"),
+        "DriverName": at("driverName"),
+    },
 }

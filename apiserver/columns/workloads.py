@@ -12,6 +12,7 @@ from apiserver.columns.cell import (
     at,
     condition,
     count,
+    first_few,
     label_selector,
     labels,
     since,
@@ -43,18 +44,15 @@ def _replicas(ready: str = "readyReplicas") -> dict[str, Cell]:
     }
 
 
+_JOB_CONDITIONS = ("Complete", "Failed", "Terminating", "Suspended", "FailureTarget", "SuccessCriteriaMet")
+
+
 def _job_status(job: Object, now: datetime) -> str:
-    for kind, said in (("Complete", "Complete"), ("Failed", "Failed")):
-        if (condition(job, kind) or {}).get("status") == "True":
-            return said
+    """The first condition that holds; a deletion is told after those of the end."""
+    true = {kind for kind in _JOB_CONDITIONS if (condition(job, kind) or {}).get("status") == "True"}
     if job["metadata"].get("deletionTimestamp"):
-        return "Terminating"
-    for kind, said in (("Suspended", "Suspended"), ("FailureTarget", "FailureTarget")):
-        if (condition(job, kind) or {}).get("status") == "True":
-            return said
-    if (condition(job, "SuccessCriteriaMet") or {}).get("status") == "True":
-        return "SuccessCriteriaMet"
-    return "Running"
+        true.add("Terminating")
+    return next((kind for kind in _JOB_CONDITIONS if kind in true), "Running")
 
 
 def _completions(job: Object, now: datetime) -> str:
@@ -83,28 +81,35 @@ def _scale_target(autoscaler: Object, now: datetime) -> str:
     return f"{target.get('kind', '')}/{target.get('name', '')}"
 
 
+_GO_NIL = "<nil>"
+_NO_SHARES = (UNKNOWN, "<auto>")
+
+
 def _targets(autoscaler: Object, now: datetime) -> str:
     metrics = (autoscaler.get("spec") or {}).get("metrics") or []
     current = (autoscaler.get("status") or {}).get("currentMetrics") or []
     if not metrics:
         return NONE
-    said = [_target(metric, current[i] if i < len(current) else {}) for i, metric in enumerate(metrics[:2])]
-    more = f" + {len(metrics) - 2} more..." if len(metrics) > 2 else ""
-    return ", ".join(said) + more
+    said = [_target(metric, current[i] if i < len(current) else {}) for i, metric in enumerate(metrics)]
+    return first_few(said, 2, separator=", ")
 
 
 def _target(metric: Object, current: Object) -> str:
     source = metric["type"][:1].lower() + metric["type"][1:]
-    wanted, found = metric.get(source) or {}, (current.get(source) or {}).get("current") or {}
+    wanted, found = metric.get(source) or {}, (current.get(source) or {}).get("current")
     target = wanted.get("target") or {}
-    name = wanted.get("name") or (wanted.get("metric") or {}).get("name", "")
-    if target.get("averageUtilization") is not None:
-        now_at = found.get("averageUtilization")
-        return f"{name}: {UNKNOWN if now_at is None else f'{now_at}%'}/{target['averageUtilization']}%"
-    key = "averageValue" if target.get("averageValue") is not None else "value"
-    average = " (avg)" if key == "averageValue" and source in ("object", "external") else ""
-    of_resource = f"{name}: " if source in ("resource", "containerResource") else ""
-    return f"{of_resource}{found.get(key, UNKNOWN)}/{target.get(key, '')}{average}"
+    if source not in ("resource", "containerResource"):
+        average = " (avg)" if source != "pods" and target.get("averageValue") is not None else ""
+        key = "averageValue" if average or source == "pods" else "value"
+        # Upstream prints Go's word for a status without the number, but for an average of one object.
+        absent = UNKNOWN if found is None or average else _GO_NIL
+        return f"{(found or {}).get(key, absent)}/{target.get(key, _GO_NIL)}{average}"
+    if target.get("averageValue") is not None:
+        now_at = UNKNOWN if found is None else found.get("averageValue", _GO_NIL)
+        return f"{wanted.get('name', '')}: {now_at}/{target['averageValue']}"
+    shares = ((found or {}).get("averageUtilization"), target.get("averageUtilization"))
+    now_at, aim = (f"{share}%" if share is not None else word for share, word in zip(shares, _NO_SHARES, strict=True))
+    return f"{wanted.get('name', '')}: {now_at}/{aim}"
 
 
 def _minimum(autoscaler: Object, now: datetime) -> str:
@@ -134,7 +139,8 @@ CELLS: dict[str, dict[str, Cell]] = {
         "Up-to-date": at("status", "updatedReplicas", default=0),
         "Available": at("status", "availableReplicas", default=0),
         **_TEMPLATE,
-        "Selector": _selector,
+        # Of a selector that selects all upstream tells nothing here alone.
+        "Selector": lambda obj, now: _selector(obj, now).replace(NONE, ""),
     },
     "replicasets": {**_replicas(), **_TEMPLATE, "Selector": _selector},
     "replicationcontrollers": {

@@ -144,8 +144,8 @@ def tabled(
     if include not in ("Metadata", "None", "Object"):
         why = invalid_value("includeObject", include, "must be 'Metadata', 'Object', 'None', or empty").message
         raise BadRequest(f"Unable to convert to Table as requested: includeObject: {why}")
-    made = table(resource, objects, datetime.now(UTC), include, columns=columns)
-    return {**made, "apiVersion": f"meta.k8s.io/{media.version}", "metadata": metadata}
+    made = table(resource, objects, datetime.now(UTC), include, columns=columns, version=media.version)
+    return {**made, "metadata": metadata}
 
 
 def internal_type(resource: Resource) -> str:
