@@ -20,6 +20,9 @@ MEMBER = "."
 DEFAULT_KEYS = {"protocol": "TCP"}
 """Defaults of list keys that the published schema does not tell."""
 
+_LONGEST_KNOWN = 253
+"""Names are no longer than that; longer texts would keep much memory."""
+
 Emit = Callable[[Any], Trie]
 Name = Callable[[Any], str]
 
@@ -192,6 +195,8 @@ def _single_key(key: str, defaults: dict[str, Any]) -> Name:
 
     def name(item: Any) -> str:
         value = item.get(key) if isinstance(item, dict) else None
+        if type(value) is str and len(value) <= _LONGEST_KNOWN:
+            return _path(head, value)
         if value is None:
             value = default
         return f"{head}{_text(value)}}}" if value is not None else "k:{}"
@@ -199,14 +204,14 @@ def _single_key(key: str, defaults: dict[str, Any]) -> Name:
     return name
 
 
-def _text(value: Any) -> str:
-    return _quoted(value) if type(value) is str else orjson.dumps(value).decode()
-
-
 @lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
+def _path(head: str, text: str) -> str:
     """The same names come again in every set."""
-    return orjson.dumps(text).decode()
+    return f"{head}{_text(text)}}}"
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _default(schema: Definition, key: str) -> Any:
