@@ -95,9 +95,9 @@ async def evict(client: Client, clock: Clock, victim: Object, by: str) -> bool:
     return True
 
 
-async def withdraw_nomination(client: Client, key: PodKey) -> None:
-    """Room on a node is no longer kept for the pod; nothing where it is gone."""
-    patch = {"metadata": {"uid": key.uid}, "status": {"nominatedNodeName": None}}
+async def tell_nomination(client: Client, key: PodKey, node: str) -> None:
+    """Writes where room is kept for the pod, "" for nowhere any longer; nothing where it is gone."""
+    patch = {"metadata": {"uid": key.uid}, "status": {"nominatedNodeName": node or None}}
     with contextlib.suppress(NotFound):
         await client.patch(PODS, key.name, patch, key.namespace, patch_type=PatchType.STRATEGIC, subresource="status")
 

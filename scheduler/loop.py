@@ -20,7 +20,7 @@ from machinery.client.clock import Clock
 from machinery.client.recorder import EventRecorder
 from machinery.contain import contain
 from machinery.structs import replace
-from scheduler.binding import bind, bind_volumes, evict, tell_unschedulable, withdraw_nomination
+from scheduler.binding import bind, bind_volumes, evict, tell_nomination, tell_unschedulable
 from scheduler.cluster import FOLLOWED, Cluster
 from scheduler.cluster_events import ClusterEvent, Happened, events_of
 from scheduler.configuration import Configuration
@@ -149,7 +149,7 @@ class Scheduler:
         is_bound = False
         try:
             if plan.claims:
-                await self._bind_volumes(plan, node)
+                await self._bind_volumes(pod, obj, node, plan)
             await bind(self._client, key, node)
             is_bound = True
         except (StatusError, TimeoutError) as error:
@@ -164,10 +164,16 @@ class Scheduler:
             message = f"Successfully assigned {key.namespace}/{key.name} to {node}"
             self._telling.tell(pod, obj, "Normal", "Scheduled", message)
 
-    async def _bind_volumes(self, plan: Reservation, node: str) -> None:
-        """Without a slot meanwhile: a volume may be long in the making, and other pods need none."""
+    async def _bind_volumes(self, pod: PodInfo, obj: Object, node: str, plan: Reservation) -> None:
+        """Without a slot meanwhile: a volume may be long in the making, and other pods need none.
+
+        Until then others see by the nomination where the pod will go (KEP-5278).
+        """
         self._slots.release()
         try:
+            if (obj.get("status") or {}).get("nominatedNodeName") != node:
+                with contain("nomination", about=pod.key.name):
+                    await tell_nomination(self._client, pod.key, node)
             await bind_volumes(self._client, self._cache, plan, node)
         finally:
             await self._slots.acquire()
@@ -206,7 +212,7 @@ class Scheduler:
             # What is freed there is not for them: they look anew.
             self._cluster.nominate(other, "")
             with contain("nomination", about=other.key.name):
-                await withdraw_nomination(self._client, other.key)
+                await tell_nomination(self._client, other.key, "")
         for victim in chosen.victims:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:

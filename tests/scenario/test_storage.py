@@ -90,6 +90,10 @@ class Storing:
         found = self.server.cache.get(resource, namespace if resource.namespaced else "", name)
         return str(found["status"]["phase"]) if found else "gone"
 
+    def nominated(self, name: str) -> str:
+        found = self.server.cache.get(PODS, "default", name)
+        return str(found["status"].get("nominatedNodeName", "")) if found else ""
+
     async def reach(self, resource: Resource, name: str, phase: str) -> None:
         await self.until(lambda: self.status(resource, name) == phase, resource)
 
@@ -159,6 +163,19 @@ async def test_an_ephemeral_volume_lives_as_long_as_its_pod(tmp_path: Path) -> N
         await storing.until(lambda: not storing.volumes(), PERSISTENT_VOLUMES)
         assert storing.status(PERSISTENT_VOLUME_CLAIMS, "p-v") == "gone"
         assert list(storing.directory.iterdir()) == []
+
+
+async def test_while_a_volume_is_made_the_pod_tells_where_it_will_go(tmp_path: Path) -> None:
+    async with played_cluster(tmp_path / "server") as (server, client), asyncio.TaskGroup() as group:
+        await storage.publish(client)
+        storing = Storing(server, client, tmp_path / "storage")
+        await storing.claim()
+        await storing.pod()
+        await storing.until(lambda: storing.nominated("p") == "n", PODS)
+        task = group.create_task(storing.provisioner().run())
+        await storing.reach(PODS, "p", "Running")
+        assert storing.nominated("p") == "", "it is there"
+        task.cancel()
 
 
 async def test_what_is_retained_stays(tmp_path: Path) -> None:
