@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from kubelet import podspec
 from kubelet.preemption import NoVictims, victims
-from kubelet.resources import milli, pod_requests_and_limits, whole
+from kubelet.resources import allotted, milli, pod_requests_and_limits, whole
 from kubelet.statusinput import Trouble
 from machinery.api.host_ports import conflict, host_ports
 from machinery.api.node_affinity import takes
@@ -83,7 +83,7 @@ def shortages(pod: Object, others: Iterable[Object], allocatable: Mapping[str, s
     active = [each for each in others if uid not in _uids(each) and not podspec.is_terminal(each)]
     used: dict[str, int] = {}
     for each in active:
-        for name, value in requests(each).items():
+        for name, value in requests(allotted(each)).items():
             used[name] = used.get(name, 0) + value
     wanted = requests(pod)
     found = []

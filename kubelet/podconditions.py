@@ -23,6 +23,7 @@ def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: boo
         for status, spec in zip(init, podspec.init_containers(pod), strict=True)
         if not podspec.is_sidecar(spec)
     ]
+    sidecars = _of_sidecars(pod, init)
     codes = [(spec, (status["state"].get("terminated") or {}).get("exitCode", 0)) for status, spec in plain]
     if any(code and not restarts_after(pod, spec, code, has_succeeded=False) for spec, code in codes):
         return "Failed"
@@ -30,7 +31,7 @@ def pod_phase(pod: Object, init: list[Object], main: list[Object], *, ended: boo
         return "Pending"
     if any("waiting" in s["state"] and not s["lastState"].get("terminated") for s in main):
         return "Pending"
-    if any("running" in s["state"] for s in main):
+    if any("running" in s["state"] for s in (*sidecars, *main)):
         return "Running"
     if ended:
         done = [s["state"].get("terminated") for s in main]
@@ -118,14 +119,16 @@ def _containers_ready(pod: Object, init: list[Object], main: list[Object], final
         return {"status": "False", "reason": "PodCompleted"}
     if final == "Failed":
         return {"status": "False", "reason": "PodFailed"}
-    sidecars = [
-        status for status, spec in zip(init, podspec.init_containers(pod), strict=True) if podspec.is_sidecar(spec)
-    ]
-    unready = [status["name"] for status in (*sidecars, *main) if not status["ready"]]
+    unready = [status["name"] for status in (*_of_sidecars(pod, init), *main) if not status["ready"]]
     if not unready:
         return {"status": "True"}
     message = f"containers with unready status: [{' '.join(unready)}]"
     return {"status": "False", "reason": "ContainersNotReady", "message": message}
+
+
+def _of_sidecars(pod: Object, init: list[Object]) -> list[Object]:
+    specs = podspec.init_containers(pod)
+    return [status for status, spec in zip(init, specs, strict=True) if podspec.is_sidecar(spec)]
 
 
 def _with_gates(pod: Object, ready: Object, old: Mapping[str, Object]) -> Object:

@@ -32,8 +32,9 @@ def pod_status(pod: Object, state: PodState, given: StatusInput) -> Object:
         final = final if final == "Succeeded" else "Failed"
     phase = final
     if final in ("Succeeded", "Failed") and not given.has_ended and old.get("phase") not in ("Succeeded", "Failed"):
-        # A terminal phase promises that nothing runs any more, so it waits for the sandbox's end.
-        phase = "Running" if old.get("phase") == "Running" or state.containers else "Pending"
+        # A terminal phase promises that nothing runs any more, so it waits for the sandbox's end, and where nothing
+        # was seen to run the pod has never been Running.
+        phase = old.get("phase") or "Pending"
     if old.get("phase") in ("Succeeded", "Failed"):
         phase = old["phase"]
     status: Object = {

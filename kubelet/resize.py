@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from kubelet import podspec
 from kubelet.admission import Shortage, shortage
 from kubelet.podstate import ContainerState, PodState
-from kubelet.resources import quantity, with_resources
+from kubelet.resources import quantity, told_resources, with_resources
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
 from machinery.structs import Struct, field
@@ -39,7 +39,7 @@ class Resize(Struct, frozen=True):
 
 def plan_resize(pod: Object, state: PodState, others: Iterable[Object], allocatable: Mapping[str, str]) -> Resize:
     """`others` are the pods that share the node."""
-    told = _told(pod)
+    told = told_resources(pod)
     differing = {
         spec["name"]: told[spec["name"]]
         for spec in _resizable(pod)
@@ -60,16 +60,6 @@ def plan_resize(pod: Object, state: PodState, others: Iterable[Object], allocata
 
 def _resizable(pod: Object) -> list[Object]:
     return [*filter(podspec.is_sidecar, podspec.init_containers(pod)), *podspec.containers(pod)]
-
-
-def _told(pod: Object) -> dict[str, Object]:
-    status = pod.get("status") or {}
-    return {
-        each["name"]: each["resources"]
-        for field_name in ("initContainerStatuses", "containerStatuses")
-        for each in status.get(field_name) or ()
-        if each.get("containerID") and "resources" in each
-    }
 
 
 def _effective(resources: Object) -> dict[tuple[str, str], object]:

@@ -119,6 +119,24 @@ def with_resources(pod: Object, resources: Mapping[str, Object]) -> Object:
     return {**pod, "spec": spec}
 
 
+def told_resources(pod: Object) -> dict[str, Object]:
+    """What each container that was started has, as the pod's status told last."""
+    status = pod.get("status") or {}
+    return {
+        each["name"]: each["resources"]
+        for field_name in ("initContainerStatuses", "containerStatuses")
+        for each in status.get(field_name) or ()
+        if each.get("containerID") and "resources" in each
+    }
+
+
+def allotted(pod: Object) -> Object:
+    """The pod as it takes room on the node: while a resize waits, with the resources from before it."""
+    told = (pod.get("status") or {}).get("conditions") or ()
+    waits = any(each["type"] == "PodResizePending" and each["status"] == "True" for each in told)
+    return with_resources(pod, told_resources(pod)) if waits else pod
+
+
 def format_quantity(value: Decimal | int, like: str) -> str:
     """Canonical text of a sum, binary where the summands were."""
     exact = Decimal(value)

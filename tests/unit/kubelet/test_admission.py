@@ -39,6 +39,16 @@ def test_pods_that_have_ended_take_no_room() -> None:
     assert str(lack) == "Node didn't have enough resource: pods, requested: 1, used: 1, capacity: 1"
 
 
+def test_a_pod_whose_resize_waits_takes_what_it_had() -> None:
+    other = pod(asks("100"), name="other")
+    assert shortage(pod(asks("1")), [other], NODE) is not None
+    other["status"] |= {
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+        "containerStatuses": [{"name": "c", "containerID": "x://c", "resources": asks("500m")}],
+    }
+    assert shortage(pod(asks("1")), [other], NODE) is None
+
+
 @pytest.mark.parametrize(
     ("qos", "pressures", "tolerations", "reason"),
     [

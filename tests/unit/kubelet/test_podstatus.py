@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,6 +108,25 @@ def test_a_terminal_phase_waits_for_the_sandbox_s_end() -> None:
     after = told(spec, PodState("u", containers=(ended(0),)), has_ended=True)
     assert after["phase"] == "Succeeded"
     assert conditions(after)["PodReadyToStartContainers"] == ("False", None)
+
+
+def test_a_pod_of_which_nothing_ran_is_never_running() -> None:
+    spec = pod(initContainers=[ONE], restartPolicy="Never")
+    before = told(spec, PodState("u", sandboxes=(BOX,), containers=(of_init(3),)))
+    assert (before["phase"], conditions(before)["Ready"]) == ("Pending", ("False", "PodFailed"))
+    after = told(pod(before, **spec["spec"]), PodState("u", containers=(of_init(3),)), has_ended=True)
+    assert after["phase"] == "Failed"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_pod_runs_while_a_sidecar_does(code: int) -> None:
+    side = {"name": "side", "image": "b", "restartPolicy": "Always"}
+    spec = pod({"phase": "Running"}, initContainers=[side], restartPolicy="Never")
+    runs = replace(running(), id="s0", name="side")
+    status = told(spec, PodState("u", sandboxes=(BOX,), containers=(ended(code), runs)))
+    assert status["phase"] == "Running"
+    assert conditions(status)["Initialized"] == ("True", None)
+    assert conditions(status)["Ready"] == ("False", "ContainersNotReady")
 
 
 def test_a_failed_pod_says_so() -> None:
