@@ -11,7 +11,6 @@ from machinery.api.errors import (
     BadRequest,
     Cause,
     Forbidden,
-    InternalError,
     TooManyRequests,
     UnknownError,
     conflict,
@@ -130,22 +129,30 @@ def _with_resources(containers: list[Object], given: list[Object]) -> list[Objec
     return changed
 
 
-def budget_for(pod: Object, budgets: Sequence[Object]) -> Object | None:
-    """The disruption budget that an eviction needs; None where nothing forbids it. Raises where it is refused."""
+SEVERAL_BUDGETS: Object = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Failure",
+    "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+    "code": 500,
+}
+"""What upstream answers then, under the HTTP status 201: clients go by the Status."""
+
+
+def budgets_for(pod: Object, budgets: Sequence[Object]) -> list[Object]:
+    """The disruption budgets that an eviction needs; none where nothing forbids it. Of several none can be asked."""
     view = Pod(pod)
     if view.phase in ("Succeeded", "Failed", "Pending") or view.deleted:
-        return None
+        return []
     matching = [budget for budget in map(PodDisruptionBudget, budgets) if budget.covers(view)]
-    if not matching:
-        return None
-    if len(matching) > 1:
-        raise InternalError("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")  # fmt: skip # noqa: E501
-    budget = matching[0]
-    if not view.is_ready:
-        is_healthy = budget.current_healthy >= budget.desired_healthy > 0
-        if budget.unhealthy_policy == "AlwaysAllow" or is_healthy:
-            return None
-    return budget.obj
+    if len(matching) == 1 and not view.is_ready and _lets_unready_go(matching[0]):
+        return []
+    return [budget.obj for budget in matching]
+
+
+def _lets_unready_go(budget: PodDisruptionBudget) -> bool:
+    return budget.unhealthy_policy == "AlwaysAllow" or budget.current_healthy >= budget.desired_healthy > 0
 
 
 _MOST_DISRUPTED = 2000

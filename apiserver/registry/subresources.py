@@ -115,8 +115,10 @@ class Subresources:
         now, namespace = self._clock.now(), call.target.namespace
         is_dry = options.dry_run or call.dry_run
         budgets = [entry.object for entry in self._cache.list(POD_DISRUPTION_BUDGETS, namespace)]
-        budget = pods.budget_for(pod, budgets)
-        if budget is not None:
+        needed = pods.budgets_for(pod, budgets)
+        if len(needed) > 1:
+            return pods.SEVERAL_BUDGETS
+        for budget in needed:
             target = Target(POD_DISRUPTION_BUDGETS, namespace, budget["metadata"]["name"], "status")
             on_budget = replace(call, target=target, dry_run=is_dry)
             await self._registry.update(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiserver.registry.pods import budget_for, spent
+from apiserver.registry.pods import budgets_for, spent
 from controllers import stale_disruption
 from controllers.disruption import DISRUPTION, Scale, State, plan
 from controllers.plan import Action, Key, Patch, Plan, Record, UpdateStatus
@@ -207,7 +207,13 @@ def test_a_broken_budget_forbids() -> None:
 )
 def test_a_pod_that_is_not_ready_may_need_no_budget(status: Object, policy: str, is_needed: bool) -> None:
     found = budget(status, unhealthyPodEvictionPolicy=policy).obj
-    assert (budget_for(pod("p", ready=False).obj, [found]) is not None) == is_needed
+    assert bool(budgets_for(pod("p", ready=False).obj, [found])) == is_needed
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_of_several_budgets_none_is_left_out(is_ready: bool) -> None:  # noqa: FBT001
+    found = budget({"currentHealthy": 2, "desiredHealthy": 2}).obj
+    assert budgets_for(pod("p", ready=is_ready).obj, [found, found]) == [found, found]
 
 
 def test_a_pod_that_was_to_go_and_stays_is_no_target_any_more() -> None:
