@@ -309,3 +309,6 @@ def _set_user(made: dict[str, Any], pod: Object, spec: Object, both: Object, ima
         _set_int(made, "run_as_user", image.uid)
     elif image.username:
         made["run_as_username"] = image.username
+    else:
+        # A runtime refuses a group without a user.
+        _set_int(made, "run_as_user", 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 from machinery.rpc.wire import CRI
 from machinery.structs import Struct
+from runtime.errors import InvalidArgument
 from runtime.sandbox.apparmor import apparmor_profile
 from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord
@@ -65,11 +66,16 @@ def amend_bundle(folder: Path, limits: Mapping[str, Any]) -> None:
 
 
 def wanted(security: Any, of_image: str) -> Wanted:
-    """The user and groups that the configuration asks for, the image's own where it asks for none."""
+    """The user and groups that the configuration asks for, the image's own where it asks for none.
+
+    Raises InvalidArgument for a group alone, as CRI says of `run_as_group`.
+    """
     said = security.run_as_username or (str(security.run_as_user.value) if security.HasField("run_as_user") else "")
-    said = said or of_image
     if security.HasField("run_as_group"):
-        said = f"{said.partition(':')[0]}:{security.run_as_group.value}"
+        if not said:
+            raise InvalidArgument(f'user group "{security.run_as_group.value}" is specified without user')
+        said = f"{said}:{security.run_as_group.value}"
+    said = said or of_image
     strict = security.supplemental_groups_policy == _STRICT
     return Wanted(said, tuple(security.supplemental_groups), strict)
 
