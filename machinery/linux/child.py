@@ -7,14 +7,16 @@ child before it is the program, now and then and without a word. `subprocess` us
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from machinery.structs import Struct
 
 CHUNK = 1 << 16
+_GRACE = 2.0
 
 
 class Output(Struct, frozen=True):
@@ -32,10 +34,12 @@ async def run(
     longest: int = 16 << 20,
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    before_kill: Callable[[], bool] | None = None,
 ) -> Output:
     """Runs the program to its end; raises TimeoutError after `seconds` (0: never), the program killed.
 
-    Output beyond `longest` is dropped. What is left open by a grandchild is not waited for.
+    `before_kill` says whether it will end by itself then, and gets it a moment. Output beyond `longest` is dropped.
+    What is left open by a grandchild is not waited for.
     """
     process = await spawn(
         command,
@@ -51,6 +55,10 @@ async def run(
         async with asyncio.timeout(seconds or None):
             await ended(process.pid)
     except (TimeoutError, asyncio.CancelledError):
+        if before_kill is not None and before_kill():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await ended(process.pid)
         process.kill()
         raise
     finally:

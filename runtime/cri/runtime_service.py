@@ -138,7 +138,10 @@ class RuntimeService:
         return make("StartContainerResponse")
 
     async def StopContainer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        await self._containers.stop(self._containers.known(request.container_id), request.timeout)
+        # CRI: "must not return an error if the container has already been stopped", and one that is gone has been.
+        record = self._containers.records.get(request.container_id)
+        if record is not None:
+            await self._containers.stop(record, request.timeout)
         return make("StopContainerResponse")
 
     async def RemoveContainer(self, request: Any, context: Any) -> Any:  # noqa: N802

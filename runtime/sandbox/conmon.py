@@ -161,11 +161,20 @@ class Conmon:
         """Runs a command in the container to its end; raises TimeoutError after `seconds` (0: never), it killed."""
         exec_id = uuid.uuid4().hex + uuid.uuid4().hex
         pid_file = self._config.bundles / container_id / f"exec-{exec_id}"
-        try:
-            done = await self.runc("exec", "--pid-file", str(pid_file), container_id, *command, seconds=seconds)
-        except (TimeoutError, asyncio.CancelledError):
+
+        def kill() -> bool:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(pid_file.read_text()), signal.SIGKILL)
+                pid_file.unlink()
+                return True
+            return False
+
+        line = self.command("exec", "--pid-file", str(pid_file), container_id, *command)
+        try:
+            # runc reaps the command and ends with it; killed first, it would leave that to the host's first process.
+            done = await child.run(*line, seconds=seconds, before_kill=kill)
+        except (TimeoutError, asyncio.CancelledError):
+            kill()  # where runc had just begun it
             raise
         finally:
             started = pid_file.exists()
@@ -210,8 +219,8 @@ class Conmon:
         if done.status:
             raise Unknown(f"failed to update resources: {runc_message(done.stderr.decode(errors='replace'))}")
 
-    async def runc(self, *arguments: str, seconds: int = 0) -> Output:
-        return await child.run(*self.command(*arguments), seconds=seconds)
+    async def runc(self, *arguments: str) -> Output:
+        return await child.run(*self.command(*arguments))
 
     def command(self, *arguments: str) -> list[str]:
         """runc's command line."""
@@ -272,9 +281,10 @@ async def _told(descriptor: int, look: Callable[[], Awaitable[None]]) -> dict[st
 
 
 def runc_message(said: str) -> str:
-    """runc's own words out of its log line."""
-    found = re.search(r'msg="((?:[^"\\]|\\.)*)"', said)
-    return re.sub(r"\\(.)", r"\1", found[1]) if found else said.strip()
+    """runc's own words out of its log lines: the last error, as warnings of what it tried before come first."""
+    found = re.findall(r'level=(\w+) msg="((?:[^"\\]|\\.)*)"', said)
+    errors = [words for level, words in found if level in ("error", "fatal")] or [words for _, words in found]
+    return re.sub(r"\\(.)", r"\1", errors[-1]) if errors else said.strip()
 
 
 def _words(said: str) -> str:

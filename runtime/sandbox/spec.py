@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machinery.rpc.wire import CRI
 from machinery.structs import Struct
+from runtime.errors import InvalidArgument
 from runtime.sandbox.users import Identity
 
 DEFAULT_CAPABILITIES = (
@@ -163,11 +165,23 @@ def mounts(config: Any, around: Surroundings, host: Host) -> list[dict[str, Any]
             found.append(_mount(target, "bind", str(source), options))
     for target in sorted(asked, key=lambda path: path.count("/")):
         entry = asked[target]
-        access = "rro" if entry.recursive_read_only else "ro" if entry.readonly else "rw"
-        options = ["rbind", _PROPAGATION.get(entry.propagation, "rprivate"), access]
+        options = ["rbind", _PROPAGATION.get(entry.propagation, "rprivate"), _access(entry)]
         found.append(_mount(target, "bind", entry.host_path, options))
     shadowed = set(asked)
     return [each for each in found if each["type"] == "bind" or each["destination"] not in shadowed]
+
+
+def _access(entry: Any) -> str:
+    """KEP-3857: with mounts that come later, or that may be written, nobody could say that all below is read-only."""
+    if not entry.recursive_read_only:
+        return "ro" if entry.readonly else "rw"
+    where = f'(hostPath="{entry.host_path}")'
+    if not entry.readonly:
+        raise InvalidArgument(f"recursive read-only mount conflicts with RW mount {where}")
+    if entry.propagation:
+        kind = CRI.enum_name("runtime.v1.MountPropagation", entry.propagation)
+        raise InvalidArgument(f'recursive read-only mount needs private propagation, got "{kind}" {where}')
+    return "rro"
 
 
 def _mount(target: str, kind: str, source: str, options: Sequence[str]) -> dict[str, Any]:

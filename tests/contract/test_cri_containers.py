@@ -332,6 +332,7 @@ async def test_a_pod_shares_its_processes_and_the_hosts_network(node: Node) -> N
 async def test_removal_is_idempotent_and_what_is_absent_is_not_found(node: Node) -> None:
     await node.remove_sandbox("0" * 64)
     await node.runtime.RemoveContainer(make("RemoveContainerRequest", container_id="0" * 64))
+    await node.stop("0" * 64)
     for call, request in (
         (node.runtime.ContainerStatus, make("ContainerStatusRequest", container_id="0" * 64)),
         (node.runtime.PodSandboxStatus, make("PodSandboxStatusRequest", pod_sandbox_id="0" * 64)),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from machinery.rpc.wire import CRI
-from runtime.sandbox.spec import DEFAULT_CAPABILITIES, Host, Surroundings, container_spec, process, resources
+from runtime.errors import InvalidArgument
+from runtime.sandbox.spec import DEFAULT_CAPABILITIES, Host, Surroundings, container_spec, mounts, process, resources
 from runtime.sandbox.users import Identity
 
 HOST = Host(frozenset({*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN"}), 0, is_unified=False)
@@ -96,6 +98,22 @@ def test_outer_mounts_come_before_inner_ones_and_replace_the_sandboxes_files() -
     outer = next(entry for entry in spec["mounts"] if entry["destination"] == "/data")
     assert outer["options"] == ["rbind", "rslave", "ro"]
     assert spec["linux"]["rootfsPropagation"] == "rslave"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"readonly": False}, 'recursive read-only mount conflicts with RW mount (hostPath="/d")'),
+        (
+            {"readonly": True, "propagation": 2},
+            'recursive read-only mount needs private propagation, got "PROPAGATION_BIDIRECTIONAL" (hostPath="/d")',
+        ),
+    ],
+)
+def test_a_mount_that_could_be_written_below_is_not_called_read_only(values: Any, words: str) -> None:
+    mount = make("Mount", container_path="/m", host_path="/d", recursive_read_only=True, **values)
+    with pytest.raises(InvalidArgument, match=re.escape(words)):
+        mounts(make("ContainerConfig", mounts=[mount]), AROUND, HOST)
 
 
 def test_limits_that_are_absent_are_left_to_the_kernel() -> None:
