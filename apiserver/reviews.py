@@ -11,13 +11,16 @@ from datetime import timedelta
 from apiserver.authn.authenticator import Authenticator
 from apiserver.authn.tokens import Reference
 from apiserver.authz.rbac import Rbac
+from apiserver.registry.metadata import wrong_namespace
 from apiserver.request import Attributes, User
 from apiserver.rules.access.review_rules import access_review_errors
-from machinery.api.errors import BadRequest, Cause, Unauthorized, conflict, invalid, method_not_allowed, not_found
+from apiserver.rules.field_errors import invalid_value
+from machinery.api.errors import BadRequest, Unauthorized, conflict, invalid, method_not_allowed, not_found
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
 
+_GROUP = "authentication.k8s.io"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SHORTEST = 600
 _LONGEST = 1 << 32
@@ -47,18 +50,22 @@ class Reviews:
 
     async def create_token(self, namespace: str, name: str, obj: Object, user: User) -> Object:
         """The TokenRequest `obj` for the ServiceAccount, with the token; raises as upstream does."""
+        metadata = obj.get("metadata") or {}
+        _check_token_place(metadata, namespace, name)
         account = self._cache.get(SERVICE_ACCOUNTS, namespace, name)
         if account is None:
             raise not_found("serviceaccounts", name)
+        uid = account["metadata"]["uid"]
+        _check_token_uid(metadata, name, uid)
         spec = obj.get("spec") or {}
-        seconds = spec.get("expirationSeconds") or 3600
-        _check_token_request(obj, namespace, name, seconds)
+        seconds = 3600 if spec.get("expirationSeconds") is None else spec["expirationSeconds"]
+        _check_token_span(seconds)
         audiences = list(spec.get("audiences") or self._authenticator.audiences)
         reference = spec.get("boundObjectRef")
         token = self._authenticator.issue_token(
             namespace,
             name,
-            account["metadata"]["uid"],
+            uid,
             audiences=audiences,
             expiration_seconds=seconds,
             bound=self._bound(namespace, name, reference) if reference else {},
@@ -67,7 +74,13 @@ class Reviews:
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": now.strftime(_TIME)},
+            "metadata": {
+                **metadata,
+                "name": name,
+                "namespace": namespace,
+                "uid": uid,
+                "creationTimestamp": now.strftime(_TIME),
+            },
             "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference},
             "status": {"token": token, "expirationTimestamp": (now + timedelta(seconds=seconds)).strftime(_TIME)},
         }
@@ -199,23 +212,30 @@ def _url_rule(wire: Object) -> Object:
     return {key: wire[key] for key in ("verbs", "nonResourceURLs") if wire.get(key)}
 
 
-def _check_token_request(obj: Object, namespace: str, name: str, seconds: int) -> None:
-    metadata = obj.get("metadata") or {}
-    causes = []
-    if metadata.get("name", name) != name:
-        message = f'Invalid value: "{metadata["name"]}": must match the service account name if specified'
-        causes.append(Cause("FieldValueInvalid", message, "metadata.name"))
-    if metadata.get("namespace", namespace) != namespace:
-        message = f'Invalid value: "{metadata["namespace"]}": must match the service account namespace if specified'
-        causes.append(Cause("FieldValueInvalid", message, "metadata.namespace"))
+def _check_token_place(metadata: Object, namespace: str, name: str) -> None:
+    """Raises where the request names another account than the path, which is asked for before all else."""
+    if (metadata.get("namespace") or namespace) != namespace:
+        raise wrong_namespace()
+    if (metadata.get("name") or name) != name:
+        cause = invalid_value("metadata.name", metadata["name"], "must match the service account name if specified")
+        raise invalid("TokenRequest", name, [cause], _GROUP)
+
+
+def _check_token_uid(metadata: Object, name: str, uid: str) -> None:
+    """Raises Conflict where the request is for an account that had this name before."""
+    if (asked := metadata.get("uid") or uid) != uid:
+        why = f"the UID in the token request ({asked}) does not match the UID of the service account ({uid})"
+        raise conflict("TokenRequest", name, why, _GROUP)
+
+
+def _check_token_span(seconds: int) -> None:
+    detail = ""
     if seconds < _SHORTEST:
-        message = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
-        causes.append(Cause("FieldValueInvalid", message, "spec.expirationSeconds"))
+        detail = "may not specify a duration less than 10 minutes"
     if seconds > _LONGEST:
-        message = f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"
-        causes.append(Cause("FieldValueInvalid", message, "spec.expirationSeconds"))
-    if causes:
-        raise invalid("TokenRequest", "", causes, "authentication.k8s.io")
+        detail = "may not specify a duration larger than 2^32 seconds"
+    if detail:
+        raise invalid("TokenRequest", "", [invalid_value("spec.expirationSeconds", seconds, detail)], _GROUP)
 
 
 def _check_access(obj: Object, *, names_subject: bool, is_local: bool = False) -> None:

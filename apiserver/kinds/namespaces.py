@@ -17,6 +17,8 @@ def default(namespace: Object) -> None:
 
 
 def prepare_create(namespace: Object) -> None:
+    # A generated name was not there when the defaults were.
+    default(namespace)
     namespace["status"] = {"phase": "Active"}
     finalizers = (namespace.get("spec") or {}).get("finalizers") or []
     if "kubernetes" not in finalizers:

@@ -248,3 +248,12 @@ def test_an_exact_event_tells_who_saw_what() -> None:
         "action: Required value",
         'reason: Invalid value: "": can have at most 128 characters',
     ]
+
+
+def test_a_namespace_has_its_label_also_where_its_name_is_generated_after_the_defaults() -> None:
+    namespace: Object = {"metadata": {"generateName": "x-"}}
+    NAMESPACES.default(namespace)
+    assert "labels" not in namespace["metadata"]
+    namespace["metadata"]["name"] = "x-1"
+    NAMESPACES.prepare_create(namespace)
+    assert namespace["metadata"]["labels"] == {"kubernetes.io/metadata.name": "x-1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from apiserver.authn.authenticator import Authenticator
 from apiserver.authz.rbac import Rbac
 from apiserver.request import LOOPBACK, User
 from apiserver.reviews import Reviews
-from machinery.api.errors import BadRequest, Conflict, Invalid, NotFound
+from machinery.api.errors import BadRequest, Conflict, Invalid, NotFound, StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import (
     BY_PATH,
@@ -139,6 +140,7 @@ async def test_a_requested_token_is_bound_and_reviewed(reviews: Reviews, clock: 
     ("spec", "error"),
     [
         ({"expirationSeconds": 599}, Invalid),
+        ({"expirationSeconds": 0}, Invalid),
         ({"expirationSeconds": (1 << 32) + 1}, Invalid),
         ({"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "gone"}}, NotFound),
         ({"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "pod", "uid": "old"}}, Conflict),
@@ -148,6 +150,33 @@ async def test_a_requested_token_is_bound_and_reviewed(reviews: Reviews, clock: 
 async def test_tokens_that_are_not_made(reviews: Reviews, spec: Object, error: type[Exception]) -> None:
     with pytest.raises(error):
         await reviews.create_token("ns", "sa", {"spec": spec}, LOOPBACK)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (
+            {"name": "other"},
+            'TokenRequest.authentication.k8s.io "sa" is invalid: metadata.name: Invalid value: "other": must',
+        ),
+        (
+            {"namespace": "else"},
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        (
+            {"uid": "old"},
+            'on TokenRequest.authentication.k8s.io "sa": the UID in the token request (old) does not match',
+        ),
+    ],
+)
+async def test_a_request_for_another_account_than_the_paths(reviews: Reviews, metadata: Object, said: str) -> None:
+    with pytest.raises(StatusError, match=re.escape(said)):
+        await reviews.create_token("ns", "sa", {"metadata": metadata}, LOOPBACK)
+
+
+async def test_a_token_request_tells_of_its_account(reviews: Reviews) -> None:
+    made = await reviews.create_token("ns", "sa", {"metadata": {"labels": {"a": "b"}}}, LOOPBACK)
+    assert (made["metadata"]["uid"], made["metadata"]["labels"]) == ("sa-1", {"a": "b"})
 
 
 async def test_no_token_for_another_accounts_pod_or_for_nobody(reviews: Reviews, stage: Stage) -> None:
