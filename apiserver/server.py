@@ -135,7 +135,7 @@ class ApiServer:
         from apiserver.bootstrap.ip_addresses import IpAddresses
         from apiserver.bootstrap.run import run as bootstrap
 
-        loopback = self.client(LOOPBACK.name, LOOPBACK.groups)
+        loopback = self._loopback()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_cache.run())
             await bootstrap(loopback, replace(self._config, port=self.port))
@@ -155,18 +155,24 @@ class ApiServer:
 
         await self._listener.listen(address)
         self._config = replace(self._config, advertise_address=address)
-        await bootstrap(self.client(LOOPBACK.name, LOOPBACK.groups), replace(self._config, port=self.port))
+        await bootstrap(self._loopback(), replace(self._config, port=self.port))
 
-    def client(self, user_name: str, groups: tuple[str, ...] = ()) -> Client:
-        """A client in the process that acts as the user."""
+    def _loopback(self) -> Client:
+        return self.client(LOOPBACK.name, LOOPBACK.groups, program="kube-apiserver")
+
+    def client(self, user_name: str, groups: tuple[str, ...] = (), *, program: str = "") -> Client:
+        """A client in the process that acts as the user.
+
+        `program` manages the fields that it writes: upstream's, whose part it plays; else the user's last name.
+        """
         assert self._api is not None, "start comes first"
-        return LocalClient(self._api, User(user_name, groups))
+        return LocalClient(self._api, User(user_name, groups), field_manager=program)
 
     def controller_client(self, name: str) -> Client:
         """A client for a controller: its ServiceAccount in kube-system, as the bootstrap roles name it."""
         user = f"system:serviceaccount:kube-system:{name}"
         groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
-        return self.client(user, groups)
+        return self.client(user, groups, program="kube-controller-manager")
 
     def token_for_secret(self, secret: Object, account: Object) -> str:
         """The token of the ServiceAccount for a Secret of type service-account-token to hold."""

@@ -98,7 +98,7 @@ async def kubelet(base: Foundation) -> None:
         cluster_dns=(config.cluster_dns,),
         cluster_domain=CLUSTER_DOMAIN,
     )
-    client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"))
+    client = server.client(f"system:node:{config.node}", ("system:nodes", "system:authenticated"), program="kubelet")
     made = Kubelet(settings, client, server.cache, base.clock)
     base.keys.follow(made.reload_certificate)
     machine.follow(made.move)

@@ -14,8 +14,10 @@ from machinery.api.resource import Object
 from machinery.api.resources import CLUSTER_ROLES
 from machinery.api.selectors import stored_selector
 from machinery.client.cache import Cache
-from machinery.client.client import Client
+from machinery.client.client import Client, PatchType
 from machinery.contain import contain
+
+MANAGER = "clusterrole-aggregation-controller"
 
 
 def aggregated(role: Object, roles: Iterable[Object]) -> list[Object]:
@@ -75,8 +77,17 @@ class Aggregation:
 
     async def _write(self, role: Object) -> None:
         # Whoever changed or deleted the role meanwhile has woken the loop again.
+        wanted = {
+            "apiVersion": CLUSTER_ROLES.api_version,
+            "kind": CLUSTER_ROLES.kind,
+            # By its uid a role that was deleted meanwhile is not made again.
+            "metadata": {"name": _name(role), "uid": role["metadata"]["uid"]},
+            "rules": role["rules"],
+        }
         with contain("aggregation", about=_name(role)), suppress(Conflict, NotFound):
-            await self._client.update(CLUSTER_ROLES, role)
+            await self._client.patch(
+                CLUSTER_ROLES, _name(role), wanted, patch_type=PatchType.APPLY, field_manager=MANAGER, force=True
+            )
 
 
 def _name(role: Object) -> str:

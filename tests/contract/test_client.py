@@ -102,6 +102,21 @@ async def test_an_object_lives_from_create_to_delete(way: Way, tmp_path: Path) -
             await client.get(CONFIG_MAPS, "c", NS)
 
 
+async def test_components_manage_fields_under_the_names_of_upstream_s_programs(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        controller = server.controller_client("root-ca-cert-publisher")
+        admin = ("system:masters", "system:authenticated")
+        written = [
+            await controller.create(CONFIG_MAPS, config_map("by-a-controller", a="1"), NS),
+            await server.client("admin", admin, program="kubelet").create(CONFIG_MAPS, config_map(a="1"), NS),
+            await server.client("system:kube-scheduler", admin).create(CONFIG_MAPS, config_map("d", a="1"), NS),
+            await server.client("admin", admin).get(NAMESPACES, NS),
+        ]
+    assert [each["metadata"]["managedFields"][0]["manager"] for each in written] == [
+        "kube-controller-manager", "kubelet", "kube-scheduler", "kube-apiserver",
+    ]  # fmt: skip
+
+
 async def test_apply_tells_who_owns_what_and_refuses_to_take_it(way: Way, tmp_path: Path) -> None:
     async with way(tmp_path) as given:
         client: Client = given.client

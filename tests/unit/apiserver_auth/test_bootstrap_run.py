@@ -95,3 +95,5 @@ async def test_sums_follow_their_parts(client: LocalClient, config: ApiServerCon
             await summed.wait()
         following.cancel()
     end()
+    owners = (await client.get(CLUSTER_ROLES, "admin"))["metadata"]["managedFields"]
+    assert ("clusterrole-aggregation-controller", "Apply") in [(each["manager"], each["operation"]) for each in owners]
