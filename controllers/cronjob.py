@@ -6,7 +6,7 @@ when it was due.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,11 +75,13 @@ class Ledger(Struct):
 def plan(state: State, now: datetime) -> Plan:
     cron_job = state.cron_job
     ledger = Ledger(cron_job, list(cron_job.active), cron_job.last_schedule_time, cron_job.last_successful_time, [])
-    _follow(state, ledger)
+    surplus = _surplus(state)
+    _follow(state, ledger, {job.uid for job in surplus})
     started, wait = _started(state, ledger, now)
     told = status_update(CRON_JOBS, cron_job.obj, ledger.status)
     # A Job that goes before the status tells of it would be made again.
-    actions = [*ledger.told, *started, *told, *_cleaned(state)]
+    cleaned = [action for job in surplus for action in _deleted(cron_job, job.name, job.uid)]
+    actions = [*ledger.told, *started, *told, *cleaned]
 
     def on_failure(action: Action, error: StatusError) -> Sequence[Action]:
         if isinstance(action, Create) and not error.is_of_a_namespace_that_ends:
@@ -91,15 +93,16 @@ def plan(state: State, now: datetime) -> Plan:
     return Plan(actions, wait, on_failure)
 
 
-def _follow(state: State, ledger: Ledger) -> None:
-    """Brings the list of running Jobs up to what the Jobs are."""
+def _follow(state: State, ledger: Ledger, going: Container[str]) -> None:
+    """Brings the list of running Jobs up to what the Jobs are; that those `going` (uids) have ended is not told."""
     known = {ref["uid"] for ref in ledger.active}
     for job in sorted(state.jobs, key=lambda job: (job.annotations.get(SCHEDULED, ""), job.name)):
         if job.uid not in known:
             _meet(job, ledger)
         if job.finished and (job.uid in known or _is_new(job, state.cron_job)):
             ledger.active = [ref for ref in ledger.active if ref["uid"] != job.uid]
-            ledger.tell("Normal", "SawCompletedJob", f"Saw completed job: {job.name}, condition: {job.finished}")
+            if job.uid not in going:
+                ledger.tell("Normal", "SawCompletedJob", f"Saw completed job: {job.name}, condition: {job.finished}")
         if job.finished == "Complete" and job.completion_time > ledger.last_successful:
             ledger.last_successful = job.completion_time
     present = {job.uid for job in state.jobs}
@@ -231,20 +234,19 @@ def _job(cron_job: CronJob, name: str, moment: datetime, zone: tzinfo) -> Object
     return {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": made, "spec": template.get("spec") or {}}
 
 
-def _cleaned(state: State) -> list[Action]:
-    """Deletes the oldest Jobs that have ended beyond the history limits."""
+def _surplus(state: State) -> list[Job]:
+    """The oldest Jobs that have ended beyond the history limits."""
     cron_job = state.cron_job
     limits = (
         ("Complete", cron_job.successful_jobs_history_limit),
         ("Failed", cron_job.failed_jobs_history_limit),
     )
-    actions: list[Action] = []
+    surplus: list[Job] = []
     for kind, limit in limits:
         ended = [job for job in state.jobs if job.finished == kind and not job.deleted]
         oldest = sorted(ended, key=lambda job: (job.start_time, job.name))
-        for job in oldest[: max(len(ended) - limit, 0)]:
-            actions += _deleted(cron_job, job.name, job.uid)
-    return actions
+        surplus += oldest[: max(len(ended) - limit, 0)]
+    return surplus
 
 
 def _deleted(cron_job: CronJob, name: str, uid: str) -> list[Action]:

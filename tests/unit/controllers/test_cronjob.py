@@ -222,6 +222,13 @@ def test_history_keeps_the_youngest() -> None:
     assert [action.key.name for action in found.actions if isinstance(action, Delete)] == ["a", "b", "x", "y"]
 
 
+def test_of_a_job_that_goes_at_once_only_that_is_told() -> None:
+    status = {"lastScheduleTime": rfc3339(MINUTE), "active": [running("old")]}
+    found = planned(a_cron_job(status, successfulJobsHistoryLimit=0), a_job("old", "Complete"))
+    assert reasons(found) == ["SuccessfulDelete"]
+    assert status_of(found) == {"lastScheduleTime": rfc3339(MINUTE), "lastSuccessfulTime": rfc3339(NOW)}
+
+
 def test_a_name_that_is_taken_is_nobodys_run() -> None:
     assert not planned(a_cron_job(), taken=frozenset({NAME})).actions
 
