@@ -17,6 +17,8 @@ from machinery.client.cache import Cache, Change
 from machinery.structs import Struct
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_ASKED = ((ORPHAN, "Orphan"), (FOREGROUND, "Foreground"))
+"""Finalizers of an object that is not deleted yet, and how it is to be deleted for their sake."""
 COLLECTED = tuple(
     row for row in RESOURCES if row.is_stored and row.stored_as is None and row != EVENTS and "delete" in row.verbs
 )
@@ -62,15 +64,33 @@ def _by_owners(state: State) -> list[Action]:
         if len(solid) == len(state.owners):
             return []
         return [Patch(state.resource, key_of(state.view.obj), _owned_by(state.view, solid))]
-    return [_delete(state.resource, state.view, foreground=bool(waiting and state.dependents))]
+    if waiting and state.dependents:
+        return [_unblocked(state) or _delete(state, "Foreground")]
+    return [_delete(state, next((word for name, word in _ASKED if name in state.view.finalizers), "Background"))]
 
 
-def _delete(resource: Resource, view: View, *, foreground: bool) -> Delete:
+def _delete(state: State, propagation: str) -> Delete:
     # Whoever adopts the object meanwhile saves it: it is deleted only as it was seen.
-    propagation = "Foreground" if foreground else "Background"
+    view = state.view
     return Delete(
-        resource, key_of(view.obj), uid=view.uid, resource_version=view.resource_version, propagation=propagation
+        state.resource, key_of(view.obj), uid=view.uid, resource_version=view.resource_version, propagation=propagation
     )
+
+
+def _unblocked(state: State) -> Patch | None:
+    """Lets nobody wait for the object any more where one that depends on it waits: they may wait for each other."""
+    refs = state.view.owner_references
+    if not any(_waits(each.view) for each in state.dependents) or not any(map(_is_blocking, refs)):
+        return None
+    return Patch(
+        state.resource,
+        key_of(state.view.obj),
+        _owned_by(state.view, [{**ref, "blockOwnerDeletion": False} if _is_blocking(ref) else ref for ref in refs]),
+    )
+
+
+def _is_blocking(ref: Object) -> bool:
+    return bool(ref.get("blockOwnerDeletion"))
 
 
 def _waits(owner: View) -> bool:
@@ -89,14 +109,13 @@ def _orphaned(state: State) -> list[Action]:
 
 
 def _foreground(state: State) -> list[Action]:
-    blocking = [each for each in state.dependents if _blocks(each.view, state.view.uid)]
-    if not blocking:
-        return [_without_finalizer(state, FOREGROUND)]
-    return [_delete(each.resource, each.view, foreground=True) for each in blocking if not each.view.deleted]
+    """Dependents are decided on by themselves: who has another owner stays, and lets go of this one."""
+    is_blocked = any(_blocks(each.view, state.view.uid) for each in state.dependents)
+    return [] if is_blocked else [_without_finalizer(state, FOREGROUND)]
 
 
 def _blocks(view: View, uid: str) -> bool:
-    return any(ref["uid"] == uid and ref.get("blockOwnerDeletion") for ref in view.owner_references)
+    return any(ref["uid"] == uid and _is_blocking(ref) for ref in view.owner_references)
 
 
 def _without_finalizer(state: State, name: str) -> Patch:
@@ -162,7 +181,7 @@ def _key(resource: Resource, obj: Object) -> Key:
 
 
 def related(cache: Cache, change: Change) -> Iterable[Key]:
-    """Whom a change concerns: the object itself, dependents of what went or waits, owners of what went."""
+    """Whom a change concerns: the object itself, dependents of what went or waits, owners of what went or left them."""
     obj, metadata = change.object, change.object["metadata"]
     owned = metadata.get("ownerReferences") or []
     if change.after is not None and (owned or metadata.get("deletionTimestamp")):
@@ -171,10 +190,13 @@ def related(cache: Cache, change: Change) -> Iterable[Key]:
         for dependent in _dependents(cache, metadata.get("uid", "")):
             yield _key(dependent.resource, dependent.view.obj)
     if change.after is None or metadata.get("deletionTimestamp"):
-        for ref in owned:
-            resource = _resource_of(ref)
-            if resource is not None:
-                yield Key(metadata.get("namespace", "") if resource.namespaced else "", ref["name"], resource)
+        left = owned
+    else:
+        left = [ref for ref in View(change.before).owner_references if ref not in owned] if change.before else []
+    for ref in left:
+        resource = _resource_of(ref)
+        if resource is not None:
+            yield Key(metadata.get("namespace", "") if resource.namespaced else "", ref["name"], resource)
 
 
 GARBAGE = Controller(

@@ -16,7 +16,7 @@ from controllers.plan import Create, Delete, Key, Patch, Record, Update, UpdateS
 from controllers.rollout import bounds, next_scales
 from controllers.template_hash import template_hash
 from machinery.api.errors import Conflict, Forbidden
-from machinery.api.resource import Object
+from machinery.api.resource import Object, Resource
 from machinery.api.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from machinery.api.timestamps import rfc3339
 from machinery.api.views import Deployment, Node, Pod, ReplicaSet, View
@@ -137,6 +137,58 @@ def test_an_object_goes_when_its_last_owner_is_gone_and_stays_while_one_is_there
     (patch,) = collected(view, [(ref, None), (other, {"metadata": {"name": "s", "uid": "s"}})])
     assert isinstance(patch, Patch)
     assert patch.patch["metadata"]["ownerReferences"] == [other]
+
+
+DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]}
+
+
+def a_map(name: str, *owners: str, **metadata: object) -> tuple[Resource, Object]:
+    refs = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": owner, "blockOwnerDeletion": True}
+        for owner in owners
+    ]
+    return CONFIG_MAPS, {"metadata": {"name": name, "namespace": "n", "uid": name, "ownerReferences": refs, **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "expected"),
+    [
+        # Who waits for its dependents leaves them alone: each is decided on by itself.
+        ("o", [a_map("o", **DELETED), a_map("d", "o")], []),
+        ("o", [a_map("o", **DELETED), a_map("d", "o", deletionTimestamp="2026-01-01T00:00:00Z")], []),
+        ("o", [a_map("o", **DELETED)], ["finalizers None"]),
+        # What nobody depends on goes at once, the others when theirs have gone.
+        ("d", [a_map("o", **DELETED), a_map("d", "o")], ["Background"]),
+        ("d", [a_map("o", **DELETED), a_map("d", "o"), a_map("e", "d")], ["Foreground"]),
+        ("d", [a_map("o", **DELETED), a_map("d", "o", "p"), a_map("p")], ["owners p True"]),
+        # Two that own each other don't wait for each other.
+        ("d", [a_map("o", "d", **DELETED), a_map("d", "o")], ["owners o False"]),
+        # How it is to be deleted may have been asked before.
+        ("d", [a_map("d", "o", finalizers=["orphan"])], ["Orphan"]),
+        ("d", [a_map("d", "o", finalizers=["foregroundDeletion"])], ["Foreground"]),
+        ("d", [a_map("d", "o", finalizers=["a.b/c"])], ["Background"]),
+    ],
+)
+def test_what_owners_that_wait_mean_for_their_dependents(
+    name: str, there: list[tuple[Resource, Object]], expected: list[str]
+) -> None:
+    state = garbage.observe(Known(*there), Key("n", name, CONFIG_MAPS))
+    assert state is not None
+    found = []
+    for action in garbage.plan(state, NOW).actions:
+        if isinstance(action, Delete):
+            found.append(action.propagation)
+        elif isinstance(action, Patch):
+            metadata = action.patch["metadata"]
+            owners = [f"owners {r['name']} {r['blockOwnerDeletion']}" for r in metadata.get("ownerReferences") or ()]
+            found += owners or [f"finalizers {metadata['finalizers']}"]
+    assert found == expected
+
+
+def test_an_owner_hears_of_a_dependent_that_leaves_it() -> None:
+    (_, before), (_, after) = a_map("d", "o", "p"), a_map("d", "p")
+    keys = garbage.related(Known(), Change(CONFIG_MAPS, before, after))
+    assert Key("n", "o", CONFIG_MAPS) in keys
 
 
 def test_an_object_is_deleted_only_as_it_was_seen() -> None:
