@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from apiserver.kinds.rules import Rules
+from apiserver.registry.autoscaler_versions import without_round_trip
 from apiserver.rules.defaulting import default_values, drop_status, keep_status
 from apiserver.rules.workloads.autoscaler_rules import autoscaler_errors, autoscaler_status_errors
 from machinery.api.resource import Object
@@ -21,6 +22,7 @@ _DOWN = [{"type": "Percent", "value": 100, "periodSeconds": 15}]
 
 
 def default(autoscaler: Object) -> None:
+    autoscaler["metadata"] = without_round_trip(autoscaler["metadata"])
     spec = autoscaler.setdefault("spec", {})
     default_values(spec, minReplicas=1)
     if not spec.get("metrics"):

@@ -10,13 +10,13 @@ import json
 from typing import Any
 
 from apiserver.registry.fieldset import compare, root_difference
+from apiserver.registry.go_encoding import go_encoded
 from apiserver.registry.managed import bare, schema_of
 from apiserver.registry.wholeset import Trie, configured
 from machinery.api.resource import Object, Resource
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 MANAGER = "kubectl"
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def untouched(live: Object, resource: Resource) -> Trie | None:
@@ -38,7 +38,7 @@ def told(value: Object, patch: Object) -> Object:
     metadata = dict(patch.get("metadata") or {})
     if ANNOTATION in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != ANNOTATION}
-    text = _go_json({**patch, "metadata": metadata})
+    text = go_encoded({**patch, "metadata": metadata}, sort_keys=True) + "\n"
     return {**value, "metadata": {**value["metadata"], "annotations": {**annotations, ANNOTATION: text}}}
 
 
@@ -48,9 +48,3 @@ def _last_applied(live: Object) -> Any:
         return json.loads(text or "null")
     except ValueError:
         return None
-
-
-def _go_json(obj: Object) -> str:
-    """As Go's encoder writes a line: keys sorted, no blanks, what HTML would read escaped."""
-    text = json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "".join(_ESCAPES.get(char, char) for char in text) + "\n"

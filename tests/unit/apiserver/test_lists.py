@@ -15,7 +15,6 @@ from machinery.api.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS_V1,
-    HORIZONTAL_POD_AUTOSCALERS_V1,
     JOBS,
     NODES,
     PERSISTENT_VOLUMES,
@@ -102,40 +101,6 @@ def test_options_that_contradict_each_other_are_refused(options: ListOptions, is
 def test_options_that_go_together_pass() -> None:
     check_options(ListOptions(send_initial_events=True, resource_version_match="NotOlderThan"), is_watch=True)
     check_options(ListOptions(resource_version="5", resource_version_match="Exact"), is_watch=False)
-
-
-HPA: Object = {
-    "kind": "HorizontalPodAutoscaler",
-    "apiVersion": "autoscaling/v1",
-    "metadata": {"name": "h", "annotations": {"mine": "kept"}},
-    "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3,
-             "targetCPUUtilizationPercentage": 70},
-    "status": {"currentReplicas": 1, "desiredReplicas": 2, "currentCPUUtilizationPercentage": 50},
-}  # fmt: skip
-
-
-def test_an_autoscaler_survives_both_conversions() -> None:
-    stored = to_stored(HPA, HORIZONTAL_POD_AUTOSCALERS_V1)
-    assert stored["apiVersion"] == "autoscaling/v2"
-    assert stored["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
-    assert from_stored(stored, HORIZONTAL_POD_AUTOSCALERS_V1) == HPA
-
-
-def test_what_the_old_version_lacks_hides_in_annotations() -> None:
-    stored = to_stored(HPA, HORIZONTAL_POD_AUTOSCALERS_V1)
-    memory = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization"}}}
-    stored = {
-        **stored,
-        "spec": {**stored["spec"], "metrics": [*stored["spec"]["metrics"], memory], "behavior": {"a": 1}},
-    }
-    old = from_stored(stored, HORIZONTAL_POD_AUTOSCALERS_V1)
-    assert set(old["metadata"]["annotations"]) == {
-        "mine",
-        "autoscaling.alpha.kubernetes.io/metrics",
-        "autoscaling.alpha.kubernetes.io/behavior",
-    }
-    again = to_stored(old, HORIZONTAL_POD_AUTOSCALERS_V1)
-    assert again["spec"] == stored["spec"]
 
 
 def test_an_event_has_two_vocabularies() -> None:
