@@ -64,7 +64,7 @@ async def serve(
         await images.recover([record.id for record in containers.records])
         streaming = StreamingServer(sandboxes, containers)
         await streaming.start()
-        runtime_service = RuntimeService(sandboxes, containers, network, events, images, config.root, streaming)
+        runtime_service = RuntimeService(sandboxes, containers, network, events, images, config, streaming)
         handlers = (
             CRI.handler("runtime.v1.RuntimeService", guarded(runtime_service, group)),
             CRI.handler("runtime.v1.ImageService", guarded(CriImages(images, config.root), group)),

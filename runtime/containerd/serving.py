@@ -20,14 +20,14 @@ from runtime.containerd.version import VersionService
 from runtime.cri.faults import guarded
 from runtime.images.service import ImageService
 from runtime.sandbox.containers import Containers
-from runtime.snapshots.overlay import OverlaySnapshotter
+from runtime.snapshots.selection import spoken_name
 
 
 def handlers(
     config: RuntimeConfig, images: ImageService, containers: Containers, events: Events, group: asyncio.TaskGroup
 ) -> tuple[Any, ...]:
     """One handler a service; a service or method that is not here is Unimplemented."""
-    snapshotter = "overlayfs" if isinstance(images.snapshotter, OverlaySnapshotter) else "native"
+    snapshotter = spoken_name(images.snapshotter)
     services: dict[str, Any] = {
         "containers": ContainersService(containers, config.bundles, snapshotter),
         "content": ContentService(images),

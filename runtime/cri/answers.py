@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,7 +103,16 @@ def container_status(record: ContainerRecord) -> Any:
         image_id=record.image_id,
         user=make("ContainerUser", linux=make("LinuxContainerUser", **record.user)),
         resources=make("ContainerResources", linux=resources_message(record.resources)),
+        stop_signal=stop_signal(record.stop_signal),
     )
+
+
+def stop_signal(said: str) -> int:
+    """CRI's number of a signal as images and users write it: TERM, SIGTERM, 15, SIGRTMIN+3; 0 for what is none."""
+    with contextlib.suppress(ValueError):
+        said = signal.Signals(int(said)).name
+    name = f"SIG{said.upper().removeprefix('SIG')}".replace("+", "PLUS").replace("-", "MINUS")
+    return CRI.enum("runtime.v1.Signal").get(name, 0)
 
 
 def image(record: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.cri.answers import image, make
+from runtime.cri.info import image_info
 
 
 class ImageService:
@@ -25,7 +26,9 @@ class ImageService:
 
     async def ImageStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         found = self._images.get(request.image.image)
-        return make("ImageStatusResponse", **({"image": image(found)} if found else {}))
+        if found is None:
+            return make("ImageStatusResponse")
+        return make("ImageStatusResponse", image=image(found), info=image_info(found) if request.verbose else {})
 
     async def PullImage(self, request: Any, context: Any) -> Any:  # noqa: N802
         auth = request.auth if request.HasField("auth") else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from machinery.rpc.wire import CRI
-from runtime.config import NAME, VERSION
+from runtime.config import NAME, VERSION, RuntimeConfig
 from runtime.cri.answers import (
     CONTAINER_STATES,
     SANDBOX_STATES,
@@ -20,13 +20,16 @@ from runtime.cri.answers import (
     sandbox_status,
 )
 from runtime.cri.events import Events
+from runtime.cri.info import container_info, runtime_info, sandbox_info
 from runtime.cri.stats import container_stats, sandbox_stats
 from runtime.cri.streaming.server import StreamingServer
 from runtime.errors import InvalidArgument, NotFound
+from runtime.images.service import ImageService
 from runtime.network.network import Network
 from runtime.sandbox.containers import Containers
 from runtime.sandbox.records import ContainerRecord, SandboxRecord
 from runtime.sandbox.sandboxes import Sandboxes
+from runtime.snapshots.selection import spoken_name
 
 HANDLERS = ("", "runc")
 """The runtime handlers (RuntimeClass) that a sandbox may ask for."""
@@ -42,8 +45,8 @@ class RuntimeService:
         containers: Containers,
         network: Network,
         events: Events,
-        images: Any,
-        images_root: Path,
+        images: ImageService,
+        config: RuntimeConfig,
         streaming: StreamingServer,
     ) -> None:
         self._sandboxes = sandboxes
@@ -51,7 +54,8 @@ class RuntimeService:
         self._network = network
         self._events = events
         self._images = images
-        self._images_root = images_root
+        self._config = config
+        self._snapshotter = spoken_name(images.snapshotter)
         self._streaming = streaming
 
     async def Version(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
@@ -74,6 +78,7 @@ class RuntimeService:
             status=make("RuntimeStatus", conditions=conditions),
             runtime_handlers=[make("RuntimeHandler", name=each, features=FEATURES) for each in HANDLERS],
             features=make("RuntimeFeatures", supplemental_groups_policy=True),
+            info=runtime_info(self._config, self._snapshotter, trouble) if request.verbose else {},
         )
 
     async def RuntimeConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -113,7 +118,17 @@ class RuntimeService:
     async def PodSandboxStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         record = self._sandboxes.known(request.pod_sandbox_id)
         statuses = [container_status(each) for each in self._containers.of_sandbox(record.id)]
-        return make("PodSandboxStatusResponse", status=sandbox_status(record), containers_statuses=statuses)
+        return make(
+            "PodSandboxStatusResponse",
+            status=sandbox_status(record),
+            info=await asyncio.to_thread(self._sandbox_info, record) if request.verbose else {},
+            containers_statuses=statuses,
+            timestamp=time.time_ns(),
+        )
+
+    def _sandbox_info(self, record: SandboxRecord) -> dict[str, str]:
+        asked, pid = self._sandboxes.told(record)
+        return sandbox_info(record, asked, self._sandboxes.namespace_files(record), pid)
 
     async def ListPodSandbox(self, request: Any, context: Any) -> Any:  # noqa: N802
         wanted = request.filter
@@ -166,7 +181,11 @@ class RuntimeService:
 
     async def ContainerStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         record = self._containers.known(request.container_id)
-        return make("ContainerStatusResponse", status=container_status(record))
+        info = await asyncio.to_thread(self._container_info, record) if request.verbose else {}
+        return make("ContainerStatusResponse", status=container_status(record), info=info)
+
+    def _container_info(self, record: ContainerRecord) -> dict[str, str]:
+        return container_info(record, self._config, self._snapshotter, *self._containers.told(record))
 
     async def UpdateContainerResources(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._containers.update(self._containers.known(request.container_id), request.linux)
@@ -231,7 +250,7 @@ class RuntimeService:
         except NotFound:
             # It is being removed.
             written = (0, 0)
-        return await asyncio.to_thread(container_stats, record, written, str(self._images_root))
+        return await asyncio.to_thread(container_stats, record, written, str(self._config.root))
 
     async def _sandbox_stats(self, record: SandboxRecord) -> Any:
         inside = [await self._stats(each) for each in self._containers.of_sandbox(record.id) if each.state == "running"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from machinery.rpc.go_json import plain
 from machinery.rpc.wire import CRI
 from machinery.structs import Struct
 from runtime.errors import InvalidArgument
@@ -22,6 +23,8 @@ RESOURCES = (
     "cpu_period", "cpu_quota", "cpu_shares", "memory_limit_in_bytes", "oom_score_adj", "cpuset_cpus", "cpuset_mems",
     "memory_swap_limit_in_bytes",
 )  # fmt: skip
+ASKED = "asked.json"
+"""The file of what CRI asked for, as it asked, which nothing but a status reads."""
 _STRICT = 1
 
 
@@ -53,6 +56,7 @@ def write_bundle(folder: Path, bundle: Bundle, record: ContainerRecord) -> None:
             # As Docker did and containerd does: what is missing is made a folder.
             Path(entry.host_path).mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(spec))
+    (folder / ASKED).write_text(json.dumps(plain(bundle.config)))
     if record.log_path:
         Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
 

@@ -24,12 +24,20 @@ from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.sandbox.attachment import Attachment
-from runtime.sandbox.bundle import Bundle, amend_bundle, resources_message, told_mount, told_resources, write_bundle
+from runtime.sandbox.bundle import (
+    ASKED,
+    Bundle,
+    amend_bundle,
+    resources_message,
+    told_mount,
+    told_resources,
+    write_bundle,
+)
 from runtime.sandbox.conmon import Conmon
 from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
 from runtime.sandbox.host import devices, devices_asked
-from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord
+from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord, read_json
 from runtime.sandbox.sandboxes import Sandboxes
 from runtime.sandbox.spec import Device, Surroundings, resources
 
@@ -148,6 +156,11 @@ class Containers:
         write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
         record.state = "created"
         self.records.note(record)
+
+    def told(self, record: ContainerRecord) -> tuple[Any, Any]:
+        """What CRI asked for and the OCI specification made of it; each empty where a reboot took it. Blocks."""
+        bundle = self._bundle(record.id)
+        return read_json(bundle / ASKED), read_json(bundle / "config.json")
 
     def _bundle(self, container_id: str) -> Path:
         return self._config.bundles / container_id

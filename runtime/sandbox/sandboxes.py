@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
@@ -16,12 +17,13 @@ from machinery.linux import cgroup, namespaces, pause
 from machinery.linux.boot import boot_id
 from machinery.linux.durable import remove_folder
 from machinery.linux.mount import Mount, is_mount_point, mount, unmount
+from machinery.rpc.go_json import plain
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.network.network import Member, Network, Port
 from runtime.network.rules import PROTOCOLS, Forward
-from runtime.sandbox.bundle import told_ports
-from runtime.sandbox.records import Records, SandboxRecord
+from runtime.sandbox.bundle import ASKED, told_ports
+from runtime.sandbox.records import Records, SandboxRecord, read_json
 
 LOG = logging.getLogger("sandboxes")
 POD, NODE = 0, 2
@@ -74,6 +76,11 @@ class Sandboxes:
         why = f'failed to connect to localhost:{port} inside namespace "{record.id}", IPv4: {" IPv6 ".join(refused)} '
         raise Unknown(f'failed to execute portforward in network namespace "{network or "host"}": {why}')
 
+    def told(self, record: SandboxRecord) -> tuple[Any, int]:
+        """What CRI asked for, empty where a reboot took it, and the pid that holds a shared PID namespace. Blocks."""
+        pids = cgroup.processes(self._pause_cgroup(record)) if record.shares_pid == POD else ()
+        return read_json(self.folder(record.id) / ASKED), min(pids, default=0)
+
     def namespace_files(self, record: SandboxRecord) -> dict[str, Path]:
         """OCI namespace type -> file, of those that the sandbox has of its own."""
         folder = self._config.namespaces / record.id
@@ -111,7 +118,7 @@ class Sandboxes:
         )
         await asyncio.to_thread(self.records.write, record)
         try:
-            await self._make(record, config.dns_config, dict(config.linux.sysctls))
+            await self._make(record, config)
             record.state = "ready"
             await asyncio.to_thread(self.records.note, record)
         except (RuntimeFault, OSError):
@@ -120,12 +127,13 @@ class Sandboxes:
             raise
         return record.id
 
-    async def _make(self, record: SandboxRecord, dns: Any, sysctls: dict[str, str]) -> None:
+    async def _make(self, record: SandboxRecord, config: Any) -> None:
         kinds = [] if record.on_host_network else ["net", "uts"]
         if record.shares_ipc != NODE:
             kinds.append("ipc")
-        await asyncio.to_thread(self._write_files, record, dns)
+        await asyncio.to_thread(self._write_files, record, config)
         files = {kind: self._config.namespaces / record.id / kind for kind in kinds}
+        sysctls = dict(config.linux.sysctls)
         await asyncio.to_thread(namespaces.pin, files, hostname=record.hostname, sysctls=sysctls)
         if "net" in files:
             member = _member(record, files["net"])
@@ -147,7 +155,7 @@ class Sandboxes:
     def _pause_cgroup(self, record: SandboxRecord) -> str:
         return f"{record.cgroup_parent.rstrip('/')}/{record.id}"
 
-    def _write_files(self, record: SandboxRecord, dns: Any) -> None:
+    def _write_files(self, record: SandboxRecord, config: Any) -> None:
         folder = self.folder(record.id)
         (folder / "shm").mkdir(parents=True, exist_ok=True)
         if record.log_directory:
@@ -157,7 +165,8 @@ class Sandboxes:
         (folder / "hostname").write_text(
             f"{record.hostname or Path('/proc/sys/kernel/hostname').read_text().strip()}\n"
         )
-        (folder / "resolv.conf").write_text(resolv_conf(dns))
+        (folder / "resolv.conf").write_text(resolv_conf(config.dns_config))
+        (folder / ASKED).write_text(json.dumps(plain(config)))
         if record.shares_ipc != NODE:
             size = f"size={SHM_BYTES}"
             mount(Mount("tmpfs", "shm", str(folder / "shm"), ("nosuid", "nodev", "noexec", "mode=1777", size)))

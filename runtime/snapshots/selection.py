@@ -26,6 +26,11 @@ def open_snapshotter(root: Path, name: str = "auto") -> Snapshotter:
     return SNAPSHOTTERS[name](root / name)
 
 
+def spoken_name(snapshotter: Snapshotter) -> str:
+    """What containerd's clients call it."""
+    return "overlayfs" if isinstance(snapshotter, OverlaySnapshotter) else "native"
+
+
 def overlay_works(root: Path) -> bool:
     """Whether the kernel mounts overlayfs with layers in `root`; it refuses on some filesystems and without root."""
     root.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from machinery.rpc.go_json import plain
 from machinery.rpc.wire import CGROUP_METRICS, CONTAINERD, CRI, ETCD, OPENAPI_V2, Wire
 
 
@@ -33,3 +34,22 @@ def test_nested_maps_and_enums_survive_the_wire() -> None:
 def test_a_oneof_holds_one() -> None:
     compare = ETCD.message("etcdserverpb.Compare")(key=b"k", mod_revision=0)
     assert compare.WhichOneof("target_union") == "mod_revision"
+
+
+def test_a_message_is_told_as_go_would_write_its_struct() -> None:
+    config = CRI.message("runtime.v1.ContainerConfig")(
+        metadata={"name": "c"},
+        envs=[{"key": "K", "value": b"v"}],
+        mounts=[{"container_path": "/m", "propagation": 2, "uidMappings": [{"length": 1}]}],
+        labels={"a": "b"},
+        linux={"resources": {"memory_limit_in_bytes": 1 << 40}, "security_context": {}},
+        tty=True,
+    )
+    assert plain(config) == {
+        "metadata": {"name": "c"},
+        "envs": [{"key": "K", "value": "dg=="}],
+        "mounts": [{"container_path": "/m", "propagation": 2, "uidMappings": [{"length": 1}]}],
+        "labels": {"a": "b"},
+        "linux": {"resources": {"memory_limit_in_bytes": 1 << 40}, "security_context": {}},
+        "tty": True,
+    }
