@@ -21,6 +21,9 @@ _LATEST = "~"
 
 def make_room(pod: PodInfo, snapshot: Snapshot, decision: Decision, profile: Profile) -> Generator[None, None, Outcome]:
     """The least harm that lets the pod fit somewhere, or the whole of what is told where nothing does."""
+    if decision.pod_refused is not None and snapshot.nodes:
+        # DynamicResources, which upstream asks first, finds nothing of its own: the pod was refused before its turn.
+        return Outcome(f"{decision.message} not found", None)
     if why := ineligible(pod, snapshot, decision):
         return refrain(decision, why)
     found = {}
@@ -77,9 +80,6 @@ def conclude(snapshot: Snapshot, decision: Decision, found: Mapping[str, Candida
         return Outcome(decision.message, chosen.node, chosen)
     if not snapshot.nodes:
         return Outcome(decision.message, "")
-    if decision.pod_refused is not None and decision.pod_refused.reasons[-1].endswith(" not found"):
-        # Upstream's look for victims ends with the claim's own error.
-        return Outcome(f"{decision.message} not found", "")
     refusals = {name: outcome for name, outcome in found.items() if isinstance(outcome, Refusal)}
     return Outcome(after_preemption(decision.message, preemption_message(len(snapshot.nodes), refusals)), "")
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from machinery.api.resource import Object
 from machinery.api.views import Pod
 from scheduler.pod_info import Shapes, requests
-from scheduler.preemption import conclude, look
 from scheduler.profile import DEFAULT
-from scheduler.schedule import schedule
+from scheduler.schedule import post_filter, schedule
 from scheduler.snapshot import Claim, Snapshot
 
 TAIL = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 "
@@ -42,7 +41,12 @@ def conclusion(wanted: Object, snapshot: Snapshot) -> tuple[str, str]:
     decision = schedule(info, snapshot)
     if decision.node:
         return decision.node, ""
-    return "", conclude(snapshot, decision, dict(look(info, snapshot, decision, DEFAULT))).message
+    steps = post_filter(info, snapshot, decision, DEFAULT)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return "", end.value.message
 
 
 def named(*names: str) -> Object:
@@ -73,7 +77,7 @@ def named(*names: str) -> Object:
             pod(affinity=named("n", "m")),
             node(),
             [],
-            "pod affinity terms conflict." + NOT_HELPFUL,
+            "pod affinity terms conflict. not found",
         ),
         (
             pod(cpu="1"),
@@ -175,10 +179,10 @@ BOUND = claim("Bound", volumeName="pv")
     ("claims", "message"),
     [
         ({}, 'persistentvolumeclaim "v" not found. not found'),
-        ({"v": Claim(claim())}, "pod has unbound immediate PersistentVolumeClaims." + NOT_HELPFUL),
+        ({"v": Claim(claim())}, "pod has unbound immediate PersistentVolumeClaims. not found"),
         (
             {"v": Claim(claim("Lost", volumeName="pv"))},
-            'persistentvolumeclaim "v" bound to non-existent persistentvolume "pv".' + NOT_HELPFUL,
+            'persistentvolumeclaim "v" bound to non-existent persistentvolume "pv". not found',
         ),
         (
             {"v": Claim(claim(), waits_for_consumer=True)},
