@@ -8,6 +8,7 @@ from typing import Any
 
 from machinery.api.node_affinity import matches_any
 from machinery.api.resource import Object
+from machinery.api.views import Pod
 from machinery.api.volumes import SELECTED_NODE, PersistentVolume, PersistentVolumeClaim, best, claim_names, not_owned
 from machinery.structs import Struct
 from scheduler.cluster_events import ClusterEvent, Happened
@@ -171,6 +172,14 @@ def _helps(pod: PodInfo, event: ClusterEvent) -> bool:
     return event.happened is not Happened.CLAIM or not is_other
 
 
+def _frees_claim(pod: PodInfo, event: ClusterEvent) -> bool:
+    """A claim of the pod has come, or a pod has gone that used one."""
+    if event.happened is Happened.CLAIM:
+        return event.before is None and _helps(pod, event)
+    gone = Pod(event.object)
+    return gone.namespace == pod.key.namespace and bool(claim_names(gone).keys() & claim_names(pod.shape.example))
+
+
 _HINT = Hint.on(
     Happened.CLAIM,
     Happened.VOLUME,
@@ -179,7 +188,7 @@ _HINT = Hint.on(
     Happened.NODE_LABELS,
     if_=_helps,
 )
-_ON_END = Hint.on(Happened.POD_GONE, Happened.CLAIM, if_=lambda pod, event: True)
+_ON_END = Hint.on(Happened.POD_GONE, Happened.CLAIM, if_=_frees_claim)
 
 VOLUME_RESTRICTIONS = Plugin("VolumeRestrictions", pre_filter=_exclusive, filter=_filter_exclusive, hint=_ON_END)
 VOLUME_BINDING = Plugin("VolumeBinding", pre_filter=_pre_filter, filter=_filter, reserve=_reserve, hint=_HINT)

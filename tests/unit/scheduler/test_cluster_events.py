@@ -51,6 +51,9 @@ def test_a_change_is_these_events(
 LABELLED_1 = ClusterEvent(Happened.NODE_LABELS, node("a"), node("a", zone="1"))
 LABELLED_2 = ClusterEvent(Happened.NODE_LABELS, node("a"), node("a", zone="2"))
 LONER_GONE = ClusterEvent(Happened.POD_GONE, None, pod("q", affinity=away("db")))
+USES = [{"name": "x", "persistentVolumeClaim": {"claimName": "v"}}]
+USER_GONE = ClusterEvent(Happened.POD_GONE, None, pod("q", volumes=USES))
+CLAIM = {"metadata": {"name": "v", "namespace": pod("p")["metadata"]["namespace"]}}
 SKEWED = pod("p", app="web", topologySpreadConstraints=[spread("web")])
 
 
@@ -72,6 +75,10 @@ SKEWED = pod("p", app="web", topologySpreadConstraints=[spread("web")])
         ("InterPodAffinity", pod("p", affinity=near("web")), ClusterEvent(Happened.POD_PLACED, None, ON_A), True),
         ("InterPodAffinity", pod("p", affinity=near("db")), ClusterEvent(Happened.POD_PLACED, None, ON_A), False),
         ("InterPodAffinity", pod("p", app="db"), LONER_GONE, True),
+        ("VolumeRestrictions", pod("p", volumes=USES), ClusterEvent(Happened.POD_GONE, None, ON_A), False),
+        ("VolumeRestrictions", pod("p", volumes=USES), USER_GONE, True),
+        ("VolumeRestrictions", pod("p", volumes=USES), ClusterEvent(Happened.CLAIM, None, CLAIM), True),
+        ("VolumeRestrictions", pod("p", volumes=USES), ClusterEvent(Happened.CLAIM, CLAIM, CLAIM), False),
     ],
 )
 def test_a_plugin_says_what_may_help_a_pod_that_it_refused(
