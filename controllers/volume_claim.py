@@ -25,6 +25,8 @@ from machinery.api.volumes import (
 )
 from machinery.structs import Struct
 
+_TOLD_EVERY = 15.0
+"""Seconds: upstream looks at all claims anew so often, and tells again what one waits for."""
 _NO_CLASS = "no persistent volumes available for this claim and no storage class is set"
 _EXTERNAL = (
     "Waiting for a volume to be created either by the external provisioner '{0}' or manually by the system "
@@ -55,7 +57,9 @@ class State(Struct, frozen=True):
 def plan(state: State, now: datetime) -> Plan:
     if state.claim.is_bind_completed:
         return Plan(_bound(state, now))
-    return Plan(_asking(state, now) if state.claim.volume_name else _unbound(state, now))
+    actions = _asking(state, now) if state.claim.volume_name else _unbound(state, now)
+    still_waits = any(isinstance(action, Record) for action in actions)
+    return Plan(actions, requeue_after=_TOLD_EVERY if still_waits else None)
 
 
 def _unbound(state: State, now: datetime) -> Sequence[Action]:

@@ -66,6 +66,21 @@ def about_volume(obj: Object, other: Object | None = None) -> Sequence[Action]:
     return volume_phase.plan(found, NOW).actions
 
 
+@pytest.mark.parametrize(
+    ("obj", "after"),
+    [
+        (claim(), 15),
+        (claim(volumeName="taken"), 15),
+        (claim(volumeName="unheard-of"), None),
+        (claim(volumeName="v", annotations={COMPLETED: "yes"}), None),
+    ],
+)
+def test_what_a_claim_waits_for_is_told_again(obj: Object, after: float | None) -> None:
+    there = PersistentVolume(volume("taken", claimRef=kept_for("other")))
+    named = there if obj["spec"].get("volumeName") == there.name else None
+    assert volume_claim.plan(volume_claim.State(PersistentVolumeClaim(obj), named), NOW).requeue_after == after
+
+
 def taken(actions: Sequence[Action]) -> str:
     """The volume that the claim gets, which is written first; "" where it gets none."""
     for action in actions:
