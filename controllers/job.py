@@ -54,6 +54,8 @@ from machinery.client.cache import Cache, Change
 BURST = 500
 REACHED = Verdict("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
 _COUNTS_SETTLE, _ENDS_SETTLE = 1.0, 0.25
+_RETRIES = (1.0, 60.0)
+"""Seconds: a quota that forbids pods is not soon another."""
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -256,4 +258,5 @@ def job() -> Controller:
         plan=plan,
         related=adopters(JOBS, (PODS,), is_selected),
         settles=settles,
+        retries=_RETRIES,
     )

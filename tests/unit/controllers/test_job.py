@@ -414,3 +414,8 @@ def test_indexes_are_sets(one: set[int], two: set[int], completions: int) -> Non
 @pytest.mark.parametrize(("text", "expected"), [("0-2,4", 4), ("x,1,2-y", 1), ("", 0), ("3-1", 0)])
 def test_what_is_no_range_is_passed_over(text: str, expected: int) -> None:
     assert len(Indexes.parse(text, 10)) == expected
+
+
+def test_what_fails_is_tried_again_after_a_second_and_then_ever_less_often() -> None:
+    """As upstream has it, so that a quota that forbids pods is told of as often."""
+    assert job().retries == (1.0, 60.0)
