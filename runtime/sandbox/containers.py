@@ -38,7 +38,7 @@ from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
 from runtime.sandbox.host import devices, devices_asked
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord, read_json
-from runtime.sandbox.sandboxes import Sandboxes
+from runtime.sandbox.sandboxes import Sandboxes, hostname
 from runtime.sandbox.spec import Device, Surroundings, resources
 
 LOG = logging.getLogger("containers")
@@ -152,6 +152,7 @@ class Containers:
             self._sandboxes.files(sandbox),
             target.pid if target else 0,
             _devices(config),
+            hostname(sandbox),
         )
         write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
         record.state = "created"

@@ -162,9 +162,7 @@ class Sandboxes:
             Path(record.log_directory).mkdir(parents=True, exist_ok=True)
         hosts = Path("/etc/hosts").read_text() if record.on_host_network else "127.0.0.1\tlocalhost\n"
         (folder / "hosts").write_text(hosts)
-        (folder / "hostname").write_text(
-            f"{record.hostname or Path('/proc/sys/kernel/hostname').read_text().strip()}\n"
-        )
+        (folder / "hostname").write_text(f"{hostname(record)}\n")
         (folder / "resolv.conf").write_text(resolv_conf(config.dns_config))
         (folder / ASKED).write_text(json.dumps(plain(config)))
         if record.shares_ipc != NODE:
@@ -242,6 +240,11 @@ class Sandboxes:
             return False
         is_there = "network" in self.namespace_files(record)
         return not is_there or not await asyncio.to_thread(self._network.is_attached, record.id)
+
+
+def hostname(record: SandboxRecord) -> str:
+    """The sandbox's, which is the machine's where it has none of its own."""
+    return record.hostname or socket.gethostname()
 
 
 def _words(error: OSError) -> str:

@@ -56,19 +56,26 @@ class Surroundings(Struct, frozen=True):
     """Path in the container -> file or folder of the sandbox, as /etc/resolv.conf."""
     target_pid: int = 0
     devices: Sequence[Device] = ()
+    hostname: str = ""
 
 
-def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host) -> dict[str, Any]:
+def environment(config: Any, image: Mapping[str, Any], home: str, hostname: str) -> dict[str, str]:
+    """The image's variables and over them those asked for, beside what programs count on everywhere.
+
+    HOSTNAME is there as with every runtime: of a pod in a StatefulSet many scripts learn its number from it.
+    """
+    found = {"PATH": _PATH, **({"TERM": "xterm"} if config.tty else {}), "HOSTNAME": hostname}
+    found |= dict(entry.partition("=")[::2] for entry in image.get("Env") or [])
+    found |= {entry.key: entry.value.decode(errors="surrogateescape") for entry in config.envs}
+    found.setdefault("HOME", home)
+    return found
+
+
+def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host, *, hostname: str = "") -> dict[str, Any]:
     """The `process` object. Command and arguments replace the image's as CRI says: a command drops the image's both."""
     entrypoint, default = list(image.get("Entrypoint") or []), list(image.get("Cmd") or [])
     command, arguments = list(config.command), list(config.args)
     argv = [*command, *arguments] if command else [*entrypoint, *(arguments or default)]
-    environment = dict(entry.partition("=")[::2] for entry in image.get("Env") or [])
-    environment.setdefault("PATH", _PATH)
-    environment |= {entry.key: entry.value.decode(errors="surrogateescape") for entry in config.envs}
-    environment.setdefault("HOME", user.home)
-    if config.tty:
-        environment.setdefault("TERM", "xterm")
     security = config.linux.security_context
     capabilities = sorted(_capabilities(security, host))
     # Ambient and inheritable stay empty, as containerd leaves them: a user other than root gains nothing by exec.
@@ -77,7 +84,7 @@ def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host) -
         "terminal": bool(config.tty),
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": argv,
-        "env": [f"{key}={value}" for key, value in environment.items()],
+        "env": [f"{key}={value}" for key, value in environment(config, image, user.home, hostname).items()],
         "cwd": config.working_dir or image.get("WorkingDir") or "/",
         "capabilities": sets,
         "noNewPrivileges": bool(security.no_new_privs),
@@ -122,7 +129,7 @@ def container_spec(
     }
     return {
         "ociVersion": "1.0.2",
-        "process": process(config, image, user, host),
+        "process": process(config, image, user, host, hostname=around.hostname),
         "root": {"path": str(rootfs), "readonly": bool(security.readonly_rootfs)},
         "mounts": mounts(config, around, host),
         "linux": linux,

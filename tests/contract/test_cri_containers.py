@@ -21,13 +21,13 @@ WAIT_FOREVER = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
 
 async def test_a_container_runs_logs_ends_and_leaves_nothing(node: Node) -> None:
     sandbox = await node.sandbox("life")
-    container = await node.run(sandbox, "echo out; echo err >&2; echo $FROM $(hostname) $(pwd); exit 3")
+    container = await node.run(sandbox, "echo out; echo err >&2; echo $FROM $HOSTNAME $(hostname) $(pwd); exit 3")
     status = await node.ended(container)
     assert (status.exit_code, status.reason) == (3, "Error")
     assert status.created_at <= status.started_at <= status.finished_at
     assert sorted(node.logged("life")) == [
         ["stderr", "F", "err"],
-        ["stdout", "F", "image life /srv"],
+        ["stdout", "F", "image life life /srv"],
         ["stdout", "F", "out"],
     ]
     done = await node.ended(await node.run(sandbox, "true", "ok"))

@@ -10,7 +10,16 @@ import pytest
 
 from machinery.rpc.wire import CRI
 from runtime.errors import InvalidArgument
-from runtime.sandbox.spec import DEFAULT_CAPABILITIES, Host, Surroundings, container_spec, mounts, process, resources
+from runtime.sandbox.spec import (
+    DEFAULT_CAPABILITIES,
+    Host,
+    Surroundings,
+    container_spec,
+    environment,
+    mounts,
+    process,
+    resources,
+)
 from runtime.sandbox.users import Identity
 
 HOST = Host(frozenset({*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN"}), 0, is_unified=False)
@@ -45,9 +54,16 @@ def test_a_command_replaces_entrypoint_and_arguments_of_the_image(
 
 def test_the_environment_is_the_images_and_what_is_given_over_it() -> None:
     config = make("ContainerConfig", envs=[make("KeyValue", key="A", value=b"mine")])
-    found = process(config, {"Env": ["A=image", "B=b=c"]}, Identity(home="/root"), HOST)["env"]
-    assert {"A=mine", "B=b=c", "HOME=/root"} < set(found)
-    assert any(entry.startswith("PATH=/usr/local/sbin") for entry in found)
+    found = environment(config, {"Env": ["A=image", "B=b=c"]}, "/root", "web-0")
+    assert found.pop("PATH").startswith("/usr/local/sbin:")
+    assert found == {"HOSTNAME": "web-0", "A": "mine", "B": "b=c", "HOME": "/root"}
+
+
+def test_what_programs_count_on_is_what_the_image_or_the_pod_says_of_it() -> None:
+    config = make("ContainerConfig", envs=[make("KeyValue", key="HOSTNAME", value=b"other")], tty=True)
+    image = {"Env": ["PATH=/bin", "HOME=/home/web"]}
+    found = {"PATH": "/bin", "TERM": "xterm", "HOSTNAME": "other", "HOME": "/home/web"}
+    assert environment(config, image, "/root", "web-0") == found
 
 
 @pytest.mark.parametrize(
