@@ -19,6 +19,7 @@ from apiserver.columns.cell import (
     template_containers,
     template_images,
 )
+from apiserver.registry.autoscaler_versions import to_v2
 from machinery.api import timestamps
 from machinery.api.resource import Object
 
@@ -86,6 +87,8 @@ _NO_SHARES = (UNKNOWN, "<auto>")
 
 
 def _targets(autoscaler: Object, now: datetime) -> str:
+    if autoscaler.get("apiVersion") == "autoscaling/v1":
+        autoscaler = to_v2(autoscaler)
     metrics = (autoscaler.get("spec") or {}).get("metrics") or []
     current = (autoscaler.get("status") or {}).get("currentMetrics") or []
     if not metrics:

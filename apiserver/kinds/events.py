@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from apiserver.kinds.rules import Rules
 from apiserver.rules.field_errors import all_of, invalid_value, required
@@ -13,8 +14,11 @@ from machinery.api.resource import Object
 _LONGEST = (("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024))
 
 
-def validate(event: Object) -> list[Cause]:
-    """An event stands beside what it is about; with an exact time it also says who saw what."""
+def event_errors(event: Object, *, reporter: str) -> list[Cause]:
+    """An event stands beside what it is about; with an exact time it also says who saw what.
+
+    `reporter` is what the version that is asked calls the component that reports.
+    """
     namespace = event["metadata"].get("namespace") or ""
     about = (event.get("involvedObject") or {}).get("namespace") or ""
     is_exact = event.get("eventTime") is not None
@@ -24,15 +28,15 @@ def validate(event: Object) -> list[Cause]:
     if not is_beside:
         errors.append(invalid_value("involvedObject.namespace", about, "does not match event.namespace"))
     if is_exact:
-        errors += _exact_errors(event)
+        errors += _exact_errors(event, reporter)
     return errors + all_of("namespace", namespace, names.dns_subdomain(namespace))
 
 
-def _exact_errors(event: Object) -> Iterator[Cause]:
+def _exact_errors(event: Object, reporter: str) -> Iterator[Cause]:
     component = event.get("reportingComponent") or ""
     if not component:
-        yield required("reportingComponent")
-    yield from all_of("reportingComponent", component, names.qualified_name(component))
+        yield required(reporter)
+    yield from all_of(reporter, component, names.qualified_name(component))
     for field, most in _LONGEST:
         text = event.get(field) or ""
         if not text and field != "message":
@@ -42,7 +46,7 @@ def _exact_errors(event: Object) -> Iterator[Cause]:
 
 
 RULES = Rules(
-    validate=validate,
+    validate=partial(event_errors, reporter="reportingComponent"),
     selectable_fields=(
         "involvedObject.kind",
         "involvedObject.namespace",

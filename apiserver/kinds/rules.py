@@ -68,6 +68,8 @@ class Rules(Struct, frozen=True):
     """Field selectors beyond metadata.name and metadata.namespace."""
     has_generation: bool = False
     """`metadata.generation` counts changes of the spec."""
+    is_stricter: bool = False
+    """Of a version that is not the stored one: what comes by it is held, as it is stored, to its rules instead."""
     gated: Callable[[Mapping[str, bool]], Rules] | None = None
     """What the rules are by which features are on, for a kind whose rules depend on them."""
 

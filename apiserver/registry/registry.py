@@ -126,7 +126,7 @@ class Registry:
         await admit(self._chain, Review("CREATE", call, row, namespace, name, obj=new))
         strategy.fill_new(new, row, self._clock.now())
         with self._addresses.hold(new, row):
-            strategy.check_new(new, row, self._features)
+            strategy.check_new(new, row, self._features, asked=call.resource)
             for warning in rules_for(row).warnings(new):
                 call.warn(warning)
             await admit(self._judges, Review("CREATE", call, row, namespace, name, obj=new))
@@ -223,7 +223,7 @@ class Registry:
             if row == SERVICES:
                 self._addresses.keep(new, old)
             with self._addresses.hold(new, row, old):
-                strategy.check_update(new, old, row, self._features)
+                strategy.check_update(new, old, row, self._features, asked=call.resource)
             for warning in rules_for(row).update_warnings(new, old):
                 call.warn(warning)
         await admit(self._judges, review)

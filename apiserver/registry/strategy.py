@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.kinds.rules import rules_for, rules_with
+from apiserver.kinds.rules import Rules, rules_for, rules_with
 from apiserver.registry import metadata as meta
 from apiserver.registry.conversion import stored_resource, to_stored
 from apiserver.rules.defaulting import take_field
@@ -140,10 +140,17 @@ def _time_status(obj: Object, now: datetime) -> None:
             condition["lastTransitionTime"] = rfc3339(now)
 
 
-def check_new(obj: Object, resource: Resource, features: Mapping[str, bool] = FEATURES) -> None:
-    """Raises Invalid with all that is wrong with a new object."""
-    causes = meta.validate(obj["metadata"], resource) + rules_with(resource, features).validate(obj)
+def check_new(
+    obj: Object, resource: Resource, features: Mapping[str, bool] = FEATURES, *, asked: Resource | None = None
+) -> None:
+    """Raises Invalid with all that is wrong with a new object, which came by the version `asked`."""
+    causes = meta.validate(obj["metadata"], resource) + _rules_of(asked, resource, features).validate(obj)
     _raise(causes, obj, resource)
+
+
+def _rules_of(asked: Resource | None, stored: Resource, features: Mapping[str, bool]) -> Rules:
+    own = rules_for(asked) if asked is not None and asked != stored else None
+    return own if own is not None and own.is_stricter else rules_with(stored, features)
 
 
 def prepare_update(new: Object, old: Object, resource: Resource, *, is_system: bool = False) -> None:
@@ -167,10 +174,17 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
     return written
 
 
-def check_update(new: Object, old: Object, resource: Resource, features: Mapping[str, bool] = FEATURES) -> None:
-    """Raises Invalid with all that is wrong since an update."""
+def check_update(
+    new: Object,
+    old: Object,
+    resource: Resource,
+    features: Mapping[str, bool] = FEATURES,
+    *,
+    asked: Resource | None = None,
+) -> None:
+    """Raises Invalid with all that is wrong since an update, which came by the version `asked`."""
     causes = meta.validate_update(new["metadata"], old["metadata"], resource)
-    kind_rules = rules_with(resource, features)
+    kind_rules = _rules_of(asked, resource, features)
     if kind_rules.rechecked == "first":
         causes += kind_rules.validate(new)
     causes += kind_rules.validate_update(new, old)

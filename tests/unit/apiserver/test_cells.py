@@ -323,6 +323,11 @@ def test_a_cell_is_what_upstream_prints(plural: str, title: str, obj: Object, sa
     assert row(of(plural), obj)[title] == said
 
 
+def test_an_autoscaler_of_v1_tells_its_targets_too() -> None:
+    autoscaler = {"apiVersion": "autoscaling/v1", "spec": {"targetCPUUtilizationPercentage": 80}}
+    assert row(of("horizontalpodautoscalers", "autoscaling/v1"), autoscaler)["Targets"] == "cpu: <unknown>/80%"
+
+
 def test_flow_schemas_are_shown_in_the_order_in_which_they_match() -> None:
     schemas = [
         {"metadata": {"name": name}, "spec": {"matchingPrecedence": at}} for name, at in (("b", 9), ("c", 1), ("a", 9))

@@ -14,6 +14,7 @@ SECRETS, MAPS, NODES = (rules_of("", "v1", name) for name in ("secrets", "config
 QUOTAS, RANGES = rules_of("", "v1", "resourcequotas"), rules_of("", "v1", "limitranges")
 ENDPOINTS, SLICES = rules_of("", "v1", "endpoints"), rules_of("discovery.k8s.io", "v1", "endpointslices")
 NAMESPACES, EVENTS = rules_of("", "v1", "namespaces"), rules_of("", "v1", "events")
+NEW_EVENTS = rules_of("events.k8s.io", "v1", "events")
 ACCOUNTS = rules_of("", "v1", "serviceaccounts")
 IMMUTABLE = "field is immutable"
 NOT_NEGATIVE = "must be greater than or equal to 0"
@@ -248,6 +249,54 @@ def test_an_exact_event_tells_who_saw_what() -> None:
         "action: Required value",
         'reason: Invalid value: "": can have at most 128 characters',
     ]
+
+
+EXACT: Object = {
+    "metadata": {"name": "e", "namespace": "default"},
+    "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+    "eventTime": "2026-01-01T00:00:00.000000Z",
+    "reportingComponent": "a.io/c",
+    "reportingInstance": "i",
+    "action": "A",
+    "reason": "R",
+    "type": "Normal",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"eventTime": None}, ["eventTime: Required value"]),
+        ({"type": "Odd"}, ['type: Invalid value: "": has invalid value: Odd']),
+        ({"reportingComponent": ""}, ["reportingController: Required value"]),
+        ({"count": 1}, ['count: Invalid value: "": needs to be unset']),
+        ({"source": {"component": "c"}}, ['source: Invalid value: "": needs to be unset']),
+        ({"source": {}, "count": 0, "firstTimestamp": None}, []),
+        (
+            {"series": {"count": 1, "lastObservedTime": None}},
+            ['series.count: Invalid value: "": should be at least 2', "series.lastObservedTime: Required value"],
+        ),
+    ],
+)
+def test_an_event_of_the_new_version_has_no_old_fields(change: Object, said: list[str]) -> None:
+    found = on_create(NEW_EVENTS, {**EXACT, **change})
+    assert [line for line in found if "name part" not in line] == said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}, []),
+        ({"series": {"count": 1, "lastObservedTime": "x"}}, ['series.count: Invalid value: "": should be at least 2']),
+        ({"message": "m"}, [f'message: Invalid value: "m": {IMMUTABLE}']),
+        ({"reason": "S"}, [f'reason: Invalid value: "S": {IMMUTABLE}'] * 2),
+        ({"source": {"host": "h"}}, [f'source: Invalid value: {{"Component":"","Host":"h"}}: {IMMUTABLE}']),
+        ({"reportingComponent": "b"}, [f'reportingController: Invalid value: "b": {IMMUTABLE}']),
+    ],
+)
+def test_of_an_event_of_the_new_version_the_series_changes_alone(change: Object, said: list[str]) -> None:
+    assert on_update(NEW_EVENTS, {**EXACT, **change}, EXACT) == said
 
 
 def test_a_namespace_has_its_label_also_where_its_name_is_generated_after_the_defaults() -> None:
