@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from controllers.endpoint_hints import hinted
+from controllers.endpoint_hints import asks_for_topology, hinted, spans_zones, unheeded
 from controllers.endpoint_ports import PortsKey, pod_ports, ports_key
 from controllers.endpoint_selection import (
     HEADLESS,
@@ -42,7 +42,7 @@ from machinery.api.errors import StatusError
 from machinery.api.resource import Object
 from machinery.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from machinery.api.selectors import from_labels
-from machinery.api.views import SERVICE_NAME, EndpointSlice, Pod, Service, View
+from machinery.api.views import SERVICE_NAME, EndpointSlice, Node, Pod, Service, View
 from machinery.client.cache import Cache
 from machinery.structs import Struct
 
@@ -51,13 +51,17 @@ _RESERVED = (SERVICE_NAME, MANAGED_BY, HEADLESS)
 
 
 class State(Struct, frozen=True):
-    """`zones` has the nodes that there are, each with its zone or ""; `trigger` is since when the change is due."""
+    """`zones` has the pods' nodes, each with its zone or ""; `trigger` is since when the change is due.
+
+    `lacks_zones`: the Service asks for hints by zones, and there are none.
+    """
 
     service: Service
     pods: tuple[Pod, ...]
     zones: Mapping[str, str]
     slices: tuple[EndpointSlice, ...]
     trigger: str = ""
+    lacks_zones: bool = False
 
 
 def plan(state: State, now: datetime) -> Plan:
@@ -66,6 +70,7 @@ def plan(state: State, now: datetime) -> Plan:
     actions: list[Action] = []
     for family in families:
         actions += _actions(state, _changes(state, family))
+        actions += [unheeded(state.service, family)] if state.lacks_zones else []
     foreign = [each for each in state.slices if each.address_type not in families]
     actions += [_delete(each) for each in foreign]
     homeless = [pod for pod in state.pods if has_endpoints(pod, terminating=True) and not _has_node(state, pod)]
@@ -263,7 +268,8 @@ def endpoint_slices() -> Controller:
             return None
         pods = selected(cache, key.namespace, from_labels(service.selector))
         trigger = triggers.look(key, service, pods)
-        return State(service, pods, _zones(cache, pods), slices_of(cache, key, MANAGER), trigger)
+        lacks_zones = asks_for_topology(service) and not spans_zones(map(Node, cache.list(NODES)))
+        return State(service, pods, _zones(cache, pods), slices_of(cache, key, MANAGER), trigger, lacks_zones)
 
     return Controller(
         "endpointslice",

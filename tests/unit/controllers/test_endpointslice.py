@@ -344,7 +344,7 @@ def test_hints_follow_the_traffic_distribution(
         acting.settle()
         (found,) = slices(world)
         assert [each.get("hints") for each in found["endpoints"]] == [expected, None]
-        assert list(acting.plan(S).actions) == []
+        assert [each for each in acting.plan(S).actions if not isinstance(each, Record)] == []
 
 
 def test_failures_are_told_but_for_those_of_a_namespace_that_goes() -> None:
@@ -463,3 +463,34 @@ def test_deletes_name_the_slice_that_was_seen() -> None:
     (delete,) = acting.plan(S).actions
     assert isinstance(delete, Delete)
     assert delete.uid == slices(world)[0]["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "zones", "is_told"),
+    [
+        ("Auto", ["a"], True),
+        ("Auto", ["a", ""], True),
+        ("Auto", [], True),
+        ("Auto", ["a", "b"], False),
+        ("Disabled", ["a"], False),
+        (None, ["a"], False),
+    ],
+)
+def test_zones_that_hints_are_asked_by_and_that_are_not_there_are_missed(
+    mode: str | None,
+    zones: list[str],
+    is_told: bool,  # noqa: FBT001
+) -> None:
+    asking = service()
+    if mode is not None:
+        asking["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": mode}
+    world = World((SERVICES, asking), *((NODES, ready_node(f"n{at}", zone)) for at, zone in enumerate(zones)))
+    settled(world)
+    said = {(each.type, each.reason, each.message) for each in world.told}
+    why = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes, addressType: IPv4"
+    assert said == ({("Warning", "TopologyAwareHintsDisabled", why)} if is_told else set())
+
+
+def ready_node(name: str, zone: str) -> Object:
+    status = {"allocatable": {"cpu": "2"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    return {**node(name, zone), "status": status}
