@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def this_host() -> Host:
     # Without CAP_SYS_RESOURCE the score can only be raised.
     lowest = -1000 if "CAP_SYS_RESOURCE" in capabilities else int(Path("/proc/self/oom_score_adj").read_text())
     return Host(capabilities, lowest, cgroup.is_unified())
+
+
+@cache
+def network_sysctls() -> Mapping[str, str]:
+    """What a network of a sandbox's own begins with: any user may take low ports and ping there, as on containerd 2.
+
+    Those ports are nobody else's, and an image need not begin as root to serve at 80.
+    """
+    wanted = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    if Path("/proc/self/gid_map").read_text().split() == ["0", "0", "4294967295"]:
+        # In a user namespace the kernel refuses groups that it doesn't have.
+        wanted["net.ipv4.ping_group_range"] = "0 2147483647"
+    return wanted
 
 
 _NOT_SHARED = ("pts", "shm", "fd", "mqueue", "console", "ptmx")

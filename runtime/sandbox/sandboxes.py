@@ -23,6 +23,7 @@ from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.network.network import Member, Network, Port
 from runtime.network.rules import PROTOCOLS, Forward
 from runtime.sandbox.bundle import ASKED, told_ports
+from runtime.sandbox.host import network_sysctls
 from runtime.sandbox.records import Records, SandboxRecord, read_json
 
 LOG = logging.getLogger("sandboxes")
@@ -133,7 +134,7 @@ class Sandboxes:
             kinds.append("ipc")
         await asyncio.to_thread(self._write_files, record, config)
         files = {kind: self._config.namespaces / record.id / kind for kind in kinds}
-        sysctls = dict(config.linux.sysctls)
+        sysctls = {**(network_sysctls() if "net" in files else {}), **config.linux.sysctls}
         await asyncio.to_thread(namespaces.pin, files, hostname=record.hostname, sysctls=sysctls)
         if "net" in files:
             member = _member(record, files["net"])

@@ -302,6 +302,19 @@ async def test_users_groups_and_rights(node: Node) -> None:
     assert (await node.execute(container, "test -e /dev/kmsg && test -w /sys")).exit_code == 0
 
 
+async def test_any_user_may_take_low_ports_and_ping_in_a_network_of_its_own(node: Node) -> None:
+    user = make("LinuxContainerSecurityContext", run_as_user=make("Int64Value", value=1234), no_new_privs=True)
+    linux = make("LinuxContainerConfig", security_context=user)
+    free = await node.run(await node.sandbox("free"), WAIT_FOREVER, linux=linux)
+    greeting = "(echo hello | nc -l -p 80) & until nc 127.0.0.1 80 </dev/null 2>/dev/null; do sleep 0.1; done"
+    assert (await node.execute(free, greeting)).stdout == b"hello\n"
+    groups = (await node.execute(free, "cat /proc/sys/net/ipv4/ping_group_range")).stdout
+    assert groups.split() == [b"0", b"2147483647"]
+    asked = node.sandbox_config("asked", sysctls={"net.ipv4.ip_unprivileged_port_start": "1000"})
+    bound = await node.run(await node.sandbox("asked", asked), WAIT_FOREVER, linux=linux)
+    assert b"Permission denied" in (await node.execute(bound, "nc -l -p 80")).stderr
+
+
 async def test_a_pod_shares_its_processes_and_the_hosts_network(node: Node) -> None:
     options = make("NamespaceOption", pid=node_mode("POD"))
     config = node.sandbox_config(
