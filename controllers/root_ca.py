@@ -38,9 +38,11 @@ def root_ca_publisher(root_ca: str) -> Controller:
             metadata = {"name": NAME, "namespace": state.namespace.name, "annotations": _ABOUT}
             made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
             return Plan([Create(CONFIG_MAPS, made)])
-        if state.published.get("data") != data:
-            return Plan([Update(CONFIG_MAPS, {**state.published, "data": data})])
-        return Plan()
+        annotations = state.published["metadata"].get("annotations") or {}
+        if state.published.get("data") == data and all(annotations.get(name) for name in _ABOUT):
+            return Plan()
+        metadata = {**state.published["metadata"], "annotations": {**annotations, **_ABOUT}}
+        return Plan([Update(CONFIG_MAPS, {**state.published, "metadata": metadata, "data": data})])
 
     return Controller(
         "root-ca-certificate-publisher",
