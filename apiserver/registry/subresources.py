@@ -120,10 +120,9 @@ class Subresources:
             return pods.SEVERAL_BUDGETS
         for budget in needed:
             target = Target(POD_DISRUPTION_BUDGETS, namespace, budget["metadata"]["name"], "status")
-            on_budget = replace(call, target=target, dry_run=is_dry)
-            await self._registry.update(
-                on_budget, _unpinned(pods.spent(pod["metadata"]["name"], now)), part="all", is_tracked=False
-            )
+            # As upstream the server writes this itself, not whoever evicts.
+            on_budget = replace(call, target=target, dry_run=is_dry, field_manager="kube-apiserver")
+            await self._registry.update(on_budget, _unpinned(pods.spent(pod["metadata"]["name"], now)), part="all")
         if not is_dry and not options.resource_version and not pod["metadata"].get("deletionTimestamp"):
             on_pod = replace(call, target=replace(call.target, subresource="status"))
             await self._registry.update(on_pod, _unpinned(pods.evicted(now)), part="all", is_tracked=False)

@@ -15,7 +15,14 @@ import pytest_asyncio
 
 from apiserver.server import ApiServer
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, NAMESPACES, ROLE_BINDINGS
+from machinery.api.resources import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    ROLE_BINDINGS,
+    SERVICE_ACCOUNTS,
+)
 from tests.contract.apiserver_running import running
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -344,3 +351,35 @@ async def test_nothing_is_made_in_a_namespace_that_ends(session: aiohttp.ClientS
     await client.update(NAMESPACES, {**current, "spec": {}}, subresource="finalize")
     async with session.get("/api/v1/namespaces/ending") as answer:
         assert answer.status == 404
+
+
+async def test_an_eviction_spends_the_server_s_own_write_of_a_budget(
+    session: aiohttp.ClientSession, server: ApiServer
+) -> None:
+    client = server.client("tester", ("system:masters",))
+    await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, "default")
+    labels = {"evicted": "yes"}
+    spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}
+    await client.create(PODS, {"metadata": {"name": "p", "labels": labels}, "spec": spec}, "default")
+    conditions = [{"type": "Ready", "status": "True"}]
+    status = {"status": {"phase": "Running", "conditions": conditions}}
+    await client.patch(PODS, "p", status, "default", subresource="status")
+    budget = {"spec": {"minAvailable": 0, "selector": {"matchLabels": labels}}}
+    counted = {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 1, "desiredHealthy": 0}
+    for name in ("one", "two"):
+        await client.create(POD_DISRUPTION_BUDGETS, {"metadata": {"name": name}, **budget}, "default")
+        counts = {"status": {**counted, "expectedPods": 1}}
+        await client.patch(POD_DISRUPTION_BUDGETS, name, counts, "default", subresource="status")
+    path, eviction = "/api/v1/namespaces/default/pods/p/eviction", {"metadata": {"name": "p"}}
+    async with session.post(path, json=eviction) as answer:
+        told = await answer.json()
+        # As upstream: not the HTTP status but the Status tells.
+        assert (answer.status, told["status"], told["code"], "reason" in told) == (201, "Failure", 500, False)
+    await client.delete(POD_DISRUPTION_BUDGETS, "two", "default")
+    async with session.post(path, json=eviction) as answer:
+        assert (answer.status, (await answer.json())["status"]) == (201, "Success")
+    left = await client.get(POD_DISRUPTION_BUDGETS, "one", "default")
+    assert left["status"]["disruptionsAllowed"] == 0
+    written = {entry["manager"]: entry["fieldsV1"].get("f:status") for entry in left["metadata"]["managedFields"]}
+    assert written["kube-apiserver"].keys() == {"f:disruptedPods", "f:disruptionsAllowed"}
+    await client.delete(POD_DISRUPTION_BUDGETS, "one", "default")
