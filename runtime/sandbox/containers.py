@@ -34,6 +34,7 @@ from runtime.sandbox.bundle import (
     write_bundle,
 )
 from runtime.sandbox.conmon import Conmon
+from runtime.sandbox.declared_volumes import declared_volumes
 from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
 from runtime.sandbox.host import devices, devices_asked
@@ -146,15 +147,16 @@ class Containers:
     ) -> None:
         options = config.linux.security_context.namespace_options
         target = self.records.get(options.target_id) if options.pid == _TARGET else None
+        settings = image.config.get("config") or {}
         around = Surroundings(
             self._sandboxes.namespace_files(sandbox),
             record.cgroup_path,
-            self._sandboxes.files(sandbox),
+            {**declared_volumes(config, settings, rootfs), **self._sandboxes.files(sandbox)},
             target.pid if target else 0,
             _devices(config),
             hostname(sandbox),
         )
-        write_bundle(self._bundle(record.id), Bundle(config, image.config.get("config") or {}, rootfs, around), record)
+        write_bundle(self._bundle(record.id), Bundle(config, settings, rootfs, around), record)
         record.state = "created"
         self.records.note(record)
 

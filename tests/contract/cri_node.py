@@ -235,7 +235,8 @@ def busybox_archive(directory: Path) -> Path:
             (rootfs / "bin" / applet).symlink_to("busybox")
     (rootfs / "etc/passwd").write_text(PASSWD)
     (rootfs / "etc/group").write_text(GROUP)
-    settings = {"Cmd": ["sh"], "Env": ["FROM=image"], "WorkingDir": "/srv"}
+    volumes: dict[str, Any] = {"/srv": {}, "/made/below": {}}
+    settings = {"Cmd": ["sh"], "Env": ["FROM=image"], "WorkingDir": "/srv", "Volumes": volumes}
     layout = write_layout(directory / "layout", rootfs, settings)
     index = json.loads((layout.directory / "index.json").read_text())
     index["manifests"][0]["annotations"] = {"io.containerd.image.name": "docker.io/library/busybox:latest"}

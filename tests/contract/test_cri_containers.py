@@ -302,6 +302,16 @@ async def test_users_groups_and_rights(node: Node) -> None:
     assert (await node.execute(container, "test -e /dev/kmsg && test -w /sys")).exit_code == 0
 
 
+async def test_what_an_image_declares_as_volumes_can_be_written_below_a_read_only_root(node: Node) -> None:
+    sandbox = await node.sandbox("volumes")
+    context = make("LinuxContainerSecurityContext", readonly_rootfs=True)
+    container = await node.run(sandbox, WAIT_FOREVER, linux=make("LinuxContainerConfig", security_context=context))
+    script = "for path in /srv /made/below /made /tmp; do touch $path/x 2>/dev/null && echo $path; done"
+    assert (await node.execute(container, script)).stdout == b"/srv\n/made/below\n"
+    await node.remove_sandbox(sandbox)
+    assert node.leftovers() == NOTHING
+
+
 async def test_any_user_may_take_low_ports_and_ping_in_a_network_of_its_own(node: Node) -> None:
     user = make("LinuxContainerSecurityContext", run_as_user=make("Int64Value", value=1234), no_new_privs=True)
     linux = make("LinuxContainerConfig", security_context=user)
