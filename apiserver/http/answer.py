@@ -19,6 +19,7 @@ from machinery.api import names
 from machinery.api.errors import BadRequest, NotAcceptable, StatusError
 from machinery.api.resource import Object, Resource
 
+INITIAL_END = "k8s.io/initial-events-end"
 _MOST_WARNED, _LONGEST_WARNING = 4096, 256
 _CACHE_CONTROL = "no-cache, private"
 
@@ -144,6 +145,9 @@ def tabled(
     if include not in ("Metadata", "None", "Object"):
         why = invalid_value("includeObject", include, "must be 'Metadata', 'Object', 'None', or empty").message
         raise BadRequest(f"Unable to convert to Table as requested: includeObject: {why}")
+    if include == "None" and any(INITIAL_END in (obj["metadata"].get("annotations") or {}) for obj in objects):
+        # Whoever asks for no objects is told all the same that there are no more of the first ones.
+        include = "Metadata"
     made = table(resource, objects, datetime.now(UTC), include, columns=columns, version=media.version)
     return {**made, "metadata": metadata}
 

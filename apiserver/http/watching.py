@@ -10,15 +10,15 @@ import orjson
 from aiohttp import ClientConnectionResetError, web
 
 from apiserver.cache_bucket import CacheEvent
-from apiserver.http.answer import audit_id, partial, tabled, warning
+from apiserver.http.answer import INITIAL_END, audit_id, partial, tabled, warning
 from apiserver.http.incoming import Incoming
 from apiserver.http.negotiation import Media
 from apiserver.registry.conversion import from_stored, stored_resource
 from apiserver.registry.watches import Seen, Watching
+from machinery.api.canonical import canonical
 from machinery.api.errors import StatusError
 from machinery.api.resource import Object, Resource
 
-INITIAL_END = "k8s.io/initial-events-end"
 _MOST_UNREAD = 8 * 1024 * 1024
 _TYPES = {"ADDED": b"ADDED", "MODIFIED": b"MODIFIED", "DELETED": b"DELETED"}
 
@@ -136,11 +136,13 @@ class Frames:
         return tabled(self._incoming, self._resource, [obj], self._media, metadata, columns=columns)
 
     def _bookmark(self, seen: Seen) -> Object:
-        metadata: Object = {"resourceVersion": str(seen.revision), "creationTimestamp": None}
+        """An object of the kind that has a version and else what Go's empty struct shows."""
+        metadata: Object = {"resourceVersion": str(seen.revision)}
         if seen.is_initial_end:
             metadata["annotations"] = {INITIAL_END: "true"}
         resource = self._resource
-        obj: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        bare = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        obj = canonical(bare, resource)
         if self._media.form == "partial":
             return partial(obj, self._media)
         if self._media.form == "table":

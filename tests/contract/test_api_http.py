@@ -200,6 +200,21 @@ async def test_a_watch_list_ends_its_beginning_with_a_bookmark(session: aiohttp.
     assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+async def test_a_bookmark_shows_what_an_empty_object_has(session: aiohttp.ClientSession) -> None:
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    (bookmark,) = await frames(session, f"/api/v1/namespaces/nobodys/pods?{query}", 1)
+    assert set(bookmark["object"].pop("metadata")) == {"resourceVersion", "annotations"}
+    assert bookmark["object"] == {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": None}, "status": {}}
+
+
+async def test_a_table_without_objects_tells_of_the_end_of_the_first_ones(session: aiohttp.ClientSession) -> None:
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    path = f"/api/v1/namespaces/nobodys/pods?{query}&includeObject=None"
+    (bookmark,) = await frames(session, path, 1, "application/json;as=Table;v=v1;g=meta.k8s.io")
+    (row,) = bookmark["object"]["rows"]
+    assert row["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
 async def test_an_object_that_leaves_the_selection_is_deleted_for_the_watcher(
     session: aiohttp.ClientSession, server: ApiServer, maps: Any
 ) -> None:
