@@ -15,6 +15,13 @@ def is_unified() -> bool:
     return (ROOT / "cgroup.controllers").exists()
 
 
+def counts_swap() -> bool:
+    """Whether memory limits may be told of swap; a kernel can be built or started without."""
+    if is_unified():
+        return any(ROOT.glob("*/memory.swap.max"))
+    return (ROOT / "memory/memory.memsw.limit_in_bytes").exists()
+
+
 def hierarchies() -> list[Path]:
     """The root folder of each hierarchy."""
     if is_unified():

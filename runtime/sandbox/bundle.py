@@ -44,7 +44,10 @@ def write_bundle(folder: Path, bundle: Bundle, record: ContainerRecord) -> None:
     security = bundle.config.linux.security_context
     user = identity(bundle.rootfs, wanted(security, str(bundle.settings.get("User") or "")))
     record.user = {"uid": user.uid, "gid": user.gid, "supplemental_groups": list(user.groups)}
-    spec = container_spec(bundle.config, bundle.settings, bundle.rootfs, user, bundle.around, this_host())
+    try:
+        spec = container_spec(bundle.config, bundle.settings, bundle.rootfs, user, bundle.around, this_host())
+    except InvalidArgument as error:
+        raise error.within(f'failed to generate container "{record.id}" spec: failed to generate spec') from error
     profile = profile_of(security, spec["process"]["capabilities"]["bounding"], os.uname().machine)
     if profile is not None:
         spec["linux"]["seccomp"] = profile

@@ -37,7 +37,7 @@ from runtime.sandbox.conmon import Conmon
 from runtime.sandbox.declared_volumes import declared_volumes
 from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
-from runtime.sandbox.host import devices, devices_asked
+from runtime.sandbox.host import devices, devices_asked, this_host
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord, read_json
 from runtime.sandbox.sandboxes import Sandboxes, hostname
 from runtime.sandbox.spec import Device, Surroundings, resources
@@ -365,7 +365,7 @@ class Containers:
         if record.state not in ("created", "running"):
             raise FailedPrecondition(f"container {record.id!r} is in {record.state} state")
         told = told_resources(asked, record.resources)
-        limits = resources(resources_message(told))
+        limits = resources(resources_message(told), this_host())
         if record.state == "running":
             await self._conmon.update(record.id, limits)
         else:

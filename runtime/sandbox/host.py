@@ -31,7 +31,7 @@ def this_host() -> Host:
     capabilities = frozenset(f"CAP_{name}" for number, name in enumerate(_NAMES) if mask >> number & 1)
     # Without CAP_SYS_RESOURCE the score can only be raised.
     lowest = -1000 if "CAP_SYS_RESOURCE" in capabilities else int(Path("/proc/self/oom_score_adj").read_text())
-    return Host(capabilities, lowest, cgroup.is_unified())
+    return Host(capabilities, lowest, cgroup.is_unified(), cgroup.counts_swap())
 
 
 @cache

@@ -26,11 +26,12 @@ _POD, _NODE, _TARGET = 0, 2, 3
 
 
 class Host(Struct, frozen=True):
-    """What this machine lets a container have: its capabilities, and the lowest OOM score that may be set."""
+    """What this machine lets a container have: its capabilities, the lowest OOM score that may be set, its cgroups."""
 
     capabilities: frozenset[str]
     lowest_oom_score: int
     is_unified: bool
+    counts_swap: bool
 
 
 class Device(Struct, frozen=True):
@@ -74,8 +75,13 @@ def environment(config: Any, image: Mapping[str, Any], home: str, hostname: str)
 def process(config: Any, image: Mapping[str, Any], user: Identity, host: Host, *, hostname: str = "") -> dict[str, Any]:
     """The `process` object. Command and arguments replace the image's as CRI says: a command drops the image's both."""
     entrypoint, default = list(image.get("Entrypoint") or []), list(image.get("Cmd") or [])
+    if entrypoint == [""]:
+        # `ENTRYPOINT [""]` takes the entrypoint of the image below away.
+        entrypoint = []
     command, arguments = list(config.command), list(config.args)
     argv = [*command, *arguments] if command else [*entrypoint, *(arguments or default)]
+    if not argv:
+        raise InvalidArgument("no command specified")
     security = config.linux.security_context
     capabilities = sorted(_capabilities(security, host))
     # Ambient and inheritable stay empty, as containerd leaves them: a user other than root gains nothing by exec.
@@ -122,7 +128,7 @@ def container_spec(
         "namespaces": _namespaces(config, around, host),
         "cgroupsPath": around.cgroup_path,
         "devices": [_node(device) for device in around.devices],
-        "resources": {"devices": device_rules(config, around.devices), **resources(config.linux.resources)},
+        "resources": {"devices": device_rules(config, around.devices), **resources(config.linux.resources, host)},
         "rootfsPropagation": _rootfs_propagation(config),
         "maskedPaths": [] if security.privileged else list(security.masked_paths),
         "readonlyPaths": [] if security.privileged else list(security.readonly_paths),
@@ -231,8 +237,12 @@ def device_rules(config: Any, given: Sequence[Device]) -> list[dict[str, Any]]:
     return rules
 
 
-def resources(asked: Any) -> dict[str, Any]:
-    """The limits of CRI's message in the specification's words; what is 0 or empty is left to the kernel."""
+def resources(asked: Any, host: Host) -> dict[str, Any]:
+    """The limits of CRI's message in the specification's words; what is 0 or empty is left to the kernel.
+
+    A limit of memory is one of memory and swap together unless swap has its own, as on containerd: else a container
+    at its limit would swap, and slow the machine down, instead of being ended.
+    """
     cpu = {
         "shares": asked.cpu_shares,
         "quota": asked.cpu_quota,
@@ -240,7 +250,8 @@ def resources(asked: Any) -> dict[str, Any]:
         "cpus": asked.cpuset_cpus,
         "mems": asked.cpuset_mems,
     }
-    memory = {"limit": asked.memory_limit_in_bytes, "swap": asked.memory_swap_limit_in_bytes}
+    swap = asked.memory_swap_limit_in_bytes or asked.memory_limit_in_bytes
+    memory = {"limit": asked.memory_limit_in_bytes, "swap": swap if host.counts_swap else 0}
     found: dict[str, Any] = {}
     for name, values in (("cpu", cpu), ("memory", memory)):
         if given := {key: value for key, value in values.items() if value}:

@@ -12,6 +12,7 @@ import pytest
 
 from machinery.ip_families import IPV4
 from machinery.linux import nft
+from machinery.linux.cgroup import counts_swap
 from runtime.server import destroy
 from tests.contract.cri_node import NOTHING, Node, make, node_mode, state
 
@@ -273,6 +274,9 @@ async def test_usage_is_measured_and_limits_change(node: Node) -> None:
     assert (await node.status(container)).resources.linux.memory_limit_in_bytes == 128 << 20
     read = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null"
     assert (await node.execute(container, read)).stdout == b"134217728\n"
+    if counts_swap():
+        with_swap = "cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes /sys/fs/cgroup/memory.swap.max 2>/dev/null"
+        assert (await node.execute(container, with_swap)).stdout in (b"134217728\n", b"0\n")
     await node.kill()
     await node.start()
     assert (await node.status(container)).resources.linux.memory_limit_in_bytes == 128 << 20

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from machinery.rpc.wire import CRI
+from machinery.structs import replace
 from runtime.errors import InvalidArgument
 from runtime.sandbox.spec import (
     DEFAULT_CAPABILITIES,
@@ -22,7 +23,10 @@ from runtime.sandbox.spec import (
 )
 from runtime.sandbox.users import Identity
 
-HOST = Host(frozenset({*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN"}), 0, is_unified=False)
+HOST = Host(
+    frozenset({*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN", "CAP_NET_ADMIN"}), 0, is_unified=False, counts_swap=False
+)
+RUNS = {"Cmd": ["true"]}
 AROUND = Surroundings({"network": Path("/ns/net"), "pid": Path("/ns/pid")}, "/a/b", {"/etc/hosts": Path("/s/hosts")})
 
 
@@ -50,6 +54,13 @@ def test_a_command_replaces_entrypoint_and_arguments_of_the_image(
     config = make("ContainerConfig", command=command, args=args)
     image = {"Entrypoint": ["entry"], "Cmd": ["default"]}
     assert process(config, image, Identity(), HOST)["args"] == argv
+
+
+def test_an_empty_entrypoint_is_none_and_no_command_at_all_is_refused() -> None:
+    image = {"Entrypoint": [""], "Cmd": ["default"]}
+    assert process(make("ContainerConfig"), image, Identity(), HOST)["args"] == ["default"]
+    with pytest.raises(InvalidArgument, match="no command specified"):
+        process(make("ContainerConfig"), {}, Identity(), HOST)
 
 
 def test_the_environment_is_the_images_and_what_is_given_over_it() -> None:
@@ -80,14 +91,14 @@ def test_capabilities_are_added_and_dropped_within_what_the_host_has(
     add: list[str], drop: list[str], has: str, lacks: str
 ) -> None:
     config = security(capabilities=make("Capability", add_capabilities=add, drop_capabilities=drop))
-    found = process(config, {}, Identity(), HOST)["capabilities"]["bounding"]
+    found = process(config, RUNS, Identity(), HOST)["capabilities"]["bounding"]
     assert has in found and lacks not in found
 
 
 @pytest.mark.parametrize(("mode", "shares"), [(0, "/ns/pid"), (1, None), (2, "absent")])
 def test_processes_are_shared_only_where_asked_for(mode: int, shares: str | None) -> None:
     config = security(namespace_options=make("NamespaceOption", pid=mode))
-    spec = container_spec(config, {}, Path("/rootfs"), Identity(), AROUND, HOST)
+    spec = container_spec(config, RUNS, Path("/rootfs"), Identity(), AROUND, HOST)
     found = {entry["type"]: entry.get("path") for entry in spec["linux"]["namespaces"]}
     assert found["network"] == "/ns/net"
     assert found.get("pid", "absent") == shares
@@ -96,7 +107,7 @@ def test_processes_are_shared_only_where_asked_for(mode: int, shares: str | None
 def test_a_score_below_what_may_be_set_is_clamped() -> None:
     config = make("ContainerConfig")
     config.linux.resources.oom_score_adj = -997
-    assert process(config, {}, Identity(), HOST)["oomScoreAdj"] == 0
+    assert process(config, RUNS, Identity(), HOST)["oomScoreAdj"] == 0
 
 
 def test_outer_mounts_come_before_inner_ones_and_replace_the_sandboxes_files() -> None:
@@ -108,7 +119,7 @@ def test_outer_mounts_come_before_inner_ones_and_replace_the_sandboxes_files() -
             make("Mount", container_path="/etc/hosts", host_path="/h"),
         ],
     )
-    spec = container_spec(config, {}, Path("/rootfs"), Identity(), AROUND, HOST)
+    spec = container_spec(config, RUNS, Path("/rootfs"), Identity(), AROUND, HOST)
     binds = [(entry["destination"], entry["source"]) for entry in spec["mounts"] if entry["type"] == "bind"]
     assert binds == [("/data", "/d"), ("/data/inner", "/i"), ("/etc/hosts", "/h")]
     outer = next(entry for entry in spec["mounts"] if entry["destination"] == "/data")
@@ -133,6 +144,18 @@ def test_a_mount_that_could_be_written_below_is_not_called_read_only(values: Any
 
 
 def test_limits_that_are_absent_are_left_to_the_kernel() -> None:
-    assert resources(make("LinuxContainerResources")) == {}
+    assert resources(make("LinuxContainerResources"), HOST) == {}
     asked = make("LinuxContainerResources", cpu_shares=2, cpu_period=100000, memory_limit_in_bytes=1 << 20)
-    assert resources(asked) == {"cpu": {"shares": 2}, "memory": {"limit": 1 << 20}}
+    assert resources(asked, HOST) == {"cpu": {"shares": 2}, "memory": {"limit": 1 << 20}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory"),
+    [
+        ({"memory_limit_in_bytes": 5}, {"limit": 5, "swap": 5}),
+        ({"memory_limit_in_bytes": 5, "memory_swap_limit_in_bytes": 9}, {"limit": 5, "swap": 9}),
+        ({"memory_swap_limit_in_bytes": 9}, {"swap": 9}),
+    ],
+)
+def test_a_limit_of_memory_is_one_of_swap_too_where_that_is_counted(asked: Any, memory: dict[str, int]) -> None:
+    assert resources(make("LinuxContainerResources", **asked), replace(HOST, counts_swap=True)) == {"memory": memory}
