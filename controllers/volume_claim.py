@@ -56,19 +56,19 @@ class State(Struct, frozen=True):
 
 def plan(state: State, now: datetime) -> Plan:
     if state.claim.is_bind_completed:
-        return Plan(_bound(state, now))
-    actions = _asking(state, now) if state.claim.volume_name else _unbound(state, now)
+        return Plan(_bound(state))
+    actions = _asking(state) if state.claim.volume_name else _unbound(state)
     still_waits = any(isinstance(action, Record) for action in actions)
     return Plan(actions, requeue_after=_TOLD_EVERY if still_waits else None)
 
 
-def _unbound(state: State, now: datetime) -> Sequence[Action]:
+def _unbound(state: State) -> Sequence[Action]:
     claim = state.claim
     # Where the pod goes decides, so the scheduler chooses, but for what is kept for this claim already.
     volumes = [v for v in state.volumes if v.is_kept_for(claim)] if state.waits_for_consumer else state.volumes
     found = best(volumes, claim)
     if found is not None:
-        return bind(found, claim, now)
+        return bind(found, claim)
     if claim.named_class is None and state.default_class:
         spec = {**claim.obj["spec"], "storageClassName": state.default_class}
         return [Update(PERSISTENT_VOLUME_CLAIMS, {**claim.obj, "spec": spec})]
@@ -104,30 +104,30 @@ def _provisioning(state: State) -> Sequence[Action]:
     return [Record(claim.obj, "Normal", "ExternalProvisioning", _EXTERNAL.format(provisioner))]
 
 
-def _asking(state: State, now: datetime) -> Sequence[Action]:
+def _asking(state: State) -> Sequence[Action]:
     """The claim wants one special volume, or its binding has been interrupted."""
     claim, volume = state.claim, state.named
     if volume is None:
         return _pending(claim)
     if volume.is_kept_for(claim):
-        return bind(volume, claim, now)
+        return bind(volume, claim)
     if volume.claim is not None:
         said = f'volume "{volume.name}" already bound to a different claim.'
         return [Record(claim.obj, "Warning", "FailedBinding", said), *_pending(claim)]
     if why := misfit(volume, claim):
         said = f'Cannot bind to requested volume "{volume.name}": {why}'
         return [Record(claim.obj, "Warning", "VolumeMismatch", said), *_pending(claim)]
-    return bind(volume, claim, now)
+    return bind(volume, claim)
 
 
-def _bound(state: State, now: datetime) -> Sequence[Action]:
+def _bound(state: State) -> Sequence[Action]:
     claim, volume = state.claim, state.named
     if not claim.volume_name:
         return _lost(claim, "ClaimLost", _NO_REFERENCE)
     if volume is None:
         return _lost(claim, "ClaimLost", _NO_VOLUME)
     if volume.claim is None or volume.claim.get("uid") == claim.uid:
-        return bind(volume, claim, now)
+        return bind(volume, claim)
     return _lost(claim, "ClaimMisbound", _MISBOUND)
 
 
@@ -145,7 +145,7 @@ def _pending(claim: PersistentVolumeClaim) -> Sequence[Action]:
     return [UpdateStatus(PERSISTENT_VOLUME_CLAIMS, with_status(claim.obj, {"phase": "Pending"}))]
 
 
-def bind(volume: PersistentVolume, claim: PersistentVolumeClaim, now: datetime) -> Sequence[Action]:
+def bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Sequence[Action]:
     """The next step of a binding: the volume says whose it is, and is held by that, before the claim says so.
 
     Each step is seen before the next is decided, so the two agree whatever a crash leaves undone.
@@ -153,7 +153,7 @@ def bind(volume: PersistentVolume, claim: PersistentVolumeClaim, now: datetime) 
     if not is_bound_to(volume, claim):
         return [Update(PERSISTENT_VOLUMES, bound_to(volume, claim))]
     if volume.phase != "Bound":
-        return [in_phase(volume, "Bound", now)]
+        return [in_phase(volume, "Bound")]
     if claim.volume_name != volume.name or not claim.is_bind_completed:
         return [Update(PERSISTENT_VOLUME_CLAIMS, _with_volume(claim, volume))]
     status = _bound_status(claim, volume)

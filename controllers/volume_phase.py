@@ -12,7 +12,6 @@ from datetime import datetime
 from controllers.plan import Action, Plan, Record, Update, UpdateStatus, with_status
 from machinery.api.resource import Object
 from machinery.api.resources import PERSISTENT_VOLUMES
-from machinery.api.timestamps import rfc3339
 from machinery.api.volumes import (
     BOUND_BY_CONTROLLER,
     PROVISIONED_BY,
@@ -39,27 +38,28 @@ def plan(state: State, now: datetime) -> Plan:
     kept = volume.claim
     if not kept or not kept.get("uid"):
         # Even one that is kept for a claim of some name: that claim's turn binds it.
-        return Plan(_to(volume, "Available", now))
+        return Plan(_to(volume, "Available"))
     if claim is None or claim.uid != kept["uid"]:
-        return Plan(_release(volume, now))
+        return Plan(_release(volume))
     if not claim.volume_name:
         return Plan(_never_bound(volume, claim))
     if claim.volume_name == volume.name:
-        return Plan(_to(volume, "Bound", now))
+        return Plan(_to(volume, "Bound"))
     if PROVISIONED_BY in volume.annotations and volume.reclaim_policy == "Delete":
         # It was made for the claim, which has got another.
-        return Plan(_release(volume, now))
+        return Plan(_release(volume))
     return Plan([Update(PERSISTENT_VOLUMES, _unbound(volume))])
 
 
-def in_phase(volume: PersistentVolume, phase: str, now: datetime, message: str = "") -> UpdateStatus:
-    """The write of another phase."""
-    status = {"phase": phase, "lastPhaseTransitionTime": rfc3339(now), **({"message": message} if message else {})}
+def in_phase(volume: PersistentVolume, phase: str, message: str = "") -> UpdateStatus:
+    """The write of another phase; the API server notes the time."""
+    told = {key: value for key, value in (volume.obj.get("status") or {}).items() if key != "message"}
+    status = {**told, "phase": phase, **({"message": message} if message else {})}
     return UpdateStatus(PERSISTENT_VOLUMES, with_status(volume.obj, status))
 
 
-def _to(volume: PersistentVolume, phase: str, now: datetime) -> Sequence[Action]:
-    return () if volume.phase == phase else [in_phase(volume, phase, now)]
+def _to(volume: PersistentVolume, phase: str) -> Sequence[Action]:
+    return () if volume.phase == phase else [in_phase(volume, phase)]
 
 
 def _never_bound(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Sequence[Action]:
@@ -75,21 +75,21 @@ def _never_bound(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Sequ
     ]
 
 
-def _release(volume: PersistentVolume, now: datetime) -> Sequence[Action]:
+def _release(volume: PersistentVolume) -> Sequence[Action]:
     if volume.phase == "Failed":
         return ()
     if volume.phase != "Released":
-        return [in_phase(volume, "Released", now)]
+        return [in_phase(volume, "Released")]
     match volume.reclaim_policy:
         case "Retain":
             return ()
         case "Recycle":
-            return _fail(volume, now, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
+            return _fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
         case "Delete":
             why = _undeletable(volume)
-            return _fail(volume, now, "VolumeFailedDelete", why) if why else ()
+            return _fail(volume, "VolumeFailedDelete", why) if why else ()
         case _:
-            return _fail(volume, now, "VolumeUnknownReclaimPolicy", _UNKNOWN)
+            return _fail(volume, "VolumeUnknownReclaimPolicy", _UNKNOWN)
 
 
 def _undeletable(volume: PersistentVolume) -> str:
@@ -104,8 +104,8 @@ def _undeletable(volume: PersistentVolume) -> str:
     return f'error getting deleter volume plugin for volume "{volume.name}": no deletable volume plugin matched'
 
 
-def _fail(volume: PersistentVolume, now: datetime, reason: str, message: str) -> Sequence[Action]:
-    return [in_phase(volume, "Failed", now, message), Record(volume.obj, "Warning", reason, message)]
+def _fail(volume: PersistentVolume, reason: str, message: str) -> Sequence[Action]:
+    return [in_phase(volume, "Failed", message), Record(volume.obj, "Warning", reason, message)]
 
 
 def _unbound(volume: PersistentVolume) -> Object:

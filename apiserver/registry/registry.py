@@ -208,7 +208,7 @@ class Registry:
     async def _decide(self, call: Call, new: Object, old: Object, row: Resource, part: Part) -> Object:
         target = call.target
         if part == "status":
-            new = strategy.prepare_status_update(new, old, row)
+            new = strategy.prepare_status_update(new, old, row, self._clock.now())
         else:
             strategy.prepare_update(new, old, row, is_system=part == "all")
         review = Review("UPDATE", call, row, target.namespace, target.name, obj=new, old=old)

@@ -133,11 +133,16 @@ def _time_status(obj: Object, now: datetime) -> None:
     status = obj.get("status")
     if not isinstance(status, dict):
         return
-    if "lastPhaseTransitionTime" in status:
-        status["lastPhaseTransitionTime"] = rfc3339(now)
+    _time_phase(status, now)
     for condition in status.get("conditions") or []:
         if condition.get("lastTransitionTime") is None:
             condition["lastTransitionTime"] = rfc3339(now)
+
+
+def _time_phase(status: Object, now: datetime) -> None:
+    """Where the kind's preparation has left the time open."""
+    if "lastPhaseTransitionTime" in status and status["lastPhaseTransitionTime"] is None:
+        status["lastPhaseTransitionTime"] = rfc3339(now)
 
 
 def check_new(
@@ -163,7 +168,7 @@ def prepare_update(new: Object, old: Object, resource: Resource, *, is_system: b
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def prepare_status_update(new: Object, old: Object, resource: Resource) -> Object:
+def prepare_status_update(new: Object, old: Object, resource: Resource, now: datetime) -> Object:
     """The old object with the new one's status, and its metadata as far as clients may change that."""
     meta.keep_on_update(new["metadata"], old["metadata"])
     metadata = {**new["metadata"]}
@@ -171,6 +176,7 @@ def prepare_status_update(new: Object, old: Object, resource: Resource) -> Objec
         take_field(metadata, old["metadata"], field)
     written = {**old, "metadata": metadata, "status": new.get("status", {})}
     rules_for(resource).prepare_status(written, old)
+    _time_phase(written["status"], now)
     return written
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apiserver.kinds.rules import rules_for
-from apiserver.registry.strategy import fill_new
+from apiserver.registry.strategy import fill_new, prepare_status_update
 from machinery.api.errors import Cause, invalid
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import (
@@ -350,3 +350,23 @@ def test_a_volume_begins_pending_since_now() -> None:
     made: Object = {"metadata": {"name": "v"}, "spec": spec, "status": {"phase": "Bound"}}
     fill_new(made, PERSISTENT_VOLUMES, datetime(2026, 1, 2, tzinfo=UTC))
     assert made["status"] == {"phase": "Pending", "lastPhaseTransitionTime": "2026-01-02T00:00:00Z"}
+
+
+EARLIER, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("written", "since"),
+    [
+        ({"phase": "Pending"}, EARLIER),
+        ({"phase": "Pending", "lastPhaseTransitionTime": LATER}, LATER),
+        ({"phase": "Bound"}, LATER),
+        ({"phase": "Bound", "lastPhaseTransitionTime": EARLIER}, LATER),
+        ({"phase": "Bound", "lastPhaseTransitionTime": "2025-01-01T00:00:00Z"}, "2025-01-01T00:00:00Z"),
+    ],
+)
+def test_a_volume_s_phase_has_its_time(written: Object, since: str) -> None:
+    old = {"metadata": {"name": "v"}, "status": {"phase": "Pending", "lastPhaseTransitionTime": EARLIER}}
+    new = {"metadata": {"name": "v"}, "status": written}
+    found = prepare_status_update(new, old, PERSISTENT_VOLUMES, datetime(2026, 1, 2, tzinfo=UTC))
+    assert found["status"] == {"phase": written["phase"], "lastPhaseTransitionTime": since}

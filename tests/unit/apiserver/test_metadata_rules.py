@@ -191,6 +191,9 @@ def test_what_a_status_brings_along(row: tuple[str, str, str], fields: set[str])
     old = {"metadata": {"name": "x"}, "spec": {"a": 1}, "status": {"b": 1}}
     brought = {"labels": {"a": "b"}, "annotations": {"a": "b"}, "finalizers": ["a/b"], "ownerReferences": [OWNER]}
     written = strategy.prepare_status_update(
-        {"metadata": {"name": "x", **brought}, "spec": {"a": 2}, "status": {"b": 2}}, old, resource
+        {"metadata": {"name": "x", **brought}, "spec": {"a": 2}, "status": {"b": 2}},
+        old,
+        resource,
+        datetime(2026, 1, 1, tzinfo=UTC),
     )
     assert written == {**old, "metadata": {"name": "x", **{key: brought[key] for key in fields}}, "status": {"b": 2}}
