@@ -145,20 +145,33 @@ class Containers:
     def _write_bundle(
         self, record: ContainerRecord, sandbox: SandboxRecord, config: Any, image: Image, rootfs: Path
     ) -> None:
-        options = config.linux.security_context.namespace_options
-        target = self.records.get(options.target_id) if options.pid == _TARGET else None
         settings = image.config.get("config") or {}
         around = Surroundings(
             self._sandboxes.namespace_files(sandbox),
             record.cgroup_path,
             {**declared_volumes(config, settings, rootfs), **self._sandboxes.files(sandbox)},
-            target.pid if target else 0,
+            self._target_pid(sandbox, config.linux.security_context.namespace_options),
             _devices(config),
             hostname(sandbox),
         )
         write_bundle(self._bundle(record.id), Bundle(config, settings, rootfs, around), record)
         record.state = "created"
         self.records.note(record)
+
+    def _target_pid(self, sandbox: SandboxRecord, options: Any) -> int:
+        """Whose PID namespace the container enters, 0 for nobody's; raises NotFound, FailedPrecondition."""
+        if options.pid != _TARGET:
+            return 0
+        about = f'invalid target container: container "{options.target_id}"'
+        target = self.records.get(options.target_id)
+        if target is None:
+            raise NotFound(f"{about} does not exist")
+        if target.sandbox_id != sandbox.id:
+            raise FailedPrecondition(f"{about} (sandbox {target.sandbox_id}) does not belong to sandbox {sandbox.id}")
+        if target.state != "running":
+            # Its pid may be another process's by now.
+            raise FailedPrecondition(f"{about} is not running - in state CONTAINER_{target.state.upper()}")
+        return target.pid
 
     def told(self, record: ContainerRecord) -> tuple[Any, Any]:
         """What CRI asked for and the OCI specification made of it; each empty where a reboot took it. Blocks."""

@@ -23,6 +23,8 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOSHARE = ["nosuid", "noexec", "nodev"]
 _PROPAGATION = {0: "rprivate", 1: "rslave", 2: "rshared"}
 _POD, _NODE, _TARGET = 0, 2, 3
+_IN_ETC = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+"""The sandbox's files that are read-only where the root is, as on containerd."""
 
 
 class Host(Struct, frozen=True):
@@ -172,9 +174,10 @@ def mounts(config: Any, around: Surroundings, host: Host) -> list[dict[str, Any]
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", [*_NOSHARE, "relatime", access]),
     ]
     asked = {entry.container_path: entry for entry in config.mounts}
+    of_root = "ro" if config.linux.security_context.readonly_rootfs else "rw"
     for target, source in around.files.items():
         if target not in asked:
-            options = ["rbind", "rprivate", "rw"]
+            options = ["rbind", "rprivate", of_root if target in _IN_ETC else "rw"]
             found.append(_mount(target, "bind", str(source), options))
     for target in sorted(asked, key=lambda path: path.count("/")):
         entry = asked[target]

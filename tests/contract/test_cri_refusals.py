@@ -50,6 +50,30 @@ async def test_a_mount_that_can_not_be_read_only_to_its_ground_is_refused(
     assert node.leftovers() == NOTHING
 
 
+async def test_the_processes_of_a_container_are_shared_only_while_it_runs_and_within_its_sandbox(node: Node) -> None:
+    sandbox, other = await node.sandbox("own"), await node.sandbox("other")
+    target = await node.run(sandbox, "exec sleep 4321", "target")
+
+    def into(container: str) -> Any:
+        options = make("NamespaceOption", pid=node_mode("TARGET"), target_id=container)
+        security = make("LinuxContainerSecurityContext", namespace_options=options)
+        return make("LinuxContainerConfig", security_context=security)
+
+    guest = await node.run(sandbox, WAIT_FOREVER, "guest", linux=into(target))
+    assert b"4321" in (await node.execute(guest, "cat /proc/1/cmdline")).stdout
+    _, said = await refused(node, other, linux=into(target))
+    assert "does not belong to sandbox" in said
+    _, said = await refused(node, sandbox, linux=into("0" * 64))
+    assert "does not exist" in said
+    await node.stop(guest)
+    await node.stop(target)
+    _, said = await refused(node, sandbox, linux=into(target))
+    assert said.endswith(f'"{target}" is not running - in state CONTAINER_EXITED')
+    await node.remove_sandbox(sandbox)
+    await node.remove_sandbox(other)
+    assert node.leftovers() == NOTHING
+
+
 async def test_a_missing_command_is_told_also_where_processes_are_shared(node: Node) -> None:
     """runc warns of the cgroups of such a container before it says what failed."""
     options = make("NamespaceOption", pid=node_mode("POD"))

@@ -127,6 +127,14 @@ def test_outer_mounts_come_before_inner_ones_and_replace_the_sandboxes_files() -
     assert spec["linux"]["rootfsPropagation"] == "rslave"
 
 
+@pytest.mark.parametrize(("readonly", "hosts"), [(False, "rw"), (True, "ro")])
+def test_the_sandboxes_files_are_read_only_where_the_root_is(readonly: bool, hosts: str) -> None:  # noqa: FBT001
+    around = replace(AROUND, files={**AROUND.files, "/dev/shm": Path("/s/shm")})
+    found = mounts(security(readonly_rootfs=readonly), around, HOST)
+    access = {entry["destination"]: entry["options"][-1] for entry in found if entry["type"] == "bind"}
+    assert access == {"/etc/hosts": hosts, "/dev/shm": "rw"}
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
