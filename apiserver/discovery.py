@@ -13,13 +13,12 @@ from functools import cache, cached_property
 
 import orjson
 
-from machinery.api.errors import NotAcceptable
 from machinery.api.resource import Object, Resource, Subresource
 from machinery.api.resources import RESOURCES
 from machinery.structs import Struct
 
-_JSON_RANGES = ("application/json", "application/*", "*/*")
-_AGGREGATED = ("v2", "v2beta1")
+_AGGREGATED = "v2"
+"""The one version of the document that upstream still serves."""
 
 
 class Response(Struct, frozen=True):
@@ -36,14 +35,14 @@ class Discovery:
     server_address: str = ""
     _encoded: dict[str, Response] = field(default_factory=dict, compare=False, repr=False)
 
-    def respond(self, path: str, accept: str = "", if_none_match: str = "") -> Response | None:
-        """The answer to a GET of `path`, None if it isn't a discovery path; raises NotAcceptable."""
+    def respond(self, path: str, if_none_match: str = "", *, is_aggregated: bool = False) -> Response | None:
+        """The answer to a GET of `path` as JSON, None if it isn't a discovery path."""
         path = path.rstrip("/")
-        version = _negotiate(accept, allow_aggregated=path in ("/api", "/apis"))
-        key = f"{path} {version}"
+        is_aggregated = is_aggregated and path in ("/api", "/apis")
+        key = f"{path} {is_aggregated}"
         found = self._encoded.get(key)
         if found is None:
-            found = self._aggregated(path, version) if version else self._legacy(path)
+            found = self._aggregated(path) if is_aggregated else self._legacy(path)
             if found is None:
                 return None
             self._encoded[key] = found
@@ -85,7 +84,7 @@ class Discovery:
                 return {"kind": "APIResourceList", "apiVersion": "v1", **_resource_list(self.groups[group][version])}
         return None
 
-    def _aggregated(self, path: str, version: str) -> Response:
+    def _aggregated(self, path: str) -> Response:
         items = [
             _group_discovery(name, versions)
             for name, versions in self.groups.items()
@@ -93,13 +92,13 @@ class Discovery:
         ]
         document = {
             "kind": "APIGroupDiscoveryList",
-            "apiVersion": f"apidiscovery.k8s.io/{version}",
+            "apiVersion": f"apidiscovery.k8s.io/{_AGGREGATED}",
             "metadata": {},
             "items": items,
         }
         body = orjson.dumps(document)
         headers = {
-            "Content-Type": f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList",
+            "Content-Type": f"application/json;g=apidiscovery.k8s.io;v={_AGGREGATED};as=APIGroupDiscoveryList",
             "ETag": f'"{hashlib.sha512(body).hexdigest().upper()}"',
             "Vary": "Accept",
             "Cache-Control": "public",
@@ -113,27 +112,9 @@ def built_in(server_address: str = "") -> Discovery:
     return Discovery(RESOURCES, server_address)
 
 
-def respond(path: str, accept: str = "", if_none_match: str = "") -> Response | None:
+def respond(path: str, if_none_match: str = "", *, is_aggregated: bool = False) -> Response | None:
     """`Discovery.respond` for the built-in resources."""
-    return built_in().respond(path, accept, if_none_match)
-
-
-def _negotiate(accept: str, *, allow_aggregated: bool) -> str:
-    """The aggregated version that the client prefers, "" for the legacy form."""
-    for clause in accept.split(",") if accept.strip() else ["*/*"]:
-        media, *given = (part.strip() for part in clause.split(";"))
-        if media not in _JSON_RANGES:
-            continue
-        parameters = dict(part.partition("=")[::2] for part in given)
-        if "as" not in parameters:
-            return ""
-        is_discovery = (parameters["as"], parameters.get("g")) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io")
-        if allow_aggregated and is_discovery and parameters.get("v") in _AGGREGATED:
-            return parameters["v"]
-    raise NotAcceptable(
-        "only the following media types are accepted: application/json, application/yaml, "
-        "application/vnd.kubernetes.protobuf"
-    )
+    return built_in().respond(path, if_none_match, is_aggregated=is_aggregated)
 
 
 def _group(name: str, versions: Iterable[str]) -> Object:

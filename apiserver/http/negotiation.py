@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
 from machinery.api.errors import NotAcceptable
 from machinery.structs import Struct
 
-Form = Literal["object", "table", "partial"]
+Form = Literal["object", "table", "partial", "aggregated"]
+_Clause = tuple[str, dict[str, str]]
 
 _JSON, _YAML, _PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _PRODUCED = (_JSON, _YAML, _PROTOBUF)
 _STREAMED = (f"{_JSON};stream=watch", f"{_PROTOBUF};stream=watch")
 _ACCEPTED = ", ".join(_PRODUCED)
+_WRITTEN = (_JSON, _YAML, "application/*", "*/*")
+_AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 """What Go reads as true."""
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
 class Media(Struct, frozen=True):
-    """`version` is that of the Table or metadata, "" for the object itself; `is_list`: metadata of a list."""
+    """`version` is that of a Table, metadata or discovery, "" for the object itself; `is_list`: metadata of a list."""
 
     form: Form = "object"
     version: str = ""
@@ -41,17 +46,34 @@ def negotiate(accept: str, *, of_list: bool = False) -> Media:
     if not accept:
         return JSON
     clauses = _clauses(accept)
-    if not any(media_type in (*_PRODUCED, "*/*") for _, media_type, _ in clauses):
-        produced = ", ".join((*_PRODUCED, *_STREAMED) if of_list else _PRODUCED)
-        raise NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {produced}", tells_details=True)
-    for _, media_type, parameters in sorted(clauses, key=lambda clause: -clause[0]):
-        if media_type not in (_JSON, _YAML, "application/*", "*/*"):
-            continue
+    _check_routed(clauses, (*_PRODUCED, *_STREAMED) if of_list else _PRODUCED)
+    for media_type, parameters in _writable(clauses):
         is_yaml = media_type == _YAML
         found = _form(parameters, is_yaml=is_yaml)
         if found is not None:
             is_list = parameters.get("as") == "PartialObjectMetadataList"
             return Media(*found, is_yaml=is_yaml, is_list=is_list)
+    raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")
+
+
+@lru_cache(maxsize=256)
+def negotiate_discovery(accept: str, path: str) -> Media:
+    """As `negotiate`, for a path of discovery: all in one document where the client knows that, be it its last choice.
+
+    The lists of groups have no route upstream: what these refuse, they refuse in their own words.
+    """
+    if not accept:
+        return JSON
+    clauses = _clauses(accept)
+    if not re.fullmatch("/apis(/[^/]+)?", path):
+        _check_routed(clauses, _PRODUCED)
+    if path in ("/api", "/apis"):
+        for media_type, parameters in _writable(clauses):
+            if parameters.items() >= _AGGREGATED.items():
+                return Media("aggregated", _AGGREGATED["v"], is_yaml=media_type == _YAML)
+    for media_type, parameters in _writable(clauses):
+        if not {"as", "g", "v"} & parameters.keys():
+            return Media(is_yaml=media_type == _YAML)
     raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")
 
 
@@ -61,7 +83,8 @@ def check_stream(media: Media) -> None:
         raise NotAcceptable(f"only the following media types are accepted: {', '.join(_STREAMED)}")
 
 
-def _clauses(accept: str) -> list[tuple[float, str, dict[str, str]]]:
+def _clauses(accept: str) -> list[_Clause]:
+    """Media types and their parameters, what the client likes best first."""
     found = []
     for clause in accept.split(","):
         media_type, *given = (part.strip() for part in clause.split(";"))
@@ -71,7 +94,17 @@ def _clauses(accept: str) -> list[tuple[float, str, dict[str, str]]]:
         except ValueError:
             quality = 1.0
         found.append((quality, media_type.lower(), parameters))
-    return found
+    return [(media_type, parameters) for _, media_type, parameters in sorted(found, key=lambda each: -each[0])]
+
+
+def _check_routed(clauses: list[_Clause], produced: tuple[str, ...]) -> None:
+    if not any(media_type in (*_PRODUCED, "*/*") for media_type, _ in clauses):
+        shown = ", ".join(produced)
+        raise NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {shown}", tells_details=True)
+
+
+def _writable(clauses: list[_Clause]) -> Iterator[_Clause]:
+    return (clause for clause in clauses if clause[0] in _WRITTEN)
 
 
 def _form(parameters: dict[str, str], *, is_yaml: bool) -> tuple[Form, str] | None:

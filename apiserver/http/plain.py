@@ -14,6 +14,7 @@ from apiserver.authn.authenticator import Authenticator
 from apiserver.discovery import Discovery
 from apiserver.http import answer
 from apiserver.http.incoming import Incoming
+from apiserver.http.negotiation import is_pretty, negotiate_discovery
 from apiserver.request import User
 from apiserver.root_paths import CHECKS, HOOKS, READY_CHECKS, root_paths
 from machinery.api.errors import method_not_allowed
@@ -64,12 +65,19 @@ class PlainPaths:
         return answer.respond(incoming, 200, answer.encode(incoming, body))
 
     def _discover(self, incoming: Incoming, path: str) -> web.Response | None:
+        if self._discovery.respond(path) is None:
+            return None
+        media = negotiate_discovery(incoming.accept, path.rstrip("/"))
         etag = incoming.headers.get("If-None-Match", "")
-        found = self._discovery.respond(path, incoming.accept, etag)
+        found = self._discovery.respond(path, etag, is_aggregated=media.form == "aggregated")
         if found is None:
             return None
-        content_type = found.headers.get("Content-Type", "application/json")
-        return answer.respond(incoming, found.status, found.body, content_type, headers=_without_type(found.headers))
+        body, content_type = found.body, found.headers.get("Content-Type", "application/json")
+        if media.is_yaml:
+            content_type = content_type.replace("/json", "/yaml", 1)
+        if body and (media.is_yaml or is_pretty(incoming.query.get("pretty"), incoming.user_agent)):
+            body = answer.encode(incoming, orjson.loads(body), media.is_yaml)
+        return answer.respond(incoming, found.status, body, content_type, headers=_without_type(found.headers))
 
     async def _openapi(self, incoming: Incoming, path: str) -> web.Response | None:
         from apiserver import openapi_routes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.http.negotiation import Media, is_pretty, negotiate
+from apiserver.http.negotiation import JSON, Media, is_pretty, negotiate, negotiate_discovery
 from apiserver.http.route import resource_path
 from machinery.api.errors import NotAcceptable
 
@@ -121,6 +121,47 @@ def test_what_no_route_produces_is_refused_with_what_it_does(accept: str) -> Non
     assert refused.value.status()["details"] == {}
     with pytest.raises(NotAcceptable, match="application/json;stream=watch"):
         negotiate(accept, of_list=True)
+
+
+AGGREGATED = "application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io"
+BETA = AGGREGATED.replace("v2", "v2beta1")
+
+
+@pytest.mark.parametrize(
+    ("accept", "path", "media"),
+    [
+        ("", "/apis", JSON),
+        ("*/*", "/apis", JSON),
+        ("application/vnd.kubernetes.protobuf, */*", "/api/v1", JSON),
+        ("a/b,application/*;q=0.1", "/apis", JSON),
+        ("application/yaml", "/apis/apps", Media(is_yaml=True)),
+        (f"{AGGREGATED},{BETA},application/json", "/api", Media("aggregated", "v2")),
+        (f"application/json,{AGGREGATED};q=0.1", "/apis", Media("aggregated", "v2")),
+        (f"{AGGREGATED};profile=nopeer", "/apis", Media("aggregated", "v2")),
+        (AGGREGATED.replace("json", "yaml"), "/apis", Media("aggregated", "v2", is_yaml=True)),
+        (f"{BETA},application/json", "/apis", JSON),
+        (f"{AGGREGATED},application/json", "/apis/apps/v1", JSON),
+    ],
+)
+def test_who_knows_the_aggregated_form_of_discovery_gets_it(accept: str, path: str, media: Media) -> None:
+    assert negotiate_discovery(accept, path) == media
+
+
+@pytest.mark.parametrize(
+    ("accept", "path", "words"),
+    [
+        ("text/html", "/api/v1", "406: Not Acceptable"),
+        ("text/html", "/apis/apps/v1", "406: Not Acceptable"),
+        ("text/html", "/apis", "only the following"),
+        ("text/html", "/apis/apps", "only the following"),
+        (BETA, "/apis", "only the following"),
+        (AGGREGATED, "/api/v1", "only the following"),
+        ("application/vnd.kubernetes.protobuf", "/api", "only the following"),
+    ],
+)
+def test_other_forms_of_discovery_are_refused(accept: str, path: str, words: str) -> None:
+    with pytest.raises(NotAcceptable, match=words):
+        negotiate_discovery(accept, path)
 
 
 def test_humans_get_indented_json() -> None:

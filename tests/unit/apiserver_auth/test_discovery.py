@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from apiserver.discovery import Discovery, built_in, respond
 from apiserver.root_paths import root_paths
-from machinery.api.errors import NotAcceptable
 from machinery.api.resource import Object, Resource
 from machinery.api.resources import RESOURCES
 
-AGGREGATED = ",".join(
-    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
-)
 PATHS = Path(__file__).parents[2] / "exchanges" / "path.json"
 
 
-def document(path: str, accept: str = "application/json") -> Object:
-    found = respond(path, accept)
+def document(path: str, *, is_aggregated: bool = False) -> Object:
+    found = respond(path, is_aggregated=is_aggregated)
     assert found is not None
     body: Object = json.loads(found.body)
     return body
@@ -51,49 +45,35 @@ def test_groups_tell_their_preferred_version() -> None:
     assert [each["version"] for each in document("/apis/autoscaling")["versions"]] == ["v2", "v1"]
 
 
-@pytest.mark.parametrize("version", ["v2", "v2beta1"])
-def test_the_aggregated_form_has_every_row_and_its_type(version: str) -> None:
-    accept = f"application/json;as=APIGroupDiscoveryList;v={version};g=apidiscovery.k8s.io,application/json"
+def test_the_aggregated_form_has_every_row_and_its_type() -> None:
     rows = 0
     for path in ("/api", "/apis"):
-        found = respond(path, accept)
+        found = respond(path, is_aggregated=True)
         assert found is not None
-        assert (
-            found.headers["Content-Type"]
-            == f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-        )
+        assert found.headers["Content-Type"] == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
         body = json.loads(found.body)
-        assert body["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+        assert body["apiVersion"] == "apidiscovery.k8s.io/v2"
         rows += sum(len(each["resources"]) for item in body["items"] for each in item["versions"])
     assert rows == len(RESOURCES)
 
 
 def test_drain_finds_the_kind_of_evictions() -> None:
-    core = document("/api", AGGREGATED)["items"][0]["versions"][0]["resources"]
+    core = document("/api", is_aggregated=True)["items"][0]["versions"][0]["resources"]
     pods = next(each for each in core if each["resource"] == "pods")
     eviction = next(each for each in pods["subresources"] if each["subresource"] == "eviction")
     assert eviction["responseKind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
 
 
 def test_who_has_the_document_gets_no_second_copy() -> None:
-    first = respond("/apis", AGGREGATED)
+    first = respond("/apis", is_aggregated=True)
     assert first is not None
-    again = respond("/apis", AGGREGATED, first.headers["ETag"])
+    again = respond("/apis", first.headers["ETag"], is_aggregated=True)
     assert again is not None
     assert (again.status, again.body) == (304, b"")
     assert first.headers["Vary"] == "Accept"
 
 
-@pytest.mark.parametrize(
-    "accept", ["", "*/*", "application/json", "application/vnd.kubernetes.protobuf, */*", "a/b,application/*;q=0.1"]
-)
-def test_who_asks_for_json_gets_the_legacy_form(accept: str) -> None:
-    assert document("/apis", accept)["kind"] == "APIGroupList"
-
-
-def test_other_forms_and_other_paths() -> None:
-    with pytest.raises(NotAcceptable):
-        respond("/apis", "application/vnd.kubernetes.protobuf")
+def test_other_paths() -> None:
     assert [respond(path) for path in ("/apis/nowhere", "/apis/apps/v9", "/api/v2", "/version", "/")] == [None] * 5
 
 
