@@ -54,6 +54,16 @@ def linux_resources(pod: Object, spec: Object, memory_capacity: int) -> LinuxRes
     )
 
 
+def unified_limits(*, is_unified: bool, counts_swap: bool) -> dict[str, str]:
+    """What upstream writes into each container's cgroup v2: it ends as a whole for want of memory, and doesn't swap.
+
+    kuberuntime_container_linux.go; `singleProcessOOMKill` is false where nothing is said of it.
+    """
+    if not is_unified:
+        return {}
+    return {"memory.oom.group": "1", **({"memory.swap.max": "0"} if counts_swap else {})}
+
+
 def shares(milli_cpu: int) -> int:
     return min(max(milli_cpu * 1024 // 1000, _MIN_SHARES), _MAX_SHARES)
 

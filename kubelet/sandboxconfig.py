@@ -11,10 +11,11 @@ from kubelet.config import KubeletConfig
 from kubelet.cri_values import Image
 from kubelet.environment import expand
 from kubelet.fieldrefs import ConfigurationError
-from kubelet.resources import CPU_PERIOD, cgroup_parent, linux_resources
+from kubelet.resources import CPU_PERIOD, cgroup_parent, linux_resources, unified_limits
 from machinery.api.resource import Object
 from machinery.api.resources import RUNTIME_CLASSES
 from machinery.client.cache import Cache
+from machinery.linux import cgroup
 from machinery.rpc.wire import CRI
 from machinery.structs import Struct
 
@@ -247,11 +248,13 @@ def container_config(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str
 def container_resources(pod: Object, spec: Object, memory_capacity: int) -> dict[str, Any]:
     """CRI's LinuxContainerResources."""
     found = linux_resources(pod, spec, memory_capacity)
-    made = {"cpu_shares": found.cpu_shares, "oom_score_adj": found.oom_score_adj}
+    made: dict[str, Any] = {"cpu_shares": found.cpu_shares, "oom_score_adj": found.oom_score_adj}
     if found.cpu_quota:
         made |= {"cpu_period": CPU_PERIOD, "cpu_quota": found.cpu_quota}
     if found.memory_limit:
         made |= {"memory_limit_in_bytes": found.memory_limit}
+    if unified := unified_limits(is_unified=cgroup.is_unified(), counts_swap=cgroup.counts_swap()):
+        made["unified"] = unified
     return made
 
 

@@ -16,7 +16,7 @@ from kubelet.imagenames import InvalidImageName, default_pull_policy, full_name,
 from kubelet.images import credentials
 from kubelet.pleg import diff
 from kubelet.podfiles import hosts_file
-from kubelet.resources import cgroup_parent, format_quantity, linux_resources, milli, shares, whole
+from kubelet.resources import cgroup_parent, format_quantity, linux_resources, milli, shares, unified_limits, whole
 from kubelet.sandboxconfig import Dns, hostname, parse_resolv_conf, pod_dns, sandbox_config
 from machinery.api.resource import Object, Resource
 
@@ -86,6 +86,22 @@ def test_resources_become_shares_quota_bytes_and_a_score() -> None:
     found = linux_resources(POD, spec, 4 << 30)
     assert (found.cpu_shares, found.cpu_quota, found.memory_limit, found.oom_score_adj) == (512, 50000, 2 << 30, 750)
     assert shares(0) == 2
+
+
+@pytest.mark.parametrize(
+    ("is_unified", "counts_swap", "told"),
+    [
+        (False, True, {}),
+        (True, False, {"memory.oom.group": "1"}),
+        (True, True, {"memory.oom.group": "1", "memory.swap.max": "0"}),
+    ],
+)
+def test_a_container_ends_as_a_whole_and_does_not_swap_on_cgroup_v2(
+    is_unified: bool,  # noqa: FBT001
+    counts_swap: bool,  # noqa: FBT001
+    told: dict[str, str],
+) -> None:
+    assert unified_limits(is_unified=is_unified, counts_swap=counts_swap) == told
 
 
 @pytest.mark.parametrize(
