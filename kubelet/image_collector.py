@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def disk_of(folder: Path | None) -> Disk:
 
 
 class ImageCollector:
-    """`tell` records a warning about the node: reason and message."""
+    """`tell` records a warning about the node: reason and message. `kept` hears the ids of all images that are left."""
 
     def __init__(
         self,
@@ -35,9 +35,11 @@ class ImageCollector:
         cri: Cri,
         clock: Clock,
         tell: Callable[[str, str], None],
+        kept: Callable[[Iterable[str]], Awaitable[None]],
         look: Callable[[Path | None], Disk] = disk_of,
     ) -> None:
-        self._policy, self._cri, self._clock, self._tell, self._look = policy, cri, clock, tell, look
+        self._policy, self._cri, self._clock = policy, cri, clock
+        self._tell, self._kept, self._look = tell, kept, look
         self._uses: dict[str, ImageUse] = {}
         self._began = clock.now()
         self._is_first = True
@@ -81,6 +83,7 @@ class ImageCollector:
         # How long images were there before this start nobody knows: their age is no reason to keep them.
         first, self._is_first = NEVER if self._is_first else now, False
         self._uses = seen(self._uses, images, used, now, first)
+        await self._kept(self._uses)
         return now
 
     async def _remove(self, uses: Iterable[ImageUse]) -> None:

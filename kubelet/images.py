@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,9 +12,10 @@ from kubelet.backoff import Backoff
 from kubelet.cri import Cri, RuntimeFailure
 from kubelet.cri_values import Image
 from kubelet.imagenames import InvalidImageName, default_pull_policy, with_default_tag
+from kubelet.pull_secrets import Credential, credentials
+from kubelet.pulled_images import PulledImages
 from kubelet.statusinput import Trouble
 from machinery.api.resource import Object
-from machinery.api.resources import SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache
 from machinery.client.clock import Clock
 from machinery.structs import Struct
@@ -51,8 +50,8 @@ class Pulled(Struct, frozen=True):
 
 
 class ImagePuller:
-    def __init__(self, cri: Cri, cache: Cache, clock: Clock) -> None:
-        self._cri, self._cache, self._clock = cri, cache, clock
+    def __init__(self, cri: Cri, cache: Cache, clock: Clock, pulled: PulledImages) -> None:
+        self._cri, self._cache, self._clock, self._pulled = cri, cache, clock, pulled
         self._backoff = Backoff()
         self._slots = asyncio.Semaphore(_SIMULTANEOUS_PULLS)
         self._failures: dict[str, str] = {}
@@ -68,7 +67,8 @@ class ImagePuller:
             raise ImageUnavailable(Trouble("InvalidImageName", str(error))) from error
         policy = spec.get("imagePullPolicy") or default_pull_policy(given)
         present = await self._present(name, given, tell)
-        if present is not None and policy != "Always":
+        is_usable = present is not None and policy != "Always" and await self._may_use(pod, name, present)
+        if present is not None and is_usable:
             said = f'Container image "{given}" already present on machine and can be accessed by the pod'
             tell("Normal", "Pulled", said)
             return Pulled(present, name)
@@ -77,7 +77,9 @@ class ImagePuller:
             tell("Warning", "ErrImageNeverPull", said)
             # Somebody may load it at any moment.
             raise ImageUnavailable(Trouble("ErrImageNeverPull", said), self._clock.now() + _LOADED_BY_THEN)
-        advice = "" if present is None else _LATEST if default_pull_policy(given) == "Always" else _ADVICE
+        advice = ""
+        if present is not None and policy == "Always":
+            advice = _LATEST if default_pull_policy(given) == "Always" else _ADVICE
         return await self._pull(pod, given, name, sandbox, tell, advice)
 
     async def _present(self, name: str, given: str, tell: Tell) -> Image | None:
@@ -87,6 +89,11 @@ class ImagePuller:
             said = f'Failed to inspect image "{given}": {failure.rpc_text}'
             tell("Warning", "InspectFailed", said)
             raise ImageUnavailable(Trouble("ImageInspectError", said)) from failure
+
+    async def _may_use(self, pod: Object, name: str, present: Image) -> bool:
+        """Whether the pod has what brought the image here, where that took a Secret."""
+        shown = [each.proof for each in credentials(pod, name, self._cache)]
+        return await self._pulled.admits(name, present.id, shown)
 
     async def _pull(
         self, pod: Object, given: str, name: str, sandbox: Mapping[str, Any], tell: Tell, advice: str
@@ -132,83 +139,35 @@ class ImagePuller:
         return Trouble("ErrImagePull", failure.rpc_text), self._retry_at[key]
 
     async def _fetch(self, pod: Object, name: str, sandbox: Mapping[str, Any]) -> Image:
-        failure: RuntimeFailure | None = None
-        for auth in (*credentials(pod, name, self._cache), None):
-            try:
-                reference = await self._cri.pull(name, auth, sandbox)
-            except RuntimeFailure as error:
-                failure = failure or error
-                continue
-            image = await self._cri.image(name) or await self._cri.image(reference)
-            if image is not None:
-                return image
-            failure = RuntimeFailure("Unknown", f'image "{name}" was pulled but is gone')
-        assert failure is not None
-        raise failure
+        shown = credentials(pod, name, self._cache)
+        if not shown:
+            return await self._fetched(name, None, sandbox)
+        await self._pulled.begin(name)
+        try:
+            failure: RuntimeFailure | None = None
+            for credential in (*shown, None):
+                try:
+                    return await self._fetched(name, credential, sandbox)
+                except RuntimeFailure as error:
+                    failure = failure or error
+            assert failure is not None
+            raise failure
+        finally:
+            await self._pulled.end(name)
+
+    async def _fetched(self, name: str, credential: Credential | None, sandbox: Mapping[str, Any]) -> Image:
+        reference = await self._cri.pull(name, credential.auth if credential is not None else None, sandbox)
+        image = await self._cri.image(name) or await self._cri.image(reference)
+        if image is None:
+            raise RuntimeFailure("Unknown", f'image "{name}" was pulled but is gone')
+        await self._pulled.succeeded(name, image.id, credential.proof if credential is not None else None)
+        return image
 
     def forget(self, pod_uid: str) -> None:
         self._backoff.forget(f"{pod_uid}/")
         for known in (self._failures, self._retry_at):
             for key in [key for key in known if key.startswith(f"{pod_uid}/")]:
                 known.pop(key, None)
-
-
-def credentials(pod: Object, image: str, cache: Cache) -> list[dict[str, str]]:
-    """The `imagePullSecrets` of the pod and of its service account that fit the image's registry."""
-    namespace = podspec.namespace(pod)
-    references = list(pod["spec"].get("imagePullSecrets") or ())
-    if not references:
-        account = cache.get(SERVICE_ACCOUNTS, namespace, pod["spec"].get("serviceAccountName", "default"))
-        references = list((account or {}).get("imagePullSecrets") or ())
-    found: list[dict[str, str]] = []
-    for reference in references:
-        secret = cache.get(SECRETS, namespace, reference.get("name", ""))
-        for registry, entry in _entries(secret).items():
-            if _fits(registry, image):
-                found.append(_auth(registry, entry))
-    return found
-
-
-def missing_secrets(pod: Object, cache: Cache) -> list[str]:
-    """The pod's `imagePullSecrets` that are not there."""
-    names = [reference.get("name", "") for reference in pod["spec"].get("imagePullSecrets") or ()]
-    return [name for name in names if name and cache.get(SECRETS, podspec.namespace(pod), name) is None]
-
-
-def _entries(secret: Object | None) -> dict[str, Object]:
-    data = (secret or {}).get("data") or {}
-    try:
-        if ".dockerconfigjson" in data:
-            auths = json.loads(base64.b64decode(data[".dockerconfigjson"])).get("auths", {})
-        else:
-            auths = json.loads(base64.b64decode(data[".dockercfg"])) if ".dockercfg" in data else {}
-    except ValueError:
-        return {}
-    return auths if isinstance(auths, dict) else {}
-
-
-def _fits(registry: str, image: str) -> bool:
-    host = registry.removeprefix("https://").removeprefix("http://").removesuffix("/v1/").removesuffix("/")
-    if host in ("index.docker.io", "docker.io"):
-        first, slash, _ = image.partition("/")
-        return not slash or first in ("docker.io", "index.docker.io") or not any(c in first for c in ".:")
-    return image.startswith((f"{host}/", f"{host}:"))
-
-
-def _auth(registry: str, entry: Object) -> dict[str, str]:
-    made = {"server_address": registry}
-    for field, key in (
-        ("username", "username"),
-        ("password", "password"),
-        ("auth", "auth"),
-        ("identitytoken", "identity_token"),
-    ):  # noqa: E501
-        if entry.get(field):
-            made[key] = str(entry[field])
-    if "auth" in made and "username" not in made:
-        user, _, password = base64.b64decode(made["auth"]).decode(errors="replace").partition(":")
-        made |= {"username": user, "password": password}
-    return made
 
 
 def _seconds(value: float) -> str:

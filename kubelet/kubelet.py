@@ -28,6 +28,7 @@ from kubelet.policy.enforcer import Enforcer
 from kubelet.proxy.health import HealthChecks
 from kubelet.proxy.proxy import Proxy
 from kubelet.proxy.shadows import ShadowWatch
+from kubelet.pulled_images import PulledImages
 from kubelet.sandboxconfig import log_directory
 from kubelet.server import KubeletServer
 from kubelet.staticpods import by_uid
@@ -76,7 +77,8 @@ class Kubelet:
             named = {"name": config.node_name, "uid": config.node_name}
             itself = {"apiVersion": "v1", "kind": "Node", "metadata": named}
             tell = partial(events.tell, itself)
-            collector = ImageCollector(config.image_gc, cri, self._clock, partial(tell, "Warning"))
+            pulled = await asyncio.to_thread(PulledImages, config.root_dir / "images")
+            collector = ImageCollector(config.image_gc, cri, self._clock, partial(tell, "Warning"), pulled.keep)
             evictor = Evictor(config, cri, self._clock, self.workers, collector.remove_unused, tell)
             async with asyncio.TaskGroup() as group:
                 context = PodContext(
@@ -86,7 +88,7 @@ class Kubelet:
                     clock=self._clock,
                     cri=cri,
                     events=events,
-                    images=ImagePuller(cri, self._cache, self._clock),
+                    images=ImagePuller(cri, self._cache, self._clock, pulled),
                     tokens=Tokens(self._client, self._clock),
                     group=group,
                     runtime=runtime,

@@ -21,7 +21,6 @@ from kubelet.cri import RuntimeFailure
 from kubelet.dnslimits import within_limits
 from kubelet.ending import remove_containers, stop_container
 from kubelet.fieldrefs import ConfigurationError
-from kubelet.images import missing_secrets
 from kubelet.observing import PodObserver
 from kubelet.podconditions import is_to_be_judged
 from kubelet.podending import PodEnding
@@ -30,6 +29,7 @@ from kubelet.podresize import PodResize
 from kubelet.podstate import ContainerPhase, PodState
 from kubelet.podvolumes import PodVolumes
 from kubelet.probes import Probes
+from kubelet.pull_secrets import missing_secrets
 from kubelet.sandboxconfig import log_directory, pod_dns, runtime_handler, sandbox_config
 from kubelet.statusinput import Trouble
 from kubelet.statuswriter import StatusWriter

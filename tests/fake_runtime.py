@@ -39,6 +39,8 @@ class FakeRuntime:
 
     images: set[str] = field(default_factory=set)
     registry: set[str] = field(default_factory=set)
+    password: str = ""
+    """What the registry wants to see, where it wants anything."""
     runs: Callable[[Any], Outcome] = lambda config: Outcome()
     sandboxes: dict[str, Any] = field(default_factory=dict)
     containers: dict[str, Any] = field(default_factory=dict)
@@ -257,6 +259,8 @@ class FakeRuntime:
         name = request.image.image
         if name not in self.registry:
             await context.abort(grpc.StatusCode.NOT_FOUND, f'failed to pull and unpack image "{name}": not found')
+        if request.auth.password != self.password:
+            await context.abort(grpc.StatusCode.UNKNOWN, f'failed to pull and unpack image "{name}": unauthorized')
         self.images.add(name)
         return make("PullImageResponse", image_ref=name)
 

@@ -12,6 +12,7 @@ import pytest
 from kubelet.cri import Cri
 from kubelet.image_collector import ImageCollector
 from kubelet.image_gc import Disk, ImageGcPolicy
+from kubelet.pulled_images import PulledImages
 from runtime.images.push import push
 from tests.contract.cri_node import Node, make
 from tests.contract.test_registry_pull import image, registry
@@ -59,8 +60,9 @@ async def test_a_full_disk_is_freed_of_what_nobody_uses(node: Node, tmp_path: Pa
     clock, told = Hands(), list[tuple[str, str]]()
     disk = [FULL]
     async with Cri(f"unix:{node.config.socket}") as cri:
+        pulled = PulledImages(tmp_path / "pulled")
         collector = ImageCollector(
-            ImageGcPolicy(), cri, clock, lambda *warning: told.append(warning), lambda folder: disk[0]
+            ImageGcPolicy(), cri, clock, lambda *warning: told.append(warning), pulled.keep, lambda folder: disk[0]
         )
         await collector.collect()
         assert await tags(node) == {BUSYBOX}

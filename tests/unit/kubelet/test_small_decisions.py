@@ -13,9 +13,9 @@ from kubelet.config import KubeletConfig
 from kubelet.dnslimits import within_limits
 from kubelet.fieldrefs import ConfigurationError
 from kubelet.imagenames import InvalidImageName, default_pull_policy, full_name, with_default_tag
-from kubelet.images import credentials
 from kubelet.pleg import diff
 from kubelet.podfiles import hosts_file
+from kubelet.pull_secrets import credentials
 from kubelet.resources import cgroup_parent, format_quantity, linux_resources, milli, shares, unified_limits, whole
 from kubelet.sandboxconfig import Dns, hostname, parse_resolv_conf, pod_dns, sandbox_config
 from machinery.api.resource import Object, Resource
@@ -206,11 +206,14 @@ def test_pull_secrets_are_used_for_their_registry_alone() -> None:
     import json
 
     auths = {"ghcr.io": {"auth": base64.b64encode(b"me:pass").decode()}}
-    secret = {"data": {".dockerconfigjson": base64.b64encode(json.dumps({"auths": auths}).encode()).decode()}}
+    data = {".dockerconfigjson": base64.b64encode(json.dumps({"auths": auths}).encode()).decode()}
+    secret = {"metadata": {"name": "s", "namespace": "default", "uid": "1"}, "data": data}
     pod = {**POD, "spec": {"imagePullSecrets": [{"name": "s"}]}}
     cache: Any = _Secrets(secret)
     (found,) = credentials(pod, "ghcr.io/a/b:1", cache)
-    assert (found["username"], found["password"]) == ("me", "pass")
+    assert (found.auth["username"], found.auth["password"]) == ("me", "pass")
+    assert (found.proof.uid, found.proof.namespace, found.proof.name) == ("1", "default", "s")
+    assert "pass" not in found.proof.digest
     assert credentials(pod, "docker.io/library/nginx:1", cache) == []
 
 
