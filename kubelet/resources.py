@@ -44,7 +44,9 @@ class LinuxResources(Struct, frozen=True):
 
 def linux_resources(pod: Object, spec: Object, memory_capacity: int) -> LinuxResources:
     resources = spec.get("resources") or {}
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    # What a container leaves open is bounded by its pod's own limit (KEP-2837).
+    limits = {**((pod["spec"].get("resources") or {}).get("limits") or {}), **(resources.get("limits") or {})}
+    requests = resources.get("requests") or {}
     cpu_request = requests.get("cpu", limits.get("cpu", "0"))
     return LinuxResources(
         cpu_shares=shares(milli(cpu_request)),

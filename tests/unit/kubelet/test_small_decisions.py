@@ -88,6 +88,12 @@ def test_resources_become_shares_quota_bytes_and_a_score() -> None:
     assert shares(0) == 2
 
 
+def test_a_limit_that_a_container_leaves_open_is_its_pods() -> None:
+    pod = {**POD, "spec": {**POD["spec"], "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}}
+    found = linux_resources(pod, {"name": "c", "resources": {"limits": {"memory": "5Mi"}}}, 4 << 30)
+    assert (found.cpu_quota, found.cpu_shares, found.memory_limit) == (100_000, 1024, 5 << 20)
+
+
 @pytest.mark.parametrize(
     ("is_unified", "counts_swap", "told"),
     [
