@@ -13,6 +13,7 @@ from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.limits import limit_ranger
 from apiserver.admission.namespaces import namespace_lifecycle
 from apiserver.admission.pod_security import pod_security
+from apiserver.admission.pod_topology import pod_topology_labels
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
 from apiserver.admission.runtime_classes import runtime_class
 from apiserver.admission.storage_and_nodes import claim_resize, default_storage_class, protect_volumes, taint_new_nodes
@@ -127,6 +128,7 @@ class ApiServer:
             certificate_subject,
             certificate_rights(rbac),
             default_ingress_class(self.cache),
+            pod_topology_labels(self.cache),
         )
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ from machinery.api.errors import (
     Unauthorized,
 )
 from machinery.api.resource import Object
-from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from machinery.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from machinery.client.cache import Cache, Change
 from machinery.client.client import Client, PatchType, WatchEvent
 from machinery.client.clock import SystemClock
@@ -295,6 +295,19 @@ async def test_a_cache_knows_owners_nodes_and_labels(way: Way, tmp_path: Path) -
         bound = await client.get(PODS, "p", NS)
         await cache.wait_for(int(bound["metadata"]["resourceVersion"]))
         assert (list(cache.on_node("")), list(cache.on_node("n"))) == ([], [bound])
+
+
+async def test_a_bound_pod_has_its_node_s_zone(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        client = server.client("admin", ("system:masters",))
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, NS)
+        await client.create(NODES, {"metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "z"}}})
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(PODS, {"metadata": {"name": "p", "labels": {"app": "x"}}, "spec": spec}, NS)
+        binding = {"metadata": {"name": "p", "labels": {"own": "y"}}, "target": {"kind": "Node", "name": "n"}}
+        await client.create(PODS, binding, NS, name="p", subresource="binding")
+        bound = await client.get(PODS, "p", NS)
+    assert bound["metadata"]["labels"] == {"app": "x", "own": "y", "topology.kubernetes.io/zone": "z"}
 
 
 class Gone:

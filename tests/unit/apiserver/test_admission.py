@@ -9,6 +9,7 @@ import pytest
 from apiserver.admission.chain import Admit, Review, admit
 from apiserver.admission.ingresses import default_ingress_class
 from apiserver.admission.namespaces import namespace_lifecycle
+from apiserver.admission.pod_topology import pod_topology_labels
 from apiserver.admission.pods import default_toleration_seconds, priority, service_account
 from apiserver.admission.runtime_classes import runtime_class
 from apiserver.admission.storage_and_nodes import protect_volumes, taint_new_nodes
@@ -46,6 +47,27 @@ def run(each: Admit, resource: Resource, obj: Object | None, *, operation: str =
     call = Call(LOOPBACK, operation.lower(), Target(resource, namespace))
     name = name or (obj["metadata"]["name"] if obj else "")
     asyncio.run(admit([each], Review(operation, call, resource, namespace, name, obj=obj)))  # type: ignore[arg-type]
+
+
+ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+
+
+@pytest.mark.parametrize(
+    ("node", "own", "labels"),
+    [
+        ("there", None, {ZONE: "z", REGION: "r"}),
+        ("there", {ZONE: "other", "a": "b"}, {ZONE: "z", REGION: "r", "a": "b"}),
+        ("gone", {"a": "b"}, {"a": "b"}),
+        ("", None, None),
+    ],
+)
+def test_a_pod_has_its_node_s_zone_and_region(node: str, own: Object | None, labels: Object | None) -> None:
+    known = Known((NODES, {"metadata": {"name": "there", "labels": {ZONE: "z", REGION: "r", "x": "y"}}}))
+    made = pod(**({"nodeName": node} if node else {}))
+    if own is not None:
+        made["metadata"]["labels"] = own
+    run(pod_topology_labels(known), PODS, made)
+    assert made["metadata"].get("labels") == labels
 
 
 def test_a_pod_gets_its_account_token_and_pull_secrets() -> None:
