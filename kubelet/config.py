@@ -53,3 +53,7 @@ class KubeletConfig(Struct, frozen=True):
     @property
     def pods_dir(self) -> Path:
         return self.root_dir / "pods"
+
+    @property
+    def seccomp_dir(self) -> Path:
+        return self.root_dir / "seccomp"

@@ -130,6 +130,7 @@ def _configure(
         environment=values,
         mounts=mounts,
         memory_capacity=context.memory_capacity,
+        seccomp_dir=context.config.seccomp_dir,
         target_id=target.id if target else "",
     )
     return container_config(pod, spec, plan)

@@ -211,6 +211,8 @@ class ContainerPlan(Struct, frozen=True):
     environment: Mapping[str, str]
     mounts: Sequence[Mapping[str, Any]]
     memory_capacity: int
+    seccomp_dir: Path
+    """Where `localhostProfile` names a file."""
     target_id: str = ""
 
 
@@ -274,7 +276,7 @@ def _security(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str, Any]:
         "supplemental_groups": _groups(of_pod),
         "supplemental_groups_policy": _groups_policy(of_pod),
         "no_new_privs": own.get("allowPrivilegeEscalation") is False,
-        "seccomp": _profile(both.get("seccompProfile"), privileged=privileged),
+        "seccomp": _seccomp(both.get("seccompProfile"), plan.seccomp_dir, privileged=privileged),
     }
     if (profile := both.get("appArmorProfile")) and not privileged:
         made["apparmor"] = _profile(profile, privileged=False)
@@ -283,6 +285,13 @@ def _security(pod: Object, spec: Object, plan: ContainerPlan) -> dict[str, Any]:
     _set_user(made, pod, spec, both, plan.image)
     _set_int(made, "run_as_group", both.get("runAsGroup"))
     return made
+
+
+def _seccomp(profile: Object | None, directory: Path, *, privileged: bool) -> dict[str, Any]:
+    asked = _profile(profile, privileged=privileged)
+    if name := asked.get("localhost_ref"):
+        asked["localhost_ref"] = str(directory / name)
+    return asked
 
 
 def _profile(profile: Object | None, *, privileged: bool) -> dict[str, Any]:

@@ -50,6 +50,10 @@ def _allow(names: list[str], **argument: Any) -> dict[str, Any]:
     return {**rule, "args": [argument]} if argument else rule
 
 
+_WITHOUT = "failed to create containerd container: "
+"""As containerd tells it, in whose words people look for it."""
+
+
 def profile_of(security: Any, capabilities: Collection[str], machine: str) -> dict[str, Any] | None:
     """What the security context asks for; None is unconfined. Raises InvalidArgument. Blocks."""
     if security.privileged or not security.HasField("seccomp"):
@@ -61,6 +65,9 @@ def profile_of(security: Any, capabilities: Collection[str], machine: str) -> di
     path = security.seccomp.localhost_ref
     try:
         found: dict[str, Any] = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"failed to load seccomp profile {path!r}: {error}") from error
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InvalidArgument(f'{_WITHOUT}cannot load seccomp profile "{path}": open {path}: {why}') from error
+    except ValueError as error:
+        raise InvalidArgument(f'{_WITHOUT}decoding seccomp profile failed "{path}": {error}') from error
     return found

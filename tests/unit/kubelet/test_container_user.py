@@ -1,13 +1,15 @@
-"""Whom the kubelet tells the runtime to run a container as."""
+"""What of a security context the kubelet tells the runtime: whom to run as, and the profile that confines it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubelet.cri_values import Image
 from kubelet.sandboxconfig import ContainerPlan, container_config
+from machinery.rpc.wire import CRI
 
 
 def security(context: dict[str, Any], uid: int | None, username: str) -> dict[str, Any]:
@@ -15,9 +17,9 @@ def security(context: dict[str, Any], uid: int | None, username: str) -> dict[st
     image = Image("sha256:1", (), (), 1, uid, username, pinned=False)
     spec = {"name": "c", "image": "i", "securityContext": context}
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [spec]}}
-    plan = ContainerPlan(0, image, "i", {}, (), 1 << 30)
+    plan = ContainerPlan(0, image, "i", {}, (), 1 << 30, Path("/seccomp"))
     made: dict[str, Any] = container_config(pod, spec, plan)["linux"]["security_context"]
-    return {key: value for key, value in made.items() if key.startswith("run_as")}
+    return made
 
 
 @pytest.mark.parametrize(
@@ -34,4 +36,23 @@ def security(context: dict[str, Any], uid: int | None, username: str) -> dict[st
 def test_a_container_runs_as_asked_else_as_its_image_says_else_as_root(
     context: dict[str, Any], uid: int | None, username: str, told: dict[str, Any]
 ) -> None:
-    assert security(context, uid, username) == told
+    made = security(context, uid, username)
+    assert {key: value for key, value in made.items() if key.startswith("run_as")} == told
+
+
+LOCAL = {"type": "Localhost", "localhostProfile": "profiles/audit.json"}
+
+
+@pytest.mark.parametrize(
+    ("context", "kind", "path"),
+    [
+        ({}, "Unconfined", ""),
+        ({"seccompProfile": {"type": "RuntimeDefault"}}, "RuntimeDefault", ""),
+        ({"seccompProfile": LOCAL}, "Localhost", "/seccomp/profiles/audit.json"),
+        ({"seccompProfile": LOCAL, "privileged": True}, "Unconfined", ""),
+    ],
+)
+def test_a_local_seccomp_profile_is_a_file_of_the_kubelet_s(context: dict[str, Any], kind: str, path: str) -> None:
+    asked = security(context, 0, "")["seccomp"]
+    kinds = CRI.enum("runtime.v1.SecurityProfile.ProfileType")
+    assert (asked["profile_type"], asked.get("localhost_ref", "")) == (kinds[kind], path)

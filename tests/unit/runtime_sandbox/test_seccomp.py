@@ -1,12 +1,15 @@
-"""What the default seccomp profile lets through: by capability, by machine, by argument."""
+"""What the default seccomp profile lets through: by capability, by machine, by argument; and where one is missing."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.sandbox.seccomp import default_profile
+from machinery.rpc.wire import CRI
+from runtime.errors import InvalidArgument
+from runtime.sandbox.seccomp import LOCALHOST, default_profile, profile_of
 
 
 def verdict(profile: dict[str, Any], call: str, *arguments: int) -> str:
@@ -72,3 +75,21 @@ def test_each_machine_has_its_own() -> None:
     assert verdict(default_profile((), "x86_64"), "cacheflush") == "ERRNO"
     assert verdict(default_profile((), "s390x"), "clone", 0, 0x10000000) == "ERRNO"
     assert "architectures" not in default_profile((), "another")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, 'cannot load seccomp profile "{0}": open {0}: no such file or directory'),
+        ("{", 'decoding seccomp profile failed "{0}": Expecting property name'),
+    ],
+)
+def test_a_local_profile_that_can_t_be_had_is_told(tmp_path: Path, text: str | None, why: str) -> None:
+    path = tmp_path / "audit.json"
+    if text is not None:
+        path.write_text(text)
+    profile = {"profile_type": LOCALHOST, "localhost_ref": str(path)}
+    asked = CRI.message("runtime.v1.LinuxContainerSecurityContext")(seccomp=profile)
+    with pytest.raises(InvalidArgument) as told:
+        profile_of(asked, (), "x86_64")
+    assert str(told.value).startswith(f"failed to create containerd container: {why.format(path)}")
