@@ -61,7 +61,7 @@ class Discovery:
 
     def _legacy(self, path: str) -> Response | None:
         document = self._document(path.split("/")[1:])
-        return None if document is None else Response(200, {"Content-Type": "application/json"}, orjson.dumps(document))
+        return None if document is None else Response(200, {"Content-Type": "application/json"}, _line(document))
 
     def _document(self, parts: list[str]) -> Object | None:
         match parts:
@@ -103,7 +103,7 @@ class Discovery:
             "Vary": "Accept",
             "Cache-Control": "public",
         }
-        return Response(200, headers, body)
+        return Response(200, headers, body + b"\n")
 
 
 @cache
@@ -115,6 +115,10 @@ def built_in(server_address: str = "") -> Discovery:
 def respond(path: str, if_none_match: str = "", *, is_aggregated: bool = False) -> Response | None:
     """`Discovery.respond` for the built-in resources."""
     return built_in().respond(path, if_none_match, is_aggregated=is_aggregated)
+
+
+def _line(document: Object) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _group(name: str, versions: Iterable[str]) -> Object:

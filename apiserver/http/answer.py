@@ -89,7 +89,7 @@ def _is_yaml(incoming: Incoming) -> bool:
 
 
 def encode(incoming: Incoming, obj: Any, is_yaml: bool = False) -> bytes:  # noqa: FBT001, FBT002
-    """The object's bytes, indented where a human reads them."""
+    """The object's bytes: a line, indented where a human reads them."""
     if is_yaml:
         import yaml
 
@@ -98,8 +98,13 @@ def encode(incoming: Incoming, obj: Any, is_yaml: bool = False) -> bytes:  # noq
         dumped: str = yaml.dump(copied, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
         return dumped.encode()
     if is_pretty(incoming.query.get("pretty"), incoming.user_agent):
-        return orjson.dumps(obj, option=orjson.OPT_INDENT_2)
-    return orjson.dumps(obj)
+        return indented(obj)
+    return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def indented(obj: Any) -> bytes:
+    """JSON as humans read it, without a newline at its end, as Go writes it."""
+    return orjson.dumps(obj, option=orjson.OPT_INDENT_2)
 
 
 def one(
@@ -116,7 +121,7 @@ def one(
     is_plain = media == JSON and not is_pretty(incoming.query.get("pretty"), incoming.user_agent)
     if isinstance(found, Entry):
         if is_plain:
-            return respond(incoming, status, found.json, content_type, warnings=warnings)
+            return respond(incoming, status, found.json + b"\n", content_type, warnings=warnings)
         found = from_stored(found.object, resource)
     if found.get("kind") == SCALES.kind:
         resource = SCALES

@@ -14,7 +14,7 @@ from machinery.structs import Struct
 
 _WORTH_KEEPING = 16 * 1024
 _MOST_BYTES = 16 * 1024 * 1024
-_TAIL = b"]}"
+_TAIL = b"]}\n"
 
 
 class Body(Struct, frozen=True):

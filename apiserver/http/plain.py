@@ -21,7 +21,7 @@ from machinery.api.errors import method_not_allowed
 from machinery.contain import failures
 from machinery.loop_lag import LAG
 
-_ROUTED = re.compile("/version/?|/api/?|/api/v1/?")
+_ROUTED = re.compile(r"/version/?|/api/?|/api/v1/?|/openid/v1/jwks|/\.well-known/openid-configuration")
 """What upstream routes as it does resources: other methods than GET are refused, not unknown."""
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -48,21 +48,17 @@ class PlainPaths:
         if first == "/openapi":
             return await self._openapi(incoming, path)
         match path:
-            case "/":
-                return self._json(incoming, {"paths": root_paths(self._discovery)})
+            case "/" | "/index.html":
+                return _indented(incoming, {"paths": root_paths(self._discovery)})
             case "/version" | "/version/":
-                return self._json(incoming, version_info(self._version))
+                return _indented(incoming, version_info(self._version))
             case "/metrics":
                 return answer.respond(incoming, 200, _metrics(), _TEXT)
             case "/.well-known/openid-configuration":
-                return self._json(incoming, self._authenticator.openid_configuration())
+                return _kept(incoming, self._authenticator.openid_configuration(), "application/json")
             case "/openid/v1/jwks":
-                keys = orjson.dumps(self._authenticator.key_set())
-                return answer.respond(incoming, 200, keys, "application/jwk-set+json")
+                return _kept(incoming, self._authenticator.key_set(), "application/jwk-set+json")
         return None
-
-    def _json(self, incoming: Incoming, body: object) -> web.Response:
-        return answer.respond(incoming, 200, answer.encode(incoming, body))
 
     def _discover(self, incoming: Incoming, path: str) -> web.Response | None:
         if self._discovery.respond(path) is None:
@@ -109,6 +105,16 @@ class PlainPaths:
         lines = [f"[-]{each} failed: reason withheld" if each.startswith("poststarthook") else f"[+]{each} ok"
                  for each in checks]  # fmt: skip
         return answer.text(incoming, 500, "\n".join([*lines, f"{endpoint[1:]} check failed\n"]))
+
+
+def _indented(incoming: Incoming, body: object) -> web.Response:
+    return answer.respond(incoming, 200, answer.indented(body))
+
+
+def _kept(incoming: Incoming, body: object, content_type: str) -> web.Response:
+    """What those who check tokens elsewhere may keep for an hour."""
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return answer.respond(incoming, 200, orjson.dumps(body), content_type, headers=headers)
 
 
 def _without_type(headers: Mapping[str, str]) -> dict[str, str]:

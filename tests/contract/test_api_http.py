@@ -398,3 +398,39 @@ async def test_an_eviction_spends_the_server_s_own_write_of_a_budget(
     written = {entry["manager"]: entry["fieldsV1"].get("f:status") for entry in left["metadata"]["managedFields"]}
     assert written["kube-apiserver"].keys() == {"f:disruptedPods", "f:disruptionsAllowed"}
     await client.delete(POD_DISRUPTION_BUDGETS, "one", "default")
+
+
+@pytest.mark.parametrize(
+    ("path", "agent", "start", "end"),
+    [
+        ("/version", "kubectl", b'{\n  "major"', b'"\n}'),
+        ("/", "kubectl", b'{\n  "paths"', b"]\n}"),
+        ("/index.html", "kubectl", b'{\n  "paths"', b"]\n}"),
+        ("/apis", "kubectl", b'{"kind":"APIGroupList"', b"}\n"),
+        ("/apis", "curl/8", b'{\n  "kind": "APIGroupList"', b"]\n}"),
+        ("/api/v1/namespaces", "kubectl", b'{"kind":"NamespaceList"', b"}\n"),
+        ("/api/v1/namespaces/default", "kubectl", b'{"kind":"Namespace"', b"}\n"),
+        ("/api/v1/namespaces/default", "curl/8", b'{\n  "kind": "Namespace"', b"\n}"),
+        ("/api/v1/namespaces/nope", "kubectl", b'{"kind":"Status"', b"}\n"),
+    ],
+)
+async def test_a_body_is_a_line_or_indented(
+    session: aiohttp.ClientSession, path: str, agent: str, start: bytes, end: bytes
+) -> None:
+    async with session.get(path, headers={"User-Agent": agent}) as response:
+        body = await response.read()
+    assert (body[: len(start)], body[-len(end) :]) == (start, end)
+
+
+async def test_discovery_answers_in_yaml(session: aiohttp.ClientSession) -> None:
+    async with session.get("/apis/apps", headers={"Accept": "application/yaml"}) as response:
+        assert response.content_type == "application/yaml"
+        assert (await response.text()).startswith("apiVersion: v1\nkind: APIGroup\nname: apps\n")
+
+
+@pytest.mark.parametrize("path", ["/openid/v1/jwks", "/.well-known/openid-configuration"])
+async def test_who_checks_tokens_may_keep_the_keys_for_an_hour(session: aiohttp.ClientSession, path: str) -> None:
+    async with session.get(path) as response:
+        assert (response.status, response.headers["Cache-Control"]) == (200, "public, max-age=3600")
+    async with session.post(path) as response:
+        assert response.status == 405

@@ -46,7 +46,7 @@ async def test_a_list_is_kept_until_it_changes() -> None:
         head = b'{"metadata":{"resourceVersion":"%d"},"items":[' % revision
         said = await bodies.body(Whole(PODS, "", changed), head, lambda: items(text), may_pack=is_packed)
         assert said.is_packed == is_packed
-        assert (gzip.decompress(said.data) if is_packed else said.data) == head + text + b"]}"
+        assert (gzip.decompress(said.data) if is_packed else said.data) == head + text + b"]}\n"
         return said.data
 
     first = await body(5, 5, ITEMS, is_packed=True)
