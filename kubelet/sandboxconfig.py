@@ -109,7 +109,7 @@ def runtime_handler(pod: Object, cache: Cache) -> str:
         return ""
     found = cache.get(RUNTIME_CLASSES, "", name)
     if found is None:
-        raise ConfigurationError(f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found')
+        raise ConfigurationError(f'runtimeclass.node.k8s.io "{name}" not found')
     return str(found["handler"])
 
 

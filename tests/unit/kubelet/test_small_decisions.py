@@ -17,8 +17,10 @@ from kubelet.pleg import diff
 from kubelet.podfiles import hosts_file
 from kubelet.pull_secrets import credentials
 from kubelet.resources import cgroup_parent, format_quantity, linux_resources, milli, shares, unified_limits, whole
-from kubelet.sandboxconfig import Dns, hostname, parse_resolv_conf, pod_dns, sandbox_config
-from machinery.api.resource import Object, Resource
+from kubelet.sandboxconfig import Dns, hostname, parse_resolv_conf, pod_dns, runtime_handler, sandbox_config
+from machinery.api.resource import Object
+from machinery.api.resources import RUNTIME_CLASSES
+from tests.known import Known, Resource
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = KubeletConfig("node", lambda: ("192.0.2.1",))
@@ -243,3 +245,12 @@ def test_a_pod_that_asks_for_users_of_its_own_is_not_run_with_the_host_s() -> No
     pod = {**POD, "spec": {"containers": [], "hostUsers": False}}
     with pytest.raises(ConfigurationError, match="runtime does not support user namespaces"):
         sandbox_config(pod, 0, Dns(), config)
+
+
+def test_a_runtime_class_names_the_runtime() -> None:
+    known = Known((RUNTIME_CLASSES, {"metadata": {"name": "odd"}, "handler": "kata"}))
+    assert runtime_handler({**POD, "spec": {"containers": []}}, known) == ""
+    assert runtime_handler({**POD, "spec": {"containers": [], "runtimeClassName": "odd"}}, known) == "kata"
+    with pytest.raises(ConfigurationError) as told:
+        runtime_handler({**POD, "spec": {"containers": [], "runtimeClassName": "gone"}}, known)
+    assert str(told.value) == 'runtimeclass.node.k8s.io "gone" not found'
