@@ -113,8 +113,10 @@ class Reviews:
             raise BadRequest(
                 f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.'
             )
-        node = self._cache.get(NODES, "", spec["nodeName"]) if spec.get("nodeName") else None
-        return {} if node is None else {"node": Reference(spec["nodeName"], node["metadata"]["uid"])}
+        if not spec.get("nodeName"):
+            return {}
+        node = self._cache.get(NODES, "", spec["nodeName"])
+        return {"node": Reference(spec["nodeName"], node["metadata"]["uid"] if node else "")}
 
     def _token(self, obj: Object, user: User) -> Object:
         spec = obj.get("spec") or {}

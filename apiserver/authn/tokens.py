@@ -35,7 +35,7 @@ _BOUND: Mapping[str, Resource] = {"pod": PODS, "secret": SECRETS, "node": NODES}
 
 
 class Reference(Struct, frozen=True):
-    """An object as a token names it."""
+    """An object as a token names it; the uid is "" for a pod's node that isn't known."""
 
     name: str
     uid: str
@@ -80,7 +80,7 @@ class TokenSigner:
             lifetime = EXTENDED_SECONDS
             private["warnafter"] = begin + grant.seconds
         for kind, reference in grant.bound.items():
-            private[kind] = {"name": reference.name, "uid": reference.uid}
+            private[kind] = _said(reference)
         private["serviceaccount"] = {"name": grant.account.name, "uid": grant.account.uid}
         claims = {
             "aud": list(grant.audiences),
@@ -182,14 +182,19 @@ def _verified(claims: Mapping[str, Any]) -> Verified:
             bound.append((resource, namespace if resource.namespaced else "", reference, kind))
         if kind != "secret":
             extra[f"authentication.kubernetes.io/{kind}-name"] = (reference.name,)
-            extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference.uid,)
+            if reference.uid:
+                extra[f"authentication.kubernetes.io/{kind}-uid"] = (reference.uid,)
     audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     user = service_account(namespace, account.name, account.uid, extra)
     return Verified(float(claims["nbf"]), float(claims["exp"]), tuple(audiences), user, bound)
 
 
 def _reference(said: Mapping[str, str]) -> Reference:
-    return Reference(said["name"], said["uid"])
+    return Reference(said["name"], said.get("uid", ""))
+
+
+def _said(reference: Reference) -> dict[str, str]:
+    return {"name": reference.name, "uid": reference.uid} if reference.uid else {"name": reference.name}
 
 
 def _is_gone(obj: Object, now: datetime) -> bool:

@@ -118,6 +118,17 @@ async def test_rules_are_listed_as_they_are_written(reviews: Reviews, stage: Sta
         await reviews.review(SELF_SUBJECT_RULES_REVIEWS, {"spec": {}}, User("bob"))
 
 
+async def test_a_pods_token_names_a_node_that_is_not_known(reviews: Reviews, stage: Stage) -> None:
+    spec = {"serviceAccountName": "sa", "nodeName": "unknown"}
+    await stage.put(PODS, {"metadata": {"name": "far", "namespace": "ns", "uid": "pod-2"}, "spec": spec})
+    asked = {"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "far"}}}
+    token = (await reviews.create_token("ns", "sa", asked, LOOPBACK))["status"]["token"]
+    status = (await reviews.review(TOKEN_REVIEWS, {"spec": {"token": token}}, LOOPBACK))["status"]
+    told = {name.partition("/")[2]: value for name, value in status["user"]["extra"].items()}
+    assert told.pop("credential-id")[0].startswith("JTI=")
+    assert told == {"pod-name": ["far"], "pod-uid": ["pod-2"], "node-name": ["unknown"]}
+
+
 async def test_a_requested_token_is_bound_and_reviewed(reviews: Reviews, clock: SetClock) -> None:
     reference = {"apiVersion": "v1", "kind": "Pod", "name": "pod", "uid": "pod-1"}
     asked = {"spec": {"audiences": ["vault"], "expirationSeconds": 900, "boundObjectRef": reference}}
