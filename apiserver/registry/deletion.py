@@ -29,10 +29,14 @@ _ANSWERED_BY_OBJECT = {
 
 
 class Deletion(Struct, frozen=True):
-    """`marked` is the object to write first, or to answer; `is_removed` says that it goes from the store now."""
+    """`marked` is the object to write first, or to answer; `is_removed` says that it goes from the store now.
+
+    `is_marked_first`: whoever watches is to see the mark before it goes, as upstream has it of pods without any grace.
+    """
 
     marked: Object
     is_removed: bool
+    is_marked_first: bool = False
 
 
 def is_answered_by_object(resource: Resource) -> bool:
@@ -70,8 +74,8 @@ def plan(obj: Object, options: DeleteOptions, resource: Resource, now: datetime)
         return _plan_again(obj, finalizers, grace, is_asked=options.grace_period_seconds is not None, now=now)
     if resource != PODS and not finalizers:
         return Deletion(obj, is_removed=True)
-    marked = _marked(obj, finalizers, grace, now)
-    return Deletion(marked, is_removed=grace == 0 and not finalizers)
+    is_removed = grace == 0 and not finalizers
+    return Deletion(_marked(obj, finalizers, grace, now), is_removed, is_marked_first=is_removed)
 
 
 def _plan_namespace(obj: Object, finalizers: list[str], now: datetime) -> Deletion | None:
@@ -104,7 +108,8 @@ def _plan_again(obj: Object, finalizers: list[str], grace: int, *, is_asked: boo
         ends, grace = now, min(grace, 1)
     shorter = {**metadata, "deletionTimestamp": rfc3339(ends), "deletionGracePeriodSeconds": grace}
     _set_finalizers(shorter, finalizers)
-    return Deletion({**obj, "metadata": shorter}, is_removed=grace == 0 and not finalizers)
+    is_removed = grace == 0 and not finalizers
+    return Deletion({**obj, "metadata": shorter}, is_removed, is_marked_first=is_removed)
 
 
 def _marked(obj: Object, finalizers: list[str], grace: int, now: datetime) -> Object:

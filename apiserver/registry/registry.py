@@ -32,6 +32,7 @@ from machinery.api.resource import Object, Resource
 from machinery.api.resources import EVENTS, LEASES, NAMESPACES, SERVICES
 from machinery.client.clock import Clock
 from machinery.features import FEATURES
+from machinery.structs import replace
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _ATTEMPTS = 64
@@ -277,13 +278,17 @@ class Registry:
                 return from_stored(old, call.resource), False
             if call.dry_run:
                 return from_stored(planned.marked, call.resource), planned.is_removed
-            if planned.is_removed:
+            if planned.is_removed and not planned.is_marked_first:
                 if await self._remove(row, entry):
                     return from_stored(planned.marked, call.resource), True
                 continue
             result = await self._put(row, canonical(planned.marked, row), expected=entry.revision)
-            if result.succeeded:
+            if not result.succeeded:
+                continue
+            if not planned.is_removed:
                 return from_stored(_at(planned.marked, result.revision), call.resource), False
+            if options.resource_version:
+                options = replace(options, resource_version=str(result.revision))
         raise conflict(row.plural, target.name, MODIFIED, row.group)
 
     async def discard(self, call: Call, options: DeleteOptions, aside: Unreadable) -> Object:

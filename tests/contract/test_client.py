@@ -242,6 +242,29 @@ async def test_a_watch_misses_nothing_after_its_list(way: Way, tmp_path: Path) -
         assert revisions == sorted(set(revisions))
 
 
+async def test_who_watches_sees_a_pod_without_grace_marked_before_it_goes(way: Way, tmp_path: Path) -> None:
+    async with way(tmp_path) as given, asyncio.timeout(DEADLINE):
+        client: Client = given.client
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": NS}}, NS)
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        made = await client.create(PODS, {"metadata": {"name": "p"}, "spec": spec}, NS)
+        metadata = made["metadata"]
+        gone = await client.delete(
+            PODS, "p", NS, uid=metadata["uid"], resource_version=metadata["resourceVersion"], grace_period_seconds=0
+        )
+        seen: list[WatchEvent] = []
+        async with client.watch(PODS, NS, resource_version=metadata["resourceVersion"]) as events:
+            async for event in events:
+                seen.append(event)
+                if event.type == "DELETED":
+                    break
+        assert [event.type for event in seen if event.type != "BOOKMARK"] == ["MODIFIED", "DELETED"]
+        for each in (gone, seen[-1].object):
+            assert each["metadata"]["deletionTimestamp"] and each["metadata"]["deletionGracePeriodSeconds"] == 0
+        with pytest.raises(NotFound):
+            await client.get(PODS, "p", NS)
+
+
 async def test_a_watch_from_a_revision_that_never_was_is_refused(way: Way, tmp_path: Path) -> None:
     async with way(tmp_path) as given, asyncio.timeout(DEADLINE):
         with pytest.raises(StatusError):

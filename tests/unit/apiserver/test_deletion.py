@@ -53,6 +53,7 @@ def test_a_delete_removes_or_marks(
     found = plan(there, options, resource, NOW)
     assert found is not None
     assert found.is_removed is is_removed
+    assert found.is_marked_first is (is_removed and resource == PODS)
     assert found.marked["metadata"].get("deletionGracePeriodSeconds") == grace
     if not is_removed:
         assert found.marked["metadata"].get("finalizers", []) == finalizers
@@ -67,7 +68,9 @@ def test_a_second_delete_only_shortens_the_grace() -> None:
     assert shorter is not None
     assert shorter.marked["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:03Z"
     last = plan(first.marked, DeleteOptions(grace_period_seconds=0), PODS, NOW)
-    assert last is not None and last.is_removed
+    assert last is not None and last.is_removed and last.is_marked_first
+    end = plan(last.marked, DeleteOptions(), PODS, NOW)
+    assert end is not None and end.is_removed and not end.is_marked_first
 
 
 def test_a_namespace_waits_for_its_finalizers() -> None:
