@@ -154,6 +154,8 @@ class Scheduler:
             is_bound = True
         except (StatusError, TimeoutError) as error:
             LOG.info("binding %s/%s to %s: %s", key.namespace, key.name, node, error)
+            if plan.claims:
+                await self._tell_nomination(key, "")
         finally:
             if not is_bound:
                 # Whatever happened, the pod takes nothing there and is tried again.
@@ -172,11 +174,15 @@ class Scheduler:
         self._slots.release()
         try:
             if (obj.get("status") or {}).get("nominatedNodeName") != node:
-                with contain("nomination", about=pod.key.name):
-                    await tell_nomination(self._client, pod.key, node)
+                await self._tell_nomination(pod.key, node)
             await bind_volumes(self._client, self._cache, plan, node)
         finally:
             await self._slots.acquire()
+
+    async def _tell_nomination(self, key: PodKey, node: str) -> None:
+        """A nomination that can't be told harms nobody."""
+        with contain("nomination", about=f"{key.namespace}/{key.name}"):
+            await tell_nomination(self._client, key, node)
 
     async def _fail(self, pod: PodInfo, obj: Object, snapshot: Snapshot, decision: Decision) -> None:
         """Makes room where that is possible; tells the failure."""
@@ -211,8 +217,7 @@ class Scheduler:
         for other in self._cluster.lesser_nominated(chosen.node, pod.priority):
             # What is freed there is not for them: they look anew.
             self._cluster.nominate(other, "")
-            with contain("nomination", about=other.key.name):
-                await tell_nomination(self._client, other.key, "")
+            await self._tell_nomination(other.key, "")
         for victim in chosen.victims:
             found = self._cache.get(PODS, victim.key.namespace, victim.key.name)
             if found is None or PodKey.of(Pod(found)) != victim.key:

@@ -178,6 +178,17 @@ async def test_while_a_volume_is_made_the_pod_tells_where_it_will_go(tmp_path: P
         task.cancel()
 
 
+async def test_a_pod_whose_claim_goes_meanwhile_will_go_nowhere(tmp_path: Path) -> None:
+    async with played_cluster(tmp_path / "server") as (server, client):
+        await storage.publish(client)
+        storing = Storing(server, client, tmp_path / "storage")
+        await storing.claim()
+        await storing.pod()
+        await storing.until(lambda: storing.nominated("p") == "n", PODS)
+        await client.delete(PERSISTENT_VOLUME_CLAIMS, "c", "default")
+        await storing.until(lambda: storing.nominated("p") == "", PODS)
+
+
 async def test_what_is_retained_stays(tmp_path: Path) -> None:
     async with cluster(tmp_path) as storing:
         kept = {**storage.CLASS, "metadata": {"name": "kept"}, "reclaimPolicy": "Retain"}
