@@ -105,6 +105,10 @@ def _follow(state: State, ledger: Ledger, going: Container[str]) -> None:
                 ledger.tell("Normal", "SawCompletedJob", f"Saw completed job: {job.name}, condition: {job.finished}")
         if job.finished == "Complete" and job.completion_time > ledger.last_successful:
             ledger.last_successful = job.completion_time
+    new = [ref for ref in ledger.active if ref["uid"] not in known]
+    if new and state.cron_job.concurrency_policy == "Replace":
+        # The pass that made it deleted the others.
+        ledger.active = new
     present = {job.uid for job in state.jobs}
     for ref in ledger.active:
         if ref["uid"] not in present:
@@ -209,8 +213,8 @@ def _due(state: State, ledger: Ledger, found: Due, zone: tzinfo, now: datetime) 
         return []
     gone: list[Action] = []
     if cron_job.concurrency_policy == "Replace":
+        # They are listed until the pass that lists their successor.
         gone = [action for ref in ledger.active for action in _deleted(cron_job, ref["name"], ref["uid"])]
-        ledger.active = []
     made = Create(JOBS, _job(cron_job, name, moment, zone))
     return [*gone, made, Record(cron_job.obj, "Normal", "SuccessfulCreate", f"Created job {name}")]
 

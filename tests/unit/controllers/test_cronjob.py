@@ -208,6 +208,18 @@ def test_the_list_of_running_jobs_follows_them(job: Job | None, is_active: bool,
     assert reasons(planned(a_cron_job(status), *([job] if job else []))) == expected
 
 
+def test_a_replaced_job_is_listed_until_its_successor_is() -> None:
+    """So that the status changes once, and nothing is missed that went for good reason."""
+    status = {"active": [running("old")], "lastScheduleTime": rfc3339(MINUTE - timedelta(hours=1))}
+    found = a_cron_job(status, concurrencyPolicy="Replace")
+    assert not [action for action in planned(found, a_job("old")).actions if isinstance(action, UpdateStatus)]
+    for there in ([], [a_job("old")]):
+        then = planned(found, a_job(NAME, at=MINUTE), *there)
+        assert [ref["name"] for ref in status_of(then)["active"]] == [NAME]
+        assert reasons(then) == []
+    assert reasons(planned(found)) == ["MissingJob", "SuccessfulCreate"]
+
+
 def test_the_last_success_is_told() -> None:
     status = {"lastScheduleTime": rfc3339(MINUTE), "active": [running("old")]}
     told = status_of(planned(a_cron_job(status), a_job("old", "Complete")))
