@@ -18,8 +18,9 @@ def name(obj: Object, now: datetime) -> str:
     return str(obj["metadata"].get("name", ""))
 
 
-def created(obj: Object, now: datetime) -> Any:
-    return obj["metadata"].get("creationTimestamp")
+def created(obj: Object, now: datetime) -> str:
+    """Go's first moment for what was never created, like a review."""
+    return obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z"
 
 
 def age(obj: Object, now: datetime) -> str:

@@ -126,7 +126,9 @@ def one(
     if found.get("kind") == SCALES.kind:
         resource = SCALES
     if media.form == "table" and found.get("kind") == resource.kind:
-        found = tabled(incoming, resource, [found], media, {"resourceVersion": found["metadata"]["resourceVersion"]})
+        # What isn't stored, like a review or a dry run's object, has no revision.
+        revision = found["metadata"].get("resourceVersion")
+        found = tabled(incoming, resource, [found], media, {"resourceVersion": revision} if revision else {})
     elif media.form == "partial" and found.get("kind") == resource.kind:
         if media.is_list:
             shown = f"the requested object is not a list (*{internal_type(resource)})"

@@ -434,3 +434,21 @@ async def test_who_checks_tokens_may_keep_the_keys_for_an_hour(session: aiohttp.
         assert (response.status, response.headers["Cache-Control"]) == (200, "public, max-age=3600")
     async with session.post(path) as response:
         assert response.status == 405
+
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "cells"),
+    [
+        (f"{MAPS}?dryRun=All", {"metadata": {"name": "dry"}}, ["dry", 0, "0s"]),
+        (REVIEWS, {"spec": {"resourceAttributes": {"verb": "get"}}}, ["", "0001-01-01T00:00:00Z"]),
+    ],
+)
+async def test_what_is_not_stored_is_shown_in_a_table(
+    session: aiohttp.ClientSession, path: str, body: Object, cells: list[Any]
+) -> None:
+    async with session.post(path, json=body, headers={"Accept": TABLE}) as answer:
+        shown = await answer.json()
+    assert (answer.status, shown["metadata"], shown["rows"][0]["cells"]) == (201, {}, cells)
