@@ -142,7 +142,10 @@ class ImagePuller:
         shown = credentials(pod, name, self._cache)
         if not shown:
             return await self._fetched(name, None, sandbox)
-        await self._pulled.begin(name)
+        try:
+            await self._pulled.begin(name)
+        except OSError as error:
+            raise RuntimeFailure("Unknown", f"failed to record image pull intent: {error}") from error
         try:
             failure: RuntimeFailure | None = None
             for credential in (*shown, None):

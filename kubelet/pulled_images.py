@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -22,6 +22,8 @@ from machinery.structs import Struct
 
 LOG = logging.getLogger("kubelet")
 _MOST_PROOFS = 100
+
+T = TypeVar("T")
 
 
 class Access(Struct, frozen=True):
@@ -51,17 +53,17 @@ class PulledImages:
         for each in (self._pulled, self._pulling):
             each.mkdir(parents=True, exist_ok=True)
         self._records: dict[str, Record] = {}
-        for read in _files(self._pulled):
-            self._records[read["image"]] = {name: _access(said) for name, said in read["names"].items()}
-        self._left = {read["image"] for read in _files(self._pulling)}
+        for image_id, record in _files(self._pulled, _record):
+            self._records[image_id] = record
+        self._left = set(_files(self._pulling, lambda said: str(said["image"])))
         self._now: Counter[str] = Counter()
         self._written: set[str] = set()
 
     async def admits(self, name: str, image_id: str, shown: Sequence[Proof]) -> bool:
         """Whether a pod with these may use the image that is there under this name without asking the registry."""
-        if image_id not in self._records and name in self._left:
-            # A pull with a Secret, whose end nobody saw: that there is a record keeps the image closed.
-            await self._write(image_id, {})
+        is_left = image_id not in self._records and name in self._left
+        # A pull with a Secret, whose end nobody saw: that there is a record keeps the image closed.
+        if is_left and await self._write(image_id, {}):
             await self._unlink(name)
         record = self._records.get(image_id)
         if record is None:
@@ -73,16 +75,20 @@ class PulledImages:
         return True
 
     async def begin(self, name: str) -> None:
-        """A pull with Secrets begins."""
-        self._now[name] += 1
-        if self._now[name] == 1:
+        """A pull with Secrets begins; raises OSError where that can't be written, and then it must not."""
+        if not self._now[name]:
             said = orjson.dumps({"image": name})
             await asyncio.to_thread(write_durably, self._pulling / _file_name(name), said)
+        self._now[name] += 1
 
     async def succeeded(self, name: str, image_id: str, proof: Proof | None) -> None:
         """The image came by that; by nothing, and anybody may use it."""
         if proof is not None:
-            await self._add(name, image_id, proof)
+            if await self._add(name, image_id, proof):
+                self._left.discard(name)
+            else:
+                # That it was begun stays written, which keeps the image closed after a restart, too.
+                self._left.add(name)
         elif image_id in self._records:
             await self._write(image_id, {**self._records[image_id], _bare(name): Access(is_open=True)})
 
@@ -91,7 +97,8 @@ class PulledImages:
         self._now[name] -= 1
         if not self._now[name]:
             del self._now[name]
-            await self._unlink(name)
+            if name not in self._left:
+                await self._unlink(name)
 
     async def keep(self, image_ids: Iterable[str]) -> None:
         """Forgets all images but these, and those that may have come after somebody looked."""
@@ -100,34 +107,43 @@ class PulledImages:
             del self._records[gone]
             await asyncio.to_thread((self._pulled / _file_name(gone)).unlink, missing_ok=True)
 
-    async def _add(self, name: str, image_id: str, proof: Proof | None) -> None:
+    async def _add(self, name: str, image_id: str, proof: Proof | None) -> bool:
         record = self._records.get(image_id, {})
         known = record.get(_bare(name), Access())
         access = known.with_proof(proof) if proof is not None else known
-        if access != known:
-            await self._write(image_id, {**record, _bare(name): access})
+        return access == known or await self._write(image_id, {**record, _bare(name): access})
 
-    async def _write(self, image_id: str, record: Record) -> None:
+    async def _write(self, image_id: str, record: Record) -> bool:
+        """Whether the disk took it; this process knows it either way."""
         self._records[image_id] = record
         self._written.add(image_id)
         names = {name: _said(access) for name, access in record.items()}
         said = orjson.dumps({"image": image_id, "names": names})
-        await asyncio.to_thread(write_durably, self._pulled / _file_name(image_id), said)
+        try:
+            await asyncio.to_thread(write_durably, self._pulled / _file_name(image_id), said)
+        except OSError as error:
+            LOG.warning("by whose Secret %s came can't be written: %s", image_id, error)
+            return False
+        return True
 
     async def _unlink(self, name: str) -> None:
         self._left.discard(name)
         await asyncio.to_thread((self._pulling / _file_name(name)).unlink, missing_ok=True)
 
 
-def _files(folder: Path) -> Iterable[Any]:
+def _files(folder: Path, decoded: Callable[[Any], T]) -> Iterator[T]:
     """What the files hold; those that can't be read are told of and left out."""
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
         try:
-            yield orjson.loads(path.read_bytes())
-        except (OSError, orjson.JSONDecodeError) as error:
+            yield decoded(orjson.loads(path.read_bytes()))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             LOG.warning("%s can't be read: %s", path, error)
+
+
+def _record(said: Any) -> tuple[str, Record]:
+    return said["image"], {name: _access(each) for name, each in said["names"].items()}
 
 
 def _access(said: Any) -> Access:

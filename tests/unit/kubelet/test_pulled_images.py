@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kubelet.pull_secrets import Proof
 from kubelet.pulled_images import PulledImages
 
@@ -76,7 +78,26 @@ async def test_images_that_are_gone_are_forgotten_unless_they_came_just_now(tmp_
     assert await PulledImages(tmp_path).admits(NAME, ID, [])
 
 
-async def test_a_record_that_can_not_be_read_harms_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [b"{", b"[]", b"{}", b'{"image": "x", "names": {"y": {"proofs": [{}]}}}'])
+async def test_a_record_that_can_not_be_read_harms_nothing_else(tmp_path: Path, said: bytes) -> None:
     await pulled(PulledImages(tmp_path), MINE)
-    (tmp_path / "pulled" / "sha256-0").write_bytes(b"{")
+    (tmp_path / "pulled" / "sha256-0").write_bytes(said)
+    (tmp_path / "pulling" / "sha256-0").write_bytes(said[:2])
+    assert not await PulledImages(tmp_path).admits(NAME, ID, [])
+
+
+async def test_a_full_disk_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = PulledImages(tmp_path)
+    await images.begin(NAME)
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kubelet.pulled_images.write_durably", refuse)
+    await images.succeeded(NAME, ID, MINE)
+    await images.end(NAME)
+    with pytest.raises(OSError, match="No space left"):
+        await images.begin("other:1")
+    assert await images.admits("other:1", "sha256:2", [])
+    assert await images.admits(NAME, ID, [MINE]) and not await images.admits(NAME, ID, [OTHER])
     assert not await PulledImages(tmp_path).admits(NAME, ID, [])
