@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from machinery.contain import contain
 from machinery.linux import cgroup, child
@@ -20,47 +19,31 @@ from machinery.linux.boot import boot_id, start_time
 from machinery.linux.child import Output
 from machinery.linux.durable import remove_folder
 from machinery.linux.rooted import path_within
-from machinery.rpc.wire import CRI
 from runtime.config import RuntimeConfig
 from runtime.errors import FailedPrecondition, NotFound, RuntimeFault, Unknown
 from runtime.sandbox.attachment import Attachment
-from runtime.sandbox.bundle import (
-    ASKED,
-    Bundle,
-    amend_bundle,
-    resources_message,
-    told_mount,
-    told_resources,
-    write_bundle,
-)
+from runtime.sandbox.bundle import ASKED, Bundle, amend_bundle, resources_message, told_resources, write_bundle
 from runtime.sandbox.conmon import Conmon
+from runtime.sandbox.creation import (
+    Image,
+    Images,
+    image_volumes,
+    images_mounted,
+    new_record,
+    target_pid,
+    wanted_devices,
+)
 from runtime.sandbox.declared_volumes import declared_volumes
 from runtime.sandbox.execution import Execution, Wanted, open_execution
 from runtime.sandbox.exits import ExitWatch
-from runtime.sandbox.host import devices, devices_asked, this_host
+from runtime.sandbox.host import this_host
 from runtime.sandbox.records import ContainerRecord, Records, SandboxRecord, read_json
 from runtime.sandbox.sandboxes import Sandboxes, hostname
-from runtime.sandbox.spec import Device, Surroundings, resources
+from runtime.sandbox.spec import Surroundings, resources
 
 LOG = logging.getLogger("containers")
 KILL_SECONDS = 10.0
 UNSEEN = "ContainerStatusUnknown"
-_TARGET = 3
-
-
-class Image(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def config(self) -> Any: ...
-
-
-class Images(Protocol):
-    """What containers need of images."""
-
-    def get(self, ref_or_id: str) -> Image | None: ...
-    async def prepare_rootfs(self, container_id: str, image_id: str) -> Path: ...
-    async def remove_rootfs(self, container_id: str) -> None: ...
 
 
 class Containers:
@@ -101,28 +84,8 @@ class Containers:
         image = self._images.get(config.image.image)
         if image is None:
             raise NotFound(f'failed to resolve image "{config.image.image}": not found')
-        container_id = uuid.uuid4().hex + uuid.uuid4().hex
-        record = ContainerRecord(
-            id=container_id,
-            sandbox_id=sandbox.id,
-            name=config.metadata.name,
-            attempt=config.metadata.attempt,
-            created_at=time.time_ns(),
-            boot_id=boot_id(),
-            image=config.image.user_specified_image or config.image.image,
-            image_ref=_reference(image),
-            image_id=image.id,
-            log_path=str(Path(sandbox.log_directory, config.log_path)) if config.log_path else "",
-            stop_signal=_stop_signal(config, image),
-            cgroup_path=f"{sandbox.cgroup_parent.rstrip('/')}/{container_id}",
-            tty=config.tty,
-            stdin=config.stdin,
-            stdin_once=config.stdin_once,
-            labels=dict(config.labels),
-            annotations=dict(config.annotations),
-            mounts=[told_mount(entry) for entry in config.mounts],
-            resources=told_resources(config.linux.resources),
-        )
+        record = new_record(sandbox, config, image)
+        container_id = record.id
         await asyncio.to_thread(self.records.write, record)
         try:
             rootfs = await self._images.prepare_rootfs(container_id, image.id)
@@ -137,7 +100,7 @@ class Containers:
 
     async def _mount_images(self, record: ContainerRecord, config: Any) -> None:
         """Unpacks the images that are mounted as volumes; each becomes a folder of this host, and is only read."""
-        for name, entry in zip(_image_volumes(record), _of_images(config), strict=True):
+        for name, entry in zip(image_volumes(record), images_mounted(config), strict=True):
             folder = await self._images.prepare_rootfs(name, entry.image.image)
             entry.host_path = str(await asyncio.to_thread(path_within, folder, entry.image_sub_path))
             entry.readonly = True
@@ -150,28 +113,13 @@ class Containers:
             self._sandboxes.namespace_files(sandbox),
             record.cgroup_path,
             {**declared_volumes(config, settings, rootfs), **self._sandboxes.files(sandbox)},
-            self._target_pid(sandbox, config.linux.security_context.namespace_options),
-            _devices(config),
+            target_pid(self.records, sandbox, config.linux.security_context.namespace_options),
+            wanted_devices(config),
             hostname(sandbox),
         )
         write_bundle(self._bundle(record.id), Bundle(config, settings, rootfs, around), record)
         record.state = "created"
         self.records.note(record)
-
-    def _target_pid(self, sandbox: SandboxRecord, options: Any) -> int:
-        """Whose PID namespace the container enters, 0 for nobody's; raises NotFound, FailedPrecondition."""
-        if options.pid != _TARGET:
-            return 0
-        about = f'invalid target container: container "{options.target_id}"'
-        target = self.records.get(options.target_id)
-        if target is None:
-            raise NotFound(f"{about} does not exist")
-        if target.sandbox_id != sandbox.id:
-            raise FailedPrecondition(f"{about} (sandbox {target.sandbox_id}) does not belong to sandbox {sandbox.id}")
-        if target.state != "running":
-            # Its pid may be another process's by now.
-            raise FailedPrecondition(f"{about} is not running - in state CONTAINER_{target.state.upper()}")
-        return target.pid
 
     def told(self, record: ContainerRecord) -> tuple[Any, Any]:
         """What CRI asked for and the OCI specification made of it; each empty where a reboot took it. Blocks."""
@@ -336,7 +284,7 @@ class Containers:
 
     async def _clear(self, record: ContainerRecord) -> None:
         await self._conmon.delete(record.id, record.cgroup_path)
-        for name in (record.id, *_image_volumes(record)):
+        for name in (record.id, *image_volumes(record)):
             await self._images.remove_rootfs(name)
 
         def clear() -> None:
@@ -428,16 +376,6 @@ class Containers:
             path.unlink(missing_ok=True)
 
 
-def _of_images(config: Any) -> list[Any]:
-    return [entry for entry in config.mounts if entry.image.image]
-
-
-def _image_volumes(record: ContainerRecord) -> list[str]:
-    """The names of the root filesystems that are the container's volumes; they begin with its id."""
-    count = sum("image" in entry for entry in record.mounts)
-    return [f"{record.id}-{number}" for number in range(count)]
-
-
 async def _within(event: asyncio.Event, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
@@ -445,24 +383,3 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _reference(image: Any) -> str:
-    digests = list(image.repo_digests)
-    return digests[0] if digests else str(image.id)
-
-
-def _devices(config: Any) -> list[Device]:
-    asked = [
-        device
-        for entry in config.devices
-        for device in devices_asked(Path(entry.host_path), entry.container_path, entry.permissions)
-    ]
-    return [*devices(), *asked] if config.linux.security_context.privileged else asked
-
-
-def _stop_signal(config: Any, image: Image) -> str:
-    if config.stop_signal:
-        name = CRI.enum_name("runtime.v1.Signal", config.stop_signal)
-        return name.replace("PLUS", "+").replace("MINUS", "-")
-    return str((image.config.get("config") or {}).get("StopSignal") or "TERM")
