@@ -67,8 +67,7 @@ class ImagePuller:
             raise ImageUnavailable(Trouble("InvalidImageName", str(error))) from error
         policy = spec.get("imagePullPolicy") or default_pull_policy(given)
         present = await self._present(name, given, tell)
-        is_usable = present is not None and policy != "Always" and await self._may_use(pod, name, present)
-        if present is not None and is_usable:
+        if present is not None and policy != "Always" and await self._may_use(pod, name, present):
             said = f'Container image "{given}" already present on machine and can be accessed by the pod'
             tell("Normal", "Pulled", said)
             return Pulled(present, name)

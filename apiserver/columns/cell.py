@@ -97,3 +97,7 @@ def _of_containers(path: tuple[str, ...], field: str) -> Cell:
 
 def condition(obj: Object, kind: str) -> Object | None:
     return next((c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type") == kind), None)
+
+
+def holds(obj: Object, kind: str) -> bool:
+    return (condition(obj, kind) or {}).get("status") == "True"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from apiserver.columns.cell import NONE, Cell, at, since
+from apiserver.columns.cell import NONE, Cell, at, holds, since
 from machinery.api.resource import Object
 
 
@@ -59,7 +59,7 @@ _ENDED = {
 
 def _told(pod: Object) -> _Told:
     init = _of_init_containers(pod)
-    if init.reason and not _is_true(pod, "Initialized"):
+    if init.reason and not holds(pod, "Initialized"):
         return init
     sidecars = [c for c in init.counted if c["name"] in _sidecars(pod)]
     main = _of_containers(pod, init.reason or _of_pod(pod))
@@ -115,18 +115,13 @@ def _of_containers(pod: Object, reason: str) -> _Told:
         elif told.get("ready") and "running" in state:
             running += 1
     if reason == "Completed" and running:
-        reason = "Running" if _is_true(pod, "Ready") else "NotReady"
+        reason = "Running" if holds(pod, "Ready") else "NotReady"
     return _Told(reason, running, statuses)
 
 
 def _exit(terminated: Object) -> str:
     signal = terminated.get("signal")
     return f"Signal:{signal}" if signal else f"ExitCode:{terminated.get('exitCode', 0)}"
-
-
-def _is_true(pod: Object, kind: str) -> bool:
-    told = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == kind and c["status"] == "True" for c in told)
 
 
 def ip(pod: Object, now: datetime) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from apiserver.columns.cell import UNSET, Cell, at, count, joined
 from machinery.api.resource import Object
+from machinery.api.volumes import BETA_CLASS
 
 # In the order in which they are told.
 _MODES = {
@@ -44,7 +45,7 @@ def _storage_class(obj: Object, now: datetime) -> str:
     """The class of a volume or claim, which an annotation told before there was the field."""
     annotations = obj["metadata"].get("annotations") or {}
     in_field = (obj.get("spec") or {}).get("storageClassName") or ""
-    return str(annotations.get("volume.beta.kubernetes.io/storage-class", in_field))
+    return str(annotations.get(BETA_CLASS, in_field))
 
 
 def _class_name(*defaults: str) -> Cell:

@@ -10,9 +10,9 @@ from apiserver.columns.cell import (
     UNSET,
     Cell,
     at,
-    condition,
     count,
     first_few,
+    holds,
     label_selector,
     labels,
     since,
@@ -50,7 +50,7 @@ _JOB_CONDITIONS = ("Complete", "Failed", "Terminating", "Suspended", "FailureTar
 
 def _job_status(job: Object, now: datetime) -> str:
     """The first condition that holds; a deletion is told after those of the end."""
-    true = {kind for kind in _JOB_CONDITIONS if (condition(job, kind) or {}).get("status") == "True"}
+    true = {kind for kind in _JOB_CONDITIONS if holds(job, kind)}
     if job["metadata"].get("deletionTimestamp"):
         true.add("Terminating")
     return next((kind for kind in _JOB_CONDITIONS if kind in true), "Running")

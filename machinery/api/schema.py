@@ -70,15 +70,14 @@ class Definition:
 
     def field(self, name: str) -> Definition | None:
         """The named property, or what any key of a map holds; None if there is no such field."""
-        try:
-            return self._children[name]
-        except KeyError:
+        child = self._children.get(name)
+        if child is None:
             raw = self.raw.get("properties", {}).get(name)
             if raw is None:
                 # Not remembered by name: a map's keys are without number.
                 return self.values
             child = self._children[name] = Definition(raw)
-            return child
+        return child
 
     @cached_property
     def items(self) -> Definition | None:
