@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from apiserver.registry.go_encoding import go_encoded
+from machinery.api.go_encoding import go_encoded
 from machinery.api.resource import Object
 
 _METRICS = "autoscaling.alpha.kubernetes.io/metrics"

@@ -10,9 +10,9 @@ import json
 from typing import Any
 
 from apiserver.registry.fieldset import compare, root_difference
-from apiserver.registry.go_encoding import go_encoded
 from apiserver.registry.managed import bare, schema_of
 from apiserver.registry.wholeset import Trie, configured
+from machinery.api.go_encoding import go_encoded
 from machinery.api.resource import Object, Resource
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 from typing import Any
 
-_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
-"""What Go escapes in JSON, so that it can stand in a web page."""
+from machinery.api.go_encoding import go_encoded
 
 
 def unified(old: Any, new: Any) -> str:
@@ -18,4 +16,4 @@ def unified(old: Any, new: Any) -> str:
 
 
 def _lines(value: Any) -> list[str]:
-    return json.dumps(value, indent=1, ensure_ascii=False).translate(_ESCAPES).splitlines()
+    return go_encoded(value, indent=1).splitlines()
